@@ -1,0 +1,34 @@
+# The workshop. `make` alone explains itself.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(SETUP): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: $(SETUP)  ## make .venv with cutline and the developers' tools in it
+
+demo: $(SETUP)  ## make a small dataset with planted faults, prepare it, and show what came out
+	$(BIN)/python jobs/demo.py demo
+
+test: $(SETUP)  ## the tests (under 8 minutes on 2 cores)
+	$(BIN)/python -m pytest
+
+check: $(SETUP)  ## ruff, formatting, mypy strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(SETUP)  ## side by side with the recipe's loops and the naive bag, as ratios
+	$(BIN)/python benchmarks/bench.py
+
+clean:  ## remove what the targets above made
+	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

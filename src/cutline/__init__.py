@@ -1,0 +1,1 @@
+"""The JSON sidecars of an image-text dataset, as a table and caption files, on Dask."""
