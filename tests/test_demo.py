@@ -46,7 +46,7 @@ def judge_caption(caption):
     return None if any(text.strip() for text in texts) else "no_caption"
 
 
-def judge_fields(fields):  # noqa: PLR0911 - plain ifs
+def judge_fields(fields):
     if not isinstance(fields, dict):
         return "not_object"
     if fields.get("width") is None:

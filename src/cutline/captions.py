@@ -22,6 +22,7 @@ from cutline.errors import UsageError
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.records import key, path_fault
 from cutline.running import results
+from cutline.sources import open_source
 from cutline.table import compile_table
 
 BLOCKED: Final = {errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM}
@@ -44,9 +45,15 @@ class CaptionsSummary:
         return {"job": "captions", **asdict(self)}
 
     @property
-    def complete(self) -> bool:
-        """Whether each row of the table has its caption file."""
-        return not self.rejects.get("unwritable")
+    def shortfall(self) -> str:
+        """What was not done, in one sentence; empty if all was."""
+        count = self.rejects.get("unwritable", 0)
+        if not count:
+            return ""
+        return (
+            f"{count:,} caption files could not be written below {self.data}, where a folder, a"
+            " link for a folder or a forbidden file is in the way: move it and run this again."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +144,14 @@ def data_folder(data: str) -> str:
     return os.path.abspath(data)
 
 
+def caption_source(source: str) -> None:
+    """Check a SOURCE argument."""
+    if is_table(source):
+        slices_of(source)
+    else:
+        open_source(source)
+
+
 def is_table(source: str) -> bool:
     """Tell whether a SOURCE argument is a table."""
     return source.endswith(".parquet") and not os.path.isdir(source)
@@ -176,7 +191,7 @@ def slices_of(table: str) -> list[Slice]:
 def captions_bag(slices: list[Slice], job: Job) -> db.Bag:
     """Wire the bag: captions, then their files; the steps fuse to one task a slice."""
     captions = db.from_sequence(slices, partition_size=1).map_partitions(read_captions)
-    batches: db.Bag = captions.map_partitions(write_files, job, token="write-captions")
+    batches: db.Bag = captions.map_partitions(write_files, job, token="write-caption-files")
     return batches
 
 

@@ -52,7 +52,7 @@ def completed(tasks: list[Delayed], client: Client | None) -> Iterator[Any]:
         return
     futures = client.compute(tasks)
     try:
-        for _, result in as_completed(futures, with_results=True):
+        for _, result in as_completed(futures, loop=client.loop, with_results=True):
             yield result
     finally:
         client.cancel(futures)

@@ -44,6 +44,11 @@ class CompileSummary:
         del body["stages"]
         return {"job": "compile", **body}
 
+    @property
+    def shortfall(self) -> str:
+        """What was not done, in one sentence: a compile does all of its work or raises."""
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
