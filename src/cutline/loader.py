@@ -154,13 +154,18 @@ def text_entry(entries: list[Entry], data: str, options: LoaderOptions) -> Entry
     }
 
 
+def dataset_type(entry: Entry) -> str:
+    """Tell what an entry is, as the trainer's ``data_backend/dataset_types.py`` does."""
+    return str(entry.get("dataset_type") or "image").strip().lower()
+
+
 def is_text_cache(entry: Entry) -> bool:
     """Tell whether an entry is a cache of text embeddings; the trainer passes over disabled ones.
 
     That is how ``_ensure_text_embed_backends_present`` of its ``data_backend/factory.py`` has it.
     """
     disabled = entry.get("disabled") or entry.get("disable")
-    return entry.get("dataset_type") == "text_embeds" and not disabled
+    return dataset_type(entry) == "text_embeds" and not disabled
 
 
 def with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
@@ -170,7 +175,7 @@ def with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
         return [*entries, entry]
     if len(same) > 1:
         raise UsageError(f"{len(same)} entries have the id {entry['id']!r}: leave one of them.")
-    kind = same[0].get("dataset_type", "image")
+    kind = dataset_type(same[0])
     if kind != "image":
         raise UsageError(f"The id {entry['id']!r} is that of a {kind} entry: choose another one.")
     return [entry if other is same[0] else other for other in entries]
