@@ -284,8 +284,14 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(datas
     assert sorted(os.listdir(dataset.root)) == before
 
 
-def test_a_missing_folder_and_a_folder_in_the_file_s_place_are_said_in_a_sentence(dataset):
-    with pytest.raises(UsageError, match="make it first"):
-        write_loader(dataset.table, dataset.data, str(dataset.root / "no/x.json"), DALLE3)
-    with pytest.raises(CutlineError, match="cannot be read: Is a directory"):
-        write_loader(dataset.table, dataset.data, dataset.data, DALLE3)
+def test_a_place_where_the_file_cannot_be_is_refused(dataset):
+    def refused(out, kind=UsageError):
+        with pytest.raises(kind) as error:
+            write_loader(dataset.table, dataset.data, str(out), DALLE3)
+        return str(error.value)
+
+    assert "make it first" in refused(dataset.root / "none/x.json")
+    assert "would pass for a sidecar" in refused(dataset.root / "data/x.json")
+    (dataset.root / "folder.json").mkdir()
+    assert "Is a directory" in refused(dataset.root / "folder.json", CutlineError)
+    assert os.listdir(dataset.data) == []

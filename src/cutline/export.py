@@ -109,7 +109,7 @@ def check_names(job: Job, file_format: str) -> None:
         raise UsageError(f"{file_format} is read from *{suffix}: give {name} such a name.")
     if file_format == "imagefolder" and not is_below(job.data, folder):
         raise UsageError(
-            f"imagefolder reads {name} from {job.data} or a folder above it: go there."
+            f"imagefolder reads {name} from {job.data} or a folder above it: write it there."
         )
     if file_format == "kohya" and is_below(folder, job.data):
         raise UsageError(f"{name} would pass for a sidecar in {job.data}: write it elsewhere.")

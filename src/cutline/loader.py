@@ -36,13 +36,11 @@ def write_loader(
         The table and the folder that its filenames are relative to.
     out
         ``multidatabackend.json``; replaced in one step.
-    options
-        What can be set.
 
     Returns
     -------
     list of dict
-        All entries of the file, as it is now.
+        All entries of the file now.
 
     Raises
     ------
@@ -52,7 +50,7 @@ def write_loader(
         `out` cannot be read or written.
     """
     entry = loader_entry(table, data, options)
-    path = os.path.realpath(out)  # a link stays a link
+    path = out_file(out, entry["instance_data_dir"])
     entries = with_entry(read_entries(path), entry)
     if not any(is_text_cache(other) for other in entries):
         entries.append(text_entry(entries, entry["instance_data_dir"], options))
@@ -128,6 +126,16 @@ def table_file(table: str) -> str:
     return literal(os.path.realpath(table))
 
 
+def out_file(out: str, data: str) -> str:
+    """Check where the file goes, and give its real path, so that a link stays a link."""
+    path = os.path.realpath(out)
+    if not os.path.isdir(os.path.dirname(path)):
+        raise UsageError(f"There is no folder for {out}: make it first.")
+    if os.path.commonpath([path, data]) == data:
+        raise UsageError(f"{out} would pass for a sidecar in {data}: write it elsewhere.")
+    return path
+
+
 def literal(path: str) -> str:
     """Refuse a path that the trainer would read as another one."""
     found = PLACEHOLDER.search(path)
@@ -199,8 +207,6 @@ def read_entries(path: str) -> list[Entry]:
         with open(path, "rb") as file:
             entries = json.loads(file.read())
     except FileNotFoundError:
-        if not os.path.isdir(os.path.dirname(path)):
-            raise UsageError(f"There is no folder for {path}: make it first.") from None
         return []
     except OSError as error:
         raise CutlineError(f"{path} cannot be read: {error.strerror}.") from error
