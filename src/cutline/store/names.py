@@ -92,8 +92,12 @@ class Outputs:
 
     @property
     def workspace(self) -> Workspace:
-        """The job's own files, below a name that readers of a dataset skip."""
-        return Workspace(self.parts + "/_cutline")
+        """The job's own files.
+
+        Beside the parts and not below them: polars 2.1 reads every file below a folder that it is
+        pointed at, DuckDB 2.0 and Dask 2026.8 every ``*.parquet``, whatever their names begin with.
+        """
+        return Workspace(self.stem + ".cutline")
 
     @property
     def staging(self) -> str:
