@@ -95,9 +95,7 @@ def compile_table(
     clock = watch.Clock()
     origin = open_source(source)
     outputs = store.Outputs.of(table)
-    outputs.make_parts_folder()
     with store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as lock:
-        store.make_folder(outputs.rejects)
         job = Job(origin, outputs, options, lock)
         with clock.stage("list"):
             parts = plan_parts(job)
@@ -126,6 +124,7 @@ def plan_parts(job: Job) -> list[Part]:
     lines = job.source.list()
     if not len(lines):
         raise CutlineError(f"There is no .json file in {job.source}: name another folder.")
+    job.outputs.make_folders()
     parts = write_plan(lines, job.options.partition_size, job.outputs)
     names = {store.part_name(part.index) for part in parts}
     for name in os.listdir(job.outputs.parts):

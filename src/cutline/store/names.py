@@ -126,9 +126,10 @@ class Outputs:
         """
         return f"{self.rejects}/{index:05}-{digest[:16]}.parquet"
 
-    def make_parts_folder(self) -> None:
-        """Make the folder of the parts."""
+    def make_folders(self) -> None:
+        """Make the folders of the parts and of their rejects."""
         make_folder(self.parts)
+        make_folder(self.rejects)
 
     def remove(self) -> None:
         """Remove the outputs, of which nobody has need any more."""
