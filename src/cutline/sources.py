@@ -82,6 +82,9 @@ class Folder:
 
     root: str
 
+    def __str__(self) -> str:
+        return self.root
+
     def list(self) -> pa.Table:
         """Find the sidecars."""
         paths = sorted(walk_folder(os.fsencode(self.root)))
@@ -217,6 +220,9 @@ class RemoteFolder:
     """A folder of sidecars behind an fsspec URL, read many at a time."""
 
     url: str
+
+    def __str__(self) -> str:
+        return self.url
 
     def list(self) -> pa.Table:
         """Find the sidecars."""
