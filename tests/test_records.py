@@ -244,7 +244,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.permutations(FAULTS, 2))
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(FAULTS, 2)))
 def test_of_two_faults_the_one_that_is_listed_first_is_the_reason(one, other):
     both = FAULTS[one] | FAULTS[other]
     expected = other if len(both) == 1 else min(one, other, key=REASONS.index)

@@ -82,9 +82,9 @@ def read_receipt(path: str, index: int) -> Receipt | None:
     """Read the receipt of a part's file, or None if there is none of this format."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid):
+        body = json.loads(metadata.get(RECEIPT_KEY, b"{}"))
+    except (OSError, ValueError):  # no file, or a damaged one: pyarrow tells that in both ways
         return None
-    body = json.loads(metadata.get(RECEIPT_KEY, b"{}"))
     if body.pop("format", None) != FORMAT:
         return None
     body["column_values"] = tuple(body["column_values"])
