@@ -185,6 +185,17 @@ def read_rows(
         return file.read(columns=columns)
 
 
+def has_rejects(outputs: store.Outputs, receipt: Receipt) -> bool:
+    """Tell whether the rejects of a part are there, which somebody may have removed."""
+    if not receipt.rejects:
+        return True
+    try:
+        metadata = pq.read_metadata(outputs.part_rejects(receipt.index, receipt.digest))
+    except (OSError, ValueError):  # no file, or a damaged one
+        return False
+    return bool(metadata.num_rows == sum(receipt.rejects.values()))
+
+
 def read_rejects(outputs: store.Outputs, receipt: Receipt) -> pa.Table:
     """Read the rejects of a part."""
     if not receipt.rejects:

@@ -180,10 +180,10 @@ def check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
 # On a worker from here on.
 
 
-def check_parts(parts: Iterable[Part], job: Job) -> list[Receipt]:
+def check_parts(suspects: Iterable[Part], job: Job) -> list[Receipt]:
     """Give the receipts of those parts that need not be made again."""
     receipts = []
-    for part in parts:
+    for part in suspects:
         receipt = read_receipt(job.outputs.part(part.index), part.index)
         lines = part.lines()
         stamps = job.source.stamps(lines)
@@ -193,6 +193,7 @@ def check_parts(parts: Iterable[Part], job: Job) -> list[Receipt]:
             and receipt.digest == digest(paths, [*chain(*stamps)], job.options.digest())
             # A file that could not be read though it looked well may be readable now.
             and receipt.rejects.get("unreadable", 0) <= sum(map(job.source.unreadable, stamps))
+            and parts.has_rejects(job.outputs, receipt)
         ):
             receipts.append(receipt)
     return receipts
