@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeAlias
 
@@ -27,6 +28,9 @@ BATCH_BYTES: Final = 2**26
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How a sidecar is opened; O_NONBLOCK, because a pipe of that name would wait for a writer."""
+
+NO_FILE: Final = -1
+"""What stands for the size of something that is no file, such as a pipe, in a remote listing."""
 
 UNSEEN: Final = (0, 0, 0)
 """The stamp of a local file that cannot be looked at."""
@@ -232,19 +236,20 @@ class RemoteFolder:
             for path, info in fs.find(root, withdirs=True, detail=True).items()
         }
         paths = sorted(path for path in found if is_sidecar(path))
+        infos = [resolved(fs, found[path]) for path in paths]
         return lines_of(
             pa.array(paths, pa.binary()),
-            pa.array([found[path].get("size") for path in paths], pa.int64()),
-            pa.array([stamp(found[path]) for path in paths], pa.string()),
+            pa.array([info.get("size") for info in infos], pa.int64()),
+            pa.array([stamp(info) for info in infos], pa.string()),
         )
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Take the stamps that the listing gave."""
         return list(zip(lines["size"].to_pylist(), lines["stamp"].to_pylist(), strict=True))
 
-    def unreadable(self, stamp: Stamp) -> bool:  # noqa: ARG002
-        """Tell nothing: a listing does not say what can be read."""
-        return False
+    def unreadable(self, stamp: Stamp) -> bool:
+        """Tell from its stamp that a sidecar cannot be read."""
+        return stamp[0] == NO_FILE
 
     def read(self, lines: pa.Table) -> Iterator[Sidecar]:
         """Read the sidecars of some lines, many at a time."""
@@ -281,6 +286,14 @@ def is_sidecar(path: bytes) -> bool:
     return name.endswith(b".json") and not hidden and not any(map(is_sidecar, folders))
 
 
+def resolved(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> dict[str, Any]:
+    """Follow a link of a listing, and mark what is no file: a pipe would never end."""
+    if info["type"] != "file":
+        with suppress(OSError):
+            info = fs.info(info["name"])
+    return info if info["type"] == "file" else {"size": NO_FILE}
+
+
 def stamp(info: dict[str, Any]) -> str | None:
     """Take from an fsspec listing what tells that a file has changed."""
     for name in ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created"):
@@ -307,6 +320,8 @@ def batches(
 
 def read_object(fs: fsspec.AbstractFileSystem, path: str, size: int | None) -> bytes | Reject:
     """Read one sidecar from a file system that is not local; its size may not be known."""
+    if size == NO_FILE:
+        return Reject("unreadable", "it is not a regular file")
     if size is not None and size > TOO_LARGE:
         return too_large(size)
     try:
