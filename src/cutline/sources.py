@@ -127,19 +127,16 @@ class OpenFolders:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
+        os.close(self.descriptor)
 
     def of(self, path: bytes) -> tuple[int, bytes]:
         """Give the descriptor of a file's folder, and the file's name in it."""
         folder, _, name = path.rpartition(b"/")
         if folder != self.folder:
-            descriptor, self.descriptor = self.descriptor, -1
-            if descriptor >= 0:
-                os.close(descriptor)
-            self.folder = folder
             place = os.path.join(self.root, folder)
-            self.descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+            os.close(self.descriptor)
+            self.folder, self.descriptor = folder, descriptor
         return self.descriptor, name
 
 
