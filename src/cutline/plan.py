@@ -113,8 +113,12 @@ def digest(paths: Sequence[bytes], stamps: Sequence[int | str | None], options: 
     options
         Every option that changes the bytes of the part.
     """
+    try:
+        seen = orjson.dumps(stamps)
+    except orjson.JSONEncodeError:  # some file systems keep times after the year 2554
+        seen = json.dumps(stamps).encode()
     state = hashlib.blake2b(options, digest_size=20)
-    for piece in (b"\0".join(paths), orjson.dumps(stamps)):
+    for piece in (b"\0".join(paths), seen):
         state.update(b"%d:" % len(piece))
         state.update(piece)
     return state.hexdigest()
