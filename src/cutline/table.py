@@ -101,6 +101,7 @@ def compile_table(
             parts = plan_parts(job)
         with clock.stage("rows"):
             done = finished_parts(job, parts, client, watcher)
+            drop_rejects(job, done)
             made = make_parts(job, missing(parts, done), client, watcher)
         with clock.stage("merge"):
             receipts = sorted([*done, *made], key=lambda receipt: receipt.index)
@@ -144,6 +145,15 @@ def finished_parts(
     bag = db.from_sequence(suspects, partition_size=1)
     checks = bag.map_partitions(check_parts, job, token="check-parts")
     return list(results(checks, client, watcher))
+
+
+def drop_rejects(job: Job, done: list[Receipt]) -> None:
+    """Remove the rejects of parts that will be made anew, or are no more."""
+    outputs = job.outputs
+    kept = {outputs.part_rejects(receipt.index, receipt.digest) for receipt in done}
+    for name in os.listdir(outputs.rejects):
+        if f"{outputs.rejects}/{name}" not in kept:
+            store.remove(f"{outputs.rejects}/{name}")
 
 
 def make_parts(
