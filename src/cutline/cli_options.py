@@ -1,7 +1,9 @@
 """The options that every job has on the command line, and how a command ends."""
 
 import functools
+import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +24,9 @@ Command = Callable[..., Any]
 INTERRUPTED: Final = 130
 """The exit status of a job that the user stopped: 128 + SIGINT, as a shell counts."""
 
+
+STOPS: Final = (signal.SIGINT, signal.SIGTERM)
+"""The signals that ask a job to stop."""
 
 CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 """What every common reader of parquet knows."""
@@ -54,7 +59,7 @@ def job(command: Command) -> Command:
         **arguments: Any,
     ) -> None:
         watcher = watch.SILENT if quiet else watch.on_stderr()
-        with one_sentence():
+        with one_sentence(), stoppable():
             chosen = chosen_cluster(cluster_file, scheduler)
             with cluster.connect(adjusted(chosen, workers, dashboard_address)) as client:
                 watcher.say(f"The dashboard is at {client.dashboard_link}")
@@ -80,6 +85,23 @@ def one_sentence() -> Iterator[None]:
         again = shlex.join(["cutline", *sys.argv[1:]])
         click.echo(f"cutline: Stopped; what is done is kept, go on with: {again}", err=True)
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM stop a job in order, and the second at once."""
+
+    def stop(*_: object) -> None:
+        for number in STOPS:
+            signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, stop) for number in STOPS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(STOPS, before, strict=True):
+            signal.signal(number, handler)
 
 
 def chosen_cluster(file: str | None, scheduler: str | None) -> cluster.Cluster:

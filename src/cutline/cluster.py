@@ -2,15 +2,19 @@
 
 import difflib
 import importlib.metadata
+import logging
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import Final
 
 import dask
 import msgspec
 import yaml
 from distributed import Client, LocalCluster
+from distributed.utils import silence_logging_cmgr
 
 from cutline.errors import CutlineError, UsageError
 
@@ -99,13 +103,18 @@ def connect(cluster: Cluster) -> Iterator[Client]:
     CutlineError
         It cannot be reached, has no workers, or they have other versions.
     """
-    with dask.config.set(
+    settings = dask.config.set(
         {
+            # What a worker has not begun stays with the scheduler: a worker that dies takes down
+            # the task that it was at, and no other.
+            "distributed.scheduler.worker-saturation": 1.0,
             # A worker that dies takes down every task that it had, guilty or not: three times,
             # which is Dask's default, is soon reached by a part that did nothing.
             "distributed.scheduler.allowed-failures": 10,
         }
-    ):
+    )
+    # Tracebacks of what the exception that comes out says in one sentence.
+    with settings, silence_logging_cmgr(logging.CRITICAL):
         if isinstance(cluster, Address):
             with join(cluster.address) as client:
                 yield client
@@ -114,19 +123,40 @@ def connect(cluster: Cluster) -> Iterator[Client]:
                 yield client
 
 
-def start(cluster: Local) -> LocalCluster:
-    """Start a cluster on this machine."""
+@contextmanager
+def start(cluster: Local) -> Iterator[LocalCluster]:
+    """Start a cluster on this machine, and stop it."""
     dashboard = cluster.dashboard_address
+    with ExitStack() as stack:
+        with shielded():  # a Ctrl-C that comes meanwhile waits, and then stops what was started
+            try:
+                started = LocalCluster(
+                    n_workers=cluster.workers or os.cpu_count(),
+                    threads_per_worker=cluster.threads_per_worker,
+                    memory_limit=cluster.memory_limit,
+                    host="127.0.0.1",
+                    dashboard_address=None if dashboard == "none" else dashboard,
+                    silence_logs=logging.CRITICAL,
+                )
+            except (OSError, ValueError) as error:
+                raise CutlineError(f"The local cluster does not start: {error}.") from error
+            stack.enter_context(started)
+        yield started
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Keep Ctrl-C, which a terminal sends to all processes of a job, from those begun in here.
+
+    They are stopped in order by this one. A thread and a process have the mask of signals of the
+    thread that began them, so this holds for workers that are restarted later, too.
+    """
+    resource_tracker.ensure_running()  # begun later, it would clear the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
-        return LocalCluster(
-            n_workers=cluster.workers or os.cpu_count(),
-            threads_per_worker=cluster.threads_per_worker,
-            memory_limit=cluster.memory_limit,
-            host="127.0.0.1",
-            dashboard_address=None if dashboard == "none" else dashboard,
-        )
-    except (OSError, ValueError) as error:
-        raise CutlineError(f"The local cluster does not start: {error}.") from error
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from cutline import merge, parts, store, watch
 from cutline.errors import CutlineError
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.plan import Part, Receipt, Stamp, digest, missing, read_receipt, write_plan
-from cutline.records import Reject, Rules, judge
-from cutline.running import results
+from cutline.records import Reject, Rules, judge, shown_path
+from cutline.running import DeadlyTaskError, results
 from cutline.sources import Source, open_source
 
 
@@ -166,7 +166,21 @@ def make_parts(
     """Read, judge and write the parts that are missing."""
     if not parts:
         return []
-    return list(results(rows_bag(job, parts), client, watcher))
+    try:
+        return list(results(rows_bag(job, parts), client, watcher))
+    except DeadlyTaskError as error:
+        raise CutlineError(deadly(parts[error.partitions[0]], len(error.partitions))) from error
+
+
+def deadly(part: Part, count: int) -> str:
+    """Name a part that kills workers."""
+    paths = part.lines()["path"]
+    others = f" and {count - 1} more parts have" if count > 1 else " has"
+    return (
+        f"Part {part.index}, from {shown_path(paths[0].as_py())} to {shown_path(paths[-1].as_py())}"
+        f",{others} killed each worker that tried, and all other parts are done and kept: give the"
+        " workers more memory, or take out the sidecar that does it, and run this again."
+    )
 
 
 def rows_bag(job: Job, parts: list[Part]) -> db.Bag:
