@@ -25,9 +25,6 @@ INTERRUPTED: Final = 130
 """The exit status of a job that the user stopped: 128 + SIGINT, as a shell counts."""
 
 
-STOPS: Final = (signal.SIGINT, signal.SIGTERM)
-"""The signals that ask a job to stop."""
-
 CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 """What every common reader of parquet knows."""
 
@@ -92,15 +89,15 @@ def stoppable() -> Iterator[None]:
     """Let the first Ctrl-C or SIGTERM stop a job in order, and the second at once."""
 
     def stop(*_: object) -> None:
-        for number in STOPS:
+        for number in cluster.STOPS:
             signal.signal(number, lambda *_: os._exit(INTERRUPTED))
         raise KeyboardInterrupt
 
-    before = [signal.signal(number, stop) for number in STOPS]
+    before = [signal.signal(number, stop) for number in cluster.STOPS]
     try:
         yield
     finally:
-        for number, handler in zip(STOPS, before, strict=True):
+        for number, handler in zip(cluster.STOPS, before, strict=True):
             signal.signal(number, handler)
 
 

@@ -5,6 +5,7 @@ import importlib.metadata
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
@@ -20,6 +21,9 @@ from cutline.errors import CutlineError, UsageError
 
 MUST_MATCH: Final = ("cutline", "pyarrow", "orjson", "fsspec")
 """Packages whose versions change the bytes of what is written."""
+
+STOPS: Final = (signal.SIGINT, signal.SIGTERM)
+"""The signals that ask a job to stop."""
 
 PATIENCE: Final = 15
 """Seconds that a scheduler has to answer, and its first worker to be there."""
@@ -149,14 +153,26 @@ def shielded() -> Iterator[None]:
     """Keep Ctrl-C, which a terminal sends to all processes of a job, from those begun in here.
 
     They are stopped in order by this one. A thread and a process have the mask of signals of the
-    thread that began them, so this holds for workers that are restarted later, too.
+    thread that began them, so this holds for workers that are restarted later, too. A signal for
+    this process waits until the end of the block.
     """
     resource_tracker.ensure_running()  # begun later, it would clear the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    waiting: list[int] = []
+    mine = threading.current_thread() is threading.main_thread()  # only that one may set handlers
+    handlers = {
+        number: signal.signal(number, lambda caught, _: waiting.append(caught))
+        for number in STOPS
+        if mine
+    }
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for caught in waiting:
+        signal.raise_signal(caught)
 
 
 @contextmanager
