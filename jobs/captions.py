@@ -1,6 +1,6 @@
 """One caption text file beside each image of a table. Copy this file, change it, submit it.
 
-    python jobs/captions.py TABLE DATA [--cluster cluster.yaml]
+python jobs/captions.py TABLE DATA [--cluster cluster.yaml]
 """
 
 import argparse

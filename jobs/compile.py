@@ -1,6 +1,6 @@
 """The sidecars of a folder as one parquet table. Copy this file, change it, submit it.
 
-    python jobs/compile.py SOURCE TABLE [--cluster cluster.yaml]
+python jobs/compile.py SOURCE TABLE [--cluster cluster.yaml]
 """
 
 import argparse

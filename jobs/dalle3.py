@@ -1,6 +1,6 @@
 """The whole recipe on one dataset folder. Copy this file, change it, submit it.
 
-    python jobs/dalle3.py ROOT [--cluster cluster.yaml]
+python jobs/dalle3.py ROOT [--cluster cluster.yaml]
 """
 
 import argparse
