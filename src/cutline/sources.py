@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias
 import fsspec
 import pyarrow as pa
 
-from cutline.errors import UsageError
+from cutline.errors import CutlineError, UsageError
 from cutline.plan import LINES, Stamp
 from cutline.records import TOO_LARGE, Reject
 
@@ -91,7 +91,13 @@ class Folder:
 
     def list(self) -> pa.Table:
         """Find the sidecars."""
-        paths = sorted(walk_folder(os.fsencode(self.root)))
+        try:
+            paths = sorted(walk_folder(os.fsencode(self.root)))
+        except OSError as error:  # nobody knows how many sidecars are in there
+            folder = os.fsdecode(error.filename)
+            raise CutlineError(
+                f"The folder {folder} cannot be listed: {error.strerror}. Mend it or move it away."
+            ) from error
         return lines_of(pa.array(paths, pa.binary()))
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
