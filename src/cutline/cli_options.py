@@ -56,8 +56,10 @@ def job(command: Command) -> Command:
         watcher = watch.SILENT if quiet else watch.on_stderr()
         with one_sentence():
             chosen = chosen_cluster(cluster_file, scheduler)
-            with cluster.connect(adjusted(chosen, workers, dashboard_address)) as client:
-                watcher.say(f"The dashboard is at {client.dashboard_link}")
+            chosen = adjusted(chosen, workers, dashboard_address)
+            with cluster.connect(chosen) as client:
+                if cluster.has_dashboard(chosen):
+                    watcher.say(f"The dashboard is at {client.dashboard_link}")
                 summary = command(client=client, watcher=watcher, **arguments)
             if as_json:
                 click.echo(orjson.dumps(summary.as_json()))
@@ -76,8 +78,12 @@ def one_sentence() -> Iterator[None]:
     except CutlineError as error:
         click.echo(f"cutline: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+    except OSError as error:  # a disk that is full, a folder where nothing may be written
+        click.echo(f"cutline: The job cannot go on ({error}): see to that, run it again.", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
-        again = shlex.join(["cutline", *sys.argv[1:]])
+        program = click.get_current_context().find_root().info_name  # cutline, or dask
+        again = f"{program} {shlex.join(sys.argv[1:])}"
         click.echo(f"cutline: Stopped; what is done is kept, go on with: {again}", err=True)
         sys.exit(INTERRUPTED)
 
@@ -156,7 +162,9 @@ def compile_options(command: Command) -> Command:
     ) -> Any:
         rules = Rules(caption_fields, columns, raw_captions)
         chosen = {field.name: arguments.pop(field.name) for field in OPTION_FIELDS}
-        return command(options=CompileOptions(rules, **chosen), **arguments)
+        with one_sentence():
+            options = CompileOptions(rules, **chosen)
+        return command(options=options, **arguments)
 
     return run
 
