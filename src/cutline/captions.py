@@ -181,7 +181,7 @@ def slices_of(table: str) -> list[Slice]:
         raise UsageError(f"The table {table} is not a parquet file: compile it again.") from error
     schema = metadata.schema.to_arrow_schema()
     for column in ("caption", "filename"):
-        if column not in schema.names or not pa.types.is_string(schema.field(column).type):
+        if column not in schema.names or not is_text(schema.field(column).type):
             raise UsageError(
                 f"The table {table} has no column {column} of text: compile it with cutline."
             )
@@ -192,6 +192,13 @@ def slices_of(table: str) -> list[Slice]:
         for rows in [metadata.row_group(group).num_rows]
         for start in range(0, rows, parts.ROW_GROUP)
     ]
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column's values are text in Python, however they are kept."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return kind in {pa.string(), pa.large_string(), pa.string_view()}
 
 
 def captions_bag(slices: list[Slice], job: Job) -> db.Bag:
@@ -212,7 +219,7 @@ def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
                 rows = table.read_row_group(one.row_group, ["caption", "filename"])
             rows = rows.slice(one.start, one.rows)
             filenames, captions = rows["filename"].to_pylist(), rows["caption"].to_pylist()
-        except ValueError as error:  # damaged pages; text that is not UTF-8
+        except (ValueError, OSError) as error:  # text that is not UTF-8; damaged pages
             raise CutlineError(
                 f"The table {one.table} cannot be read ({error}): compile it again."
             ) from error
