@@ -15,7 +15,7 @@ import orjson
 from cutline import cluster, watch
 from cutline.errors import CutlineError, UsageError
 from cutline.options import DEFAULTS, CompileOptions
-from cutline.records import Rules
+from cutline.records import Rules, clean
 
 Command = Callable[..., Any]
 
@@ -76,16 +76,21 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except CutlineError as error:
-        click.echo(f"cutline: {error}", err=True)
+        complain(str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:  # a disk that is full, a folder where nothing may be written
-        click.echo(f"cutline: The job cannot go on ({error}): see to that, run it again.", err=True)
+        complain(f"The job cannot go on ({error}): see to that, and run it again.")
         sys.exit(1)
     except KeyboardInterrupt:
         program = click.get_current_context().find_root().info_name  # cutline, or dask
         again = f"{program} {shlex.join(sys.argv[1:])}"
-        click.echo(f"cutline: Stopped; what is done is kept, go on with: {again}", err=True)
+        complain(f"Stopped; what is done is kept, go on with: {again}")
         sys.exit(INTERRUPTED)
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence on standard error; names in it may hold anything."""
+    click.echo(f"cutline: {clean(sentence)}", err=True)
 
 
 def chosen_cluster(file: str | None, scheduler: str | None) -> cluster.Cluster:
