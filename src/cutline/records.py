@@ -144,8 +144,9 @@ def size(value: object) -> int | None:
         number = value
     elif isinstance(value, float) and value.is_integer():
         number = int(value)
-    elif isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():
-        number = int(value)
+    elif isinstance(value, str) and value.isascii() and value.isdigit():
+        digits = value.lstrip("0")
+        number = int(digits) if 0 < len(digits) < 20 else 0
     else:
         return None
     return number if 0 < number < 2**31 else None
