@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import dask
 import pyarrow.parquet as pq
-from oracle import compile_folder
-from sidecars import numbered, record, write_sidecars
 
 import cutline
 from cutline.plan import read_receipt
+from oracle import compile_folder
+from sidecars import numbered, record, write_sidecars
 
 OPTIONS = cutline.CompileOptions(partition_size=15, max_rejects=1)
 OUTPUTS = ("x.parquet", "x.rejects.parquet", "x.parts/", "x.cutline/", "data/.cutline/")
