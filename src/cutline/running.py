@@ -9,7 +9,8 @@ import dask.bag as db
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
-from distributed import Client, KilledWorker, as_completed
+from distributed import CancelledError, Client, KilledWorker, as_completed
+from distributed.comm.core import CommClosedError
 from tornado.ioloop import PeriodicCallback
 
 from cutline.errors import CutlineError
@@ -91,18 +92,18 @@ def completed(tasks: list[Delayed], client: Client | None, watcher: Watcher) -> 
     futures = client.compute(tasks)
     places = {future.key: place for place, future in enumerate(futures)}
     deadly = []
-    ended = as_completed(futures, loop=client.loop, with_results=True, raise_errors=False)
     try:
         with looked_after(client, watcher):
-            for future, result in ended:
-                if future.status == "finished":
-                    yield result
-                elif future.status != "error":
-                    raise CutlineError(gone(client))
-                elif isinstance(result[1], KilledWorker):
+            for future in as_completed(futures, loop=client.loop):
+                # Asked for here: `with_results` never ends when a scheduler dies at a bad moment.
+                try:
+                    result = future.result()
+                except KilledWorker:
                     deadly.append(places[future.key])
+                except (CancelledError, CommClosedError) as error:
+                    raise CutlineError(gone(client)) from error
                 else:
-                    raise result[1]
+                    yield result
     finally:
         client.cancel(futures)
     if deadly:

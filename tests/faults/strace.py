@@ -22,7 +22,7 @@ CALLS = (
 )
 """Every call that creates, writes, syncs, links, renames, truncates, closes or unlinks."""
 
-LINE = re.compile(r"^(?:\[pid +\d+\] |\d+ +)?(\w+)\(")
+LINE = re.compile(r"^(\d+) +(\w+)\(")
 
 
 class Fault(NamedTuple):
@@ -77,7 +77,7 @@ def begin(root, said):
         code = 0
     except SystemExit as stop:
         code = stop.code
-    except BaseException:
+    except Exception:  # noqa: BLE001 - a traceback is what the test must see
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stderr.flush()
@@ -85,16 +85,18 @@ def begin(root, said):
 
 
 def touching(lines, root):
-    """Number the calls of each name, and give those that touch what is below a folder.
+    """Number the calls of each thread and name, and give those that touch what is below a folder.
 
-    A file that is opened only to be read is left out, and so is its closing.
+    A file that is opened only to be read is left out, and so is the closing of a sidecar.
     """
     numbers = Counter()
     for line in lines:
         match = LINE.match(line)
         if match:
-            numbers[match[1]] += 1
-            read = match[1].startswith("open") and not re.search("O_CREAT|O_TMPFILE", line)
-            sidecar = match[1] == "close" and ".json>" in line
+            thread, call = match.groups()
+            numbers[match.groups()] += 1
+            read = call.startswith("open") and not re.search("O_CREAT|O_TMPFILE", line)
+            sidecar = call == "close" and ".json>" in line
             if root in line and not read and not sidecar:
-                yield match[1], numbers[match[1]]
+                assert lines[0].startswith(thread), "strace counts the calls of each thread"
+                yield call, numbers[match.groups()]
