@@ -26,24 +26,11 @@ from cutline.store import (
     remove,
 )
 from cutline.store.lock import Owner, boot_id, read_owner, start_time
+from trees import tree
 
 
 def silent(line):
     """Say nothing."""
-
-
-def tree(folder):
-    """Everything in a folder: {path: bytes, where a link leads, or None for a folder}."""
-    found = {}
-    for path in sorted(Path(folder).rglob("*")):
-        name = os.fspath(path.relative_to(folder))
-        if path.is_symlink():
-            found[name] = os.readlink(path)
-        elif path.is_dir():
-            found[name] = None
-        else:
-            found[name] = path.read_bytes() if path.is_file() else path.lstat().st_mode
-    return found
 
 
 # Publishing
