@@ -83,9 +83,7 @@ class Local:
 
     def process(self, victim, client):
         workers = [
-            leaf
-            for server in psutil.Process(client.pid).children()
-            for leaf in server.children()
+            leaf for server in psutil.Process(client.pid).children() for leaf in server.children()
         ]
         return psutil.Process(client.pid) if victim == "client" else random.choice(workers)
 

@@ -41,15 +41,17 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
         except BaseException as error:
             with suppress(OSError):
                 os.unlink(attempt)
-            if staging:
+            if isinstance(error, OSError):
                 refuse_late(error, staging)
+                if error.filename == attempt:
+                    error.filename = path
             raise
 
 
-def refuse_late(error: BaseException, staging: str) -> None:
+def refuse_late(error: OSError, staging: str) -> None:
     """Tell a worker that Dask gave up long ago that its run is over: its folder is gone."""
-    missing = isinstance(error, OSError) and error.errno in {errno.ENOENT, errno.ESTALE}
-    if missing and not os.path.isdir(staging):
+    missing = error.errno in {errno.ENOENT, errno.ESTALE}
+    if missing and staging and not os.path.isdir(staging):
         raise CutlineError("This run is over: it has ended, or another has its lock.") from error
 
 
