@@ -203,8 +203,9 @@ def test_workers_that_are_paused_for_memory_are_said():
 def test_a_scheduler_that_dies_ends_the_job_with_one_sentence(tmp_path):
     command = [sys.executable, "-m", "dask"]
     options = ["--host=127.0.0.1", "--port=0", "--dashboard-address=127.0.0.1:0"]
+    here = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
     scheduler = subprocess.Popen(
-        [*command, "scheduler", *options], stderr=subprocess.PIPE, text=True
+        [*command, "scheduler", *options], stderr=subprocess.PIPE, text=True, env=here
     )
     address = ""
     while "Scheduler at" not in address:
