@@ -1,0 +1,117 @@
+"""A contender as a whole process, and contenders side by side."""
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from time import perf_counter
+from typing import NamedTuple
+
+Fresh = Callable[[], AbstractContextManager[str]]  # a folder nobody has worked in, for one run
+Command = Callable[[str], list[str]]  # the command line of a run in that folder
+
+
+class ContenderError(Exception):
+    """A process ended with an error, or contenders disagree about the output."""
+
+
+class Result(NamedTuple):
+    """One process from start to end."""
+
+    seconds: float
+    peak_bytes: int  # of the largest single process among it and its descendants
+    stdout: bytes
+
+
+class Contender(NamedTuple):
+    """A name and what it runs."""
+
+    name: str
+    command: Command
+
+
+class Runs(NamedTuple):
+    """What a contender did over the rounds."""
+
+    name: str
+    results: list[Result]
+
+    @property
+    def seconds(self) -> float:
+        """The median."""
+        return statistics.median(result.seconds for result in self.results)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The largest of all."""
+        return max(result.peak_bytes for result in self.results)
+
+
+def run(command: Sequence[str]) -> Result:
+    """Run a command to its end.
+
+    The peak comes from `wait4`, which gives the larger of the process's own peak and that of any
+    descendant that was waited for, so nothing has to be sampled. It counts what the child had
+    before `exec` too, which is this process: keep this process small.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        began = perf_counter()
+        with started(command, out.fileno(), err.fileno()) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            said = err.read().decode(errors="replace")
+            raise ContenderError(f"{' '.join(command)} exited {process.returncode}:\n{said}")
+        return Result(seconds, usage.ru_maxrss * 1024, out.read())
+
+
+@contextmanager
+def started(command: Sequence[str], out: int, err: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process in a session of its own, which does not outlive this block."""
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+    )
+    try:
+        yield process
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+def race(contenders: Sequence[Contender], rounds: int, fresh: Fresh, proof: Command) -> list[Runs]:
+    """Run each contender in turn, again and again, each time in a fresh folder.
+
+    The machine drifts; taking turns lets each contender have its share of that. In the first
+    round `proof` is run in the folder that each of them left, and must print the same for all.
+
+    Raises
+    ------
+    ContenderError
+        When a process fails or two contenders made different output.
+    """
+    runs = [Runs(contender.name, []) for contender in contenders]
+    proofs: dict[str, bytes] = {}
+    for number in range(rounds):
+        for contender, done in zip(contenders, runs, strict=True):
+            with fresh() as folder:
+                result = run(contender.command(folder))
+                if number == 0:
+                    proofs[contender.name] = run(proof(folder)).stdout
+            done.results.append(result)
+            say(f"  round {number + 1} of {rounds}: {contender.name} {result.seconds:.2f} s")
+    if len(set(proofs.values())) > 1:
+        raise ContenderError(f"the contenders' outputs differ: {proofs}")
+    return runs
+
+
+def say(line: str) -> None:
+    """Tell the person who waits; the figures alone go to standard output."""
+    print(line, file=sys.stderr, flush=True)
