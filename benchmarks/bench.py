@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import contenders
 from measure import ContenderError, Fresh, Runs, race, run, say
-from room import MountError, Room, ext4_with_data, fresh_data, fresh_folder, open_room
+from room import MountError, Room, fresh_data, fresh_ext4, fresh_folder, open_room
 from verdict import (
     Verdict,
     at_least,
@@ -57,7 +57,7 @@ def compile_table(bench: Bench) -> Report:
     fresh = fresh_folder(bench.room)
     runs = race(contenders.compilers(bench.data), bench.rounds, fresh, contenders.same_rows)
     recipe, _, floor, cutline = runs
-    title = f"compile {bench.records:,}"
+    title = f"compile of {bench.records:,}"
     faster = 2.3 if bench.records >= FULL_RECORDS else 1.5
     rows = rows_seconds(cutline) / rows_seconds(floor)
     return Report(
@@ -103,26 +103,26 @@ def graph(bench: Bench) -> Report:
 
 def captions_in_memory(bench: Bench) -> Report:
     """Hold the caption loops side by side in memory."""
-    return captions(bench, fresh_data(bench.room, bench.data), bench.room.kind, faster=2)
+    title = f"captions of {bench.records:,} on {bench.room.kind}"
+    return captions(bench, title, fresh_data(bench.room, bench.data), faster=2)
 
 
 def captions_on_ext4(bench: Bench) -> Report:
-    """Hold the caption loops side by side on a fresh ext4, where this machine can mount one."""
+    """Hold the caption loops side by side, each on a fresh ext4, where one can be mounted."""
+    title = f"captions of {bench.records:,} on a fresh ext4"
+    fresh = fresh_ext4(bench.room, bench.data, bench.records)
     try:
-        with ext4_with_data(bench.room, bench.data, bench.records) as fresh:
-            return captions(bench, fresh, "a fresh ext4", faster=2.5)
+        return captions(bench, title, fresh, faster=2.5)
     except MountError as reason:
-        title = f"captions {bench.records:,} on a fresh ext4"
         return Report(title, [], [not_measured(title, str(reason))])
 
 
-def captions(bench: Bench, fresh: Fresh, kind: str, *, faster: float) -> Report:
+def captions(bench: Bench, title: str, fresh: Fresh, *, faster: float) -> Report:
     with fresh_folder(bench.room)() as folder:
         table = contenders.table_in(folder)
         run(contenders.cutline("compile", bench.data, table))
         loops = contenders.captioners(table)
         recipe, *ours = race(loops, bench.rounds, fresh, contenders.same_captions)
-    title = f"captions {bench.records:,} on {kind}"
     speeds = [
         at_least(f"{title}, {each.name}: times the recipe's speed", speed(each, recipe), faster)
         for each in ours
