@@ -22,7 +22,6 @@ from verdict import (
     at_least,
     at_most,
     machine,
-    megabytes,
     not_measured,
     noted,
     runs_table,
@@ -92,12 +91,10 @@ def compile_again(bench: Bench) -> Report:
 
 def graph(bench: Bench) -> Report:
     """Weigh the graphs that a scheduler is sent."""
-    naive, cutline = (
-        megabytes(int(run(command).stdout)) for command in contenders.graphs(bench.data)
-    )
+    naive, cutline = (int(run(command).stdout) / 1e3 for command in contenders.graphs(bench.data))
     title = f"graph of {bench.records:,}"
     return Report(
-        title, [], [noted(f"{title}: MB, naive bag", naive), at_most(f"{title}: MB", cutline, 1)]
+        title, [], [noted(f"{title}: kB, naive bag", naive), at_most(f"{title}: kB", cutline, 1000)]
     )
 
 
@@ -132,7 +129,7 @@ def captions(bench: Bench, title: str, fresh: Fresh, *, faster: float) -> Report
 
 def peak(title: str, *ours: Runs) -> Verdict:
     largest = max(runs.peak_bytes for runs in ours)
-    return at_most(f"{title}: MB of the largest process", megabytes(largest), 500)
+    return at_most(f"{title}: MB of the largest process", largest / 1e6, 500)
 
 
 def speed(runs: Runs, reference: Runs) -> float:

@@ -22,15 +22,15 @@ class Verdict(NamedTuple):
 
 
 def at_least(measure: str, value: float, limit: float) -> Verdict:
-    return Verdict(measure, f"{value:.2f}", f"at least {limit:.3g}", met(value >= limit))
+    return Verdict(measure, f"{value:,.2f}", f"at least {limit:,.4g}", met(value >= limit))
 
 
 def at_most(measure: str, value: float, limit: float) -> Verdict:
-    return Verdict(measure, f"{value:.2f}", f"at most {limit:.3g}", met(value <= limit))
+    return Verdict(measure, f"{value:,.2f}", f"at most {limit:,.4g}", met(value <= limit))
 
 
 def noted(measure: str, value: float) -> Verdict:
-    return Verdict(measure, f"{value:.2f}")
+    return Verdict(measure, f"{value:,.2f}")
 
 
 def not_measured(measure: str, reason: str) -> Verdict:
@@ -39,10 +39,6 @@ def not_measured(measure: str, reason: str) -> Verdict:
 
 def met(kept: bool) -> str:  # noqa: FBT001 - the thing itself, not a switch
     return "yes" if kept else "NO"
-
-
-def megabytes(count: int) -> float:
-    return count / 1e6
 
 
 def runs_table(runs: Sequence[Runs]) -> str:
@@ -56,7 +52,7 @@ def runs_table(runs: Sequence[Runs]) -> str:
                 f"{each.seconds:.2f}",
                 span(each),
                 f"{first / each.seconds:.2f}",
-                f"{megabytes(each.peak_bytes):.0f}",
+                f"{each.peak_bytes / 1e6:.0f}",
             ]
             for each in runs
         ],

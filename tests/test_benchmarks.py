@@ -187,6 +187,6 @@ def test_a_verdict_says_whether_its_target_was_met():
     assert verdicts_table([*verdicts, noted("d", 4)]).splitlines()[2:] == [
         "| a | 1.50 | at least 1.5 | yes |",
         "| b | 1.49 | at least 1.5 | NO |",
-        "| c | 2.00 | at most 0.333 | NO |",
+        "| c | 2.00 | at most 0.3333 | NO |",
         "| d | 4.00 |  |  |",
     ]
