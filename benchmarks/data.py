@@ -2,18 +2,18 @@
 
     python data.py FOLDER RECORDS
 
-The same numbers give the same bytes, whoever writes them. No fault is planted: the recipe would
+They are written as Python writes JSON by default, in ASCII. The same numbers give the same bytes,
+whoever writes them. No fault is planted: the recipe would
 stop at the first. `cutline demo` makes the dataset with faults.
 """
 
 import hashlib
+import json
 import multiprocessing
 import os
 import random
 import sys
 from typing import Any
-
-import orjson
 
 PROCESSES = 2
 WITHOUT_WIDTH_EVERY = 50
@@ -21,7 +21,7 @@ SIZES = [(1024, 1024), (1792, 1024), (1024, 1792)]
 EXTENSIONS = ["jpg", "jpg", "jpg", "jpeg", "png"]
 TEXT = """
     a the one two several of in on under beside above with without and while against
-    café façade naïve jalapeño “quiet” harbour lighthouse fox owl violin train market garden
+    café façade naïve jalapeño "quiet" harbour lighthouse fox owl violin train market garden
     window snow storm lantern mountain river copper velvet paper glass wooden golden faded bright
     pale watercolour photograph illustration portrait landscape close-up evening morning winter
     light shadow mist reflection detailed cinematic surreal minimalist standing floating looking
@@ -65,7 +65,7 @@ def write_slice(folder: str, numbers: range) -> None:
     for number in numbers:
         stem, fields = sidecar(number)
         file = os.open(f"{stem}.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=at)
-        os.write(file, orjson.dumps(fields))
+        os.write(file, json.dumps(fields).encode())
         os.close(file)
 
 
