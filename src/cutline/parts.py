@@ -21,8 +21,8 @@ LEDGER: Final = pa.schema(
 REJECTS: Final = LEDGER.insert(0, pa.field("position", pa.int64()))
 """The rejects of a part: the ledger's columns, and where in the part the sidecar stands."""
 
-ROW_GROUP: Final = 65_536
-"""Rows a row group of the table."""
+ROW_GROUP: Final = 10_000
+"""Rows a row group of the table; the captions job writes the files of one as one task."""
 
 
 class Rejected(NamedTuple):

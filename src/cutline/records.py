@@ -140,9 +140,10 @@ def size(value: object) -> int | None:
 
     An integral float and a string of digits are taken, as the recipe's `int()` did.
     """
-    if type(value) is int:  # not a bool; orjson makes ints of its own type only
-        number = value
-    elif (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit()):
+    if isinstance(value, str):
+        digits = len(value) < 20 and value.isascii() and value.isdigit()
+        number = int(value) if digits else 0
+    elif type(value) is int or (isinstance(value, float) and value.is_integer()):  # and no bool
         number = int(value)
     else:
         return None
@@ -155,7 +156,9 @@ def image_filename(path: bytes, image_name: object) -> str | Reject:
         return Reject("no_image_name", "the record has no image_name")
     if not isinstance(image_name, str):
         return Reject("bad_image_name", f"image_name is {shown(image_name)}")
-    fault = name_fault(image_name)
+    fault = component_fault(image_name)
+    if not fault and image_name.endswith(".txt"):
+        fault = "would be overwritten by its own caption file"
     if fault:
         return Reject("bad_image_name", f"image_name {shown(image_name)} {fault}")
     folder, slash, _ = path.rpartition(b"/")
@@ -167,7 +170,16 @@ def image_filename(path: bytes, image_name: object) -> str | Reject:
         return Reject("bad_image_name", "the name of the sidecar's folder is not UTF-8")
 
 
-def name_fault(name: str) -> str | None:
+def path_fault(filename: str) -> str | None:
+    """Say why a filename cannot be one of the table's, or None if it can."""
+    for component in filename.split("/"):
+        fault = component_fault(component)
+        if fault:
+            return fault
+    return "would be overwritten by its own caption file" if filename.endswith(".txt") else None
+
+
+def component_fault(name: str) -> str | None:
     """Say why a name is not one plain path component, or None if it is."""
     if name in {"", ".", ".."}:
         return "names no file"
@@ -175,8 +187,6 @@ def name_fault(name: str) -> str | None:
         return "holds a slash, a backslash or a control character"
     if len(name) * 4 > NAME_LIMIT and len(name.encode()) > NAME_LIMIT:
         return f"is longer than {NAME_LIMIT} bytes"
-    if name.endswith(".txt"):
-        return "would be overwritten by its own caption file"
     return None
 
 

@@ -7,27 +7,26 @@ import dask
 import dask.bag as db
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
+from dask.utils import key_split
 from distributed import Client, as_completed
 
 from cutline.watch import Watcher
 
 
-def results(bag: db.Bag, stage: str, client: Client | None, watcher: Watcher) -> Iterator[Any]:
+def results(bag: db.Bag, client: Client | None, watcher: Watcher) -> Iterator[Any]:
     """Compute a bag, and give the elements of each partition as it is done, in any order.
 
     Parameters
     ----------
     bag
         What to compute; one partition is one task.
-    stage
-        What the watcher calls it.
     client
         The cluster; without one, Dask's scheduler of this process.
     watcher
         Told of each partition that is done.
     """
     tasks = tasks_of(bag)
-    with watcher.stage(stage, len(tasks)) as advance:
+    with watcher.stage(key_split(bag.name), len(tasks)) as advance:
         for elements in completed(tasks, client):
             yield from elements
             advance(1)
@@ -53,7 +52,7 @@ def completed(tasks: list[Delayed], client: Client | None) -> Iterator[Any]:
         return
     futures = client.compute(tasks)
     try:
-        for _, result in as_completed(futures, with_results=True):
+        for _, result in as_completed(futures, loop=client.loop, with_results=True):
             yield result
     finally:
         client.cancel(futures)

@@ -88,10 +88,12 @@ class Folder:
     root: str
 
     def list(self) -> pa.Table:
+        """Find the sidecars."""
         paths = sorted(walk_folder(os.fsencode(self.root)))
         return lines_of(pa.array(paths, pa.binary()))
 
     def see(self, lines: pa.Table) -> Seen:
+        """Look at the files of some lines."""
         sizes: list[int | Reject] = []
         known: list[int] = []  # size, time of modification, size, ...
         with OpenFolders(self.root) as folders:
@@ -108,6 +110,7 @@ class Folder:
         return Seen(sizes, np.array(known, np.int64).tobytes())
 
     def read(self, lines: pa.Table, seen: Seen) -> Iterator[tuple[bytes, bytes | Reject]]:
+        """Read the files of some lines."""
         with OpenFolders(self.root) as folders:
             for path, size in zip(lines["path"].to_pylist(), seen.sizes, strict=True):
                 yield path, size if isinstance(size, Reject) else read_file(folders, path, size)
@@ -213,6 +216,7 @@ class RemoteFolder:
     url: str
 
     def list(self) -> pa.Table:
+        """Find the sidecars."""
         fs, root = fsspec.url_to_fs(self.url)
         found = {
             os.fsencode(path[len(root) :].lstrip("/")): info
@@ -226,6 +230,7 @@ class RemoteFolder:
         )
 
     def see(self, lines: pa.Table) -> Seen:
+        """Look at the files of some lines."""
         sizes = [
             UNKNOWN if size is None else checked_size(size) for size in lines["size"].to_pylist()
         ]
@@ -233,6 +238,7 @@ class RemoteFolder:
         return Seen(sizes, stamps.encode())
 
     def read(self, lines: pa.Table, seen: Seen) -> Iterator[tuple[bytes, bytes | Reject]]:
+        """Read the files of some lines."""
         fs, root = fsspec.url_to_fs(self.url)
 
         def read_one(line: tuple[bytes, int | Reject]) -> bytes | Reject:

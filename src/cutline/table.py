@@ -44,6 +44,11 @@ class CompileSummary:
         del body["stages"]
         return {"job": "compile", **body}
 
+    @property
+    def shortfall(self) -> str:
+        """What was not done, in one sentence: a compile does all of its work or raises."""
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -105,7 +110,9 @@ def compile_table(
     clock = watch.Clock()
     origin = open_source(source)
     outputs = store.Outputs.of(table)
-    with store.locked(outputs, watcher.say, force=options.force_unlock) as lock:
+    outputs.make_parts_folder()
+    with store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as lock:
+        store.make_folder(outputs.rejects)
         job = Job(origin, outputs, options, lock)
         with clock.stage("list"):
             parts = plan_parts(job)
@@ -152,7 +159,7 @@ def finished_parts(
         return []
     bag = db.from_sequence(suspects, partition_size=1)
     checks = bag.map_partitions(check_parts, job, token="check-parts")
-    return list(results(checks, "check-parts", client, watcher))
+    return list(results(checks, client, watcher))
 
 
 def make_parts(
@@ -161,7 +168,7 @@ def make_parts(
     """Read, judge and write the parts that are missing."""
     if not parts:
         return []
-    return list(results(rows_bag(job, parts), "compile-rows", client, watcher))
+    return list(results(rows_bag(job, parts), client, watcher))
 
 
 def rows_bag(job: Job, parts: list[Part]) -> db.Bag:
