@@ -26,10 +26,15 @@ def python(code, *arguments):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("bench") / "data")
-    run(script("data", folder, str(RECORDS)))
-    return folder
+def room():
+    with open_room(10 * RECORDS) as room:
+        yield room
+
+
+@pytest.fixture(scope="module")
+def data(room):
+    run(script("data", f"{room.path}/data", str(RECORDS)))
+    return f"{room.path}/data"
 
 
 @pytest.fixture
@@ -41,12 +46,6 @@ def fresh(tmp_path):
         yield str(path)
 
     return folder
-
-
-@pytest.fixture
-def room():
-    with open_room(10 * RECORDS) as room:
-        yield room
 
 
 def test_all_who_compile_make_the_same_rows(data, fresh, tmp_path):
