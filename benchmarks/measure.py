@@ -23,7 +23,8 @@ class Result(NamedTuple):
     """One process from start to end."""
 
     seconds: float
-    peak_bytes: int  # of the largest single process among it and its descendants
+    cpu_seconds: float  # of it and its descendants; steadier than `seconds` on a busy machine
+    peak_bytes: int  # of the largest single process among them
     stdout: bytes
 
 
@@ -46,6 +47,11 @@ class Runs(NamedTuple):
         return statistics.median(result.seconds for result in self.results)
 
     @property
+    def cpu_seconds(self) -> float:
+        """The median."""
+        return statistics.median(result.cpu_seconds for result in self.results)
+
+    @property
     def peak_bytes(self) -> int:
         """The largest of all."""
         return max(result.peak_bytes for result in self.results)
@@ -54,9 +60,9 @@ class Runs(NamedTuple):
 def run(command: Sequence[str]) -> Result:
     """Run a command to its end.
 
-    The peak comes from `wait4`, which gives the larger of the process's own peak and that of any
-    descendant that was waited for, so nothing has to be sampled. It counts what the child had
-    before `exec` too, which is this process: keep this process small.
+    CPU time and peak come from `wait4`, which adds up the one and takes the largest of the other
+    over the process and every descendant that was waited for, so nothing has to be sampled. The
+    peak counts what the child had before `exec`, too, which is this process: keep it small.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = perf_counter()
@@ -69,7 +75,8 @@ def run(command: Sequence[str]) -> Result:
         if process.returncode:
             said = err.read().decode(errors="replace")
             raise ContenderError(f"{' '.join(command)} exited {process.returncode}:\n{said}")
-        return Result(seconds, usage.ru_maxrss * 1024, out.read())
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        return Result(seconds, cpu_seconds, usage.ru_maxrss * 1024, out.read())
 
 
 @contextmanager
@@ -81,9 +88,17 @@ def started(command: Sequence[str], out: int, err: int) -> Iterator[subprocess.P
     try:
         yield process
     except BaseException:
+        stop_session(process)
+        raise
+
+
+def stop_session(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        raise
 
 
 def race(contenders: Sequence[Contender], rounds: int, fresh: Fresh, proof: Command) -> list[Runs]:

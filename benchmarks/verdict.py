@@ -45,23 +45,20 @@ def runs_table(runs: Sequence[Runs]) -> str:
     """Show contenders side by side; the first is what the others are held against."""
     first = runs[0].seconds
     return markdown(
-        ["", "seconds", "fastest to slowest", f"times as fast as {runs[0].name}", "peak MB"],
+        ["", "seconds", "from", "to", f"times as fast as {runs[0].name}", "CPU seconds", "peak MB"],
         [
             [
                 each.name,
                 f"{each.seconds:.2f}",
-                span(each),
+                f"{min(result.seconds for result in each.results):.2f}",
+                f"{max(result.seconds for result in each.results):.2f}",
                 f"{first / each.seconds:.2f}",
+                f"{each.cpu_seconds:.2f}",
                 f"{each.peak_bytes / 1e6:.0f}",
             ]
             for each in runs
         ],
     )
-
-
-def span(runs: Runs) -> str:
-    seconds = [result.seconds for result in runs.results]
-    return f"{min(seconds):.2f} to {max(seconds):.2f}"
 
 
 def verdicts_table(verdicts: Iterable[Verdict]) -> str:

@@ -123,6 +123,12 @@ def test_the_peak_is_that_of_the_largest_process_of_the_tree():
     assert 400e6 < run(python(child)).peak_bytes < 600e6
 
 
+def test_cpu_time_counts_descendants():
+    spin = "import time\nwhile time.process_time() < 0.3: pass"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}])"
+    assert run(python(child)).cpu_seconds > 0.3
+
+
 def test_a_process_that_fails_stops_the_bench_with_what_it_said():
     with pytest.raises(ContenderError, match="out of luck"):
         run(python("import sys; sys.exit('out of luck')"))
@@ -173,11 +179,11 @@ def test_memory_has_no_room_for_more_files_than_it_can_hold(tmp_path):
 
 
 def test_figures_are_the_median_the_span_and_the_largest_peak():
-    slow = Runs("slow", [Result(seconds, 10**6, b"") for seconds in (4.0, 2.0, 9.0)])
-    fast = Runs("fast", [Result(1.0, peak, b"") for peak in (10**6, 7 * 10**6, 10**6)])
+    slow = Runs("slow", [Result(seconds, 3.0, 10**6, b"") for seconds in (4.0, 2.0, 9.0)])
+    fast = Runs("fast", [Result(1.0, 1.5, peak, b"") for peak in (10**6, 7 * 10**6, 10**6)])
     assert runs_table([slow, fast]).splitlines()[2:] == [
-        "| slow | 4.00 | 2.00 to 9.00 | 1.00 | 1 |",
-        "| fast | 1.00 | 1.00 to 1.00 | 4.00 | 7 |",
+        "| slow | 4.00 | 2.00 | 9.00 | 1.00 | 3.00 | 1 |",
+        "| fast | 1.00 | 1.00 | 1.00 | 4.00 | 1.50 | 7 |",
     ]
 
 
