@@ -6,9 +6,7 @@ The formats are those of kohya's sd-scripts (its ``docs/dataset_metadata.md`` an
 """
 
 import os
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NamedTuple
 
@@ -17,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cutline import store
 from cutline.errors import CutlineError, UsageError
 from cutline.head import damage, open_parquet
 
@@ -92,7 +91,7 @@ def export(table: str, out: str, file_format: str, data: str) -> int:
         raise UsageError(f"The format is one of {', '.join(FORMATS)}, not {file_format!r}.")
     job = Job(table, os.path.realpath(out), os.path.realpath(data))
     check_names(job, file_format)
-    with open_parquet(job.table) as file, publish(job.out) as target:
+    with open_parquet(job.table) as file, store.publish(job.out) as target:
         FORMATS[file_format].write(row_batches(file, job), job, target)
         return int(file.metadata.num_rows)
 
@@ -205,27 +204,3 @@ FORMATS: Final = {
     "imagefolder": Format("/metadata.parquet", write_imagefolder),
     "kohya": Format(".json", write_kohya),
 }
-
-
-@contextmanager
-def publish(path: str) -> Iterator[BinaryIO]:  # becomes store.publish
-    """Write a file that appears under its name complete and synced, or not at all."""
-    folder, name = os.path.split(path)
-    attempt = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
-    try:
-        with open(attempt, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(attempt, path)
-    except BaseException as error:
-        with suppress(OSError):
-            os.unlink(attempt)
-        if isinstance(error, OSError):
-            raise CutlineError(f"{path} cannot be written: {error.strerror or error}.") from error
-        raise
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

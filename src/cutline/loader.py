@@ -3,10 +3,10 @@
 import json
 import os
 import re
-import uuid
 from itertools import count
 from typing import Any, Final, TypeAlias
 
+from cutline import store
 from cutline.errors import CutlineError, UsageError
 from cutline.head import open_parquet
 from cutline.trainer import LoaderOptions
@@ -56,7 +56,8 @@ def write_loader(
         entries.append(text_entry(entries, entry["instance_data_dir"], options))
     check_caches(entries, entry)
     # In ASCII, because escapes bring every folder's name through, even one that is not UTF-8.
-    publish(path, json.dumps(entries, indent=4).encode() + b"\n")
+    with store.publish(path) as file:
+        file.write(json.dumps(entries, indent=4).encode() + b"\n")
     return entries
 
 
@@ -215,22 +216,3 @@ def read_entries(path: str) -> list[Entry]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UsageError(f"{path} is no list of entries: mend it or name another file.")
     return entries
-
-
-def publish(path: str, content: bytes) -> None:  # becomes store.publish
-    """Write a file that appears under its name complete and synced, or not at all."""
-    folder, name = os.path.split(path)
-    attempt = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
-    try:
-        with open(attempt, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(attempt, path)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-    except OSError as error:
-        if os.path.lexists(attempt):
-            os.unlink(attempt)
-        raise CutlineError(f"{path} cannot be written: {error.strerror}.") from error
