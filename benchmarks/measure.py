@@ -1,5 +1,6 @@
 """A contender as a whole process, and contenders side by side."""
 
+import ctypes
 import os
 import signal
 import statistics
@@ -7,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from resource import struct_rusage
 from time import perf_counter
 from typing import NamedTuple
 
@@ -61,27 +63,35 @@ def run(command: Sequence[str]) -> Result:
     """Run a command to its end.
 
     CPU time and peak come from `wait4`, which adds up the one and takes the largest of the other
-    over the process and every descendant that was waited for, so nothing has to be sampled. The
+    over a process and the descendants that were waited for, so nothing has to be sampled. The
     peak counts what the child had before `exec`, too, which is this process: keep it small.
+
+    Raises
+    ------
+    ContenderError
+        The command failed; with what it said.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = perf_counter()
         with started(command, out.fileno(), err.fileno()) as process:
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = perf_counter() - began
-            process.returncode = os.waitstatus_to_exitcode(status)
+            ended, usages = waited_for(process)
         out.seek(0)
         err.seek(0)
         if process.returncode:
             said = err.read().decode(errors="replace")
             raise ContenderError(f"{' '.join(command)} exited {process.returncode}:\n{said}")
-        cpu_seconds = usage.ru_utime + usage.ru_stime
-        return Result(seconds, cpu_seconds, usage.ru_maxrss * 1024, out.read())
+        return Result(
+            seconds=ended - began,
+            cpu_seconds=sum(usage.ru_utime + usage.ru_stime for usage in usages),
+            peak_bytes=1024 * max(usage.ru_maxrss for usage in usages),
+            stdout=out.read(),
+        )
 
 
 @contextmanager
 def started(command: Sequence[str], out: int, err: int) -> Iterator[subprocess.Popen[bytes]]:
     """Start a process in a session of its own, which does not outlive this block."""
+    adopt_orphans()
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
     )
@@ -90,6 +100,38 @@ def started(command: Sequence[str], out: int, err: int) -> Iterator[subprocess.P
     except BaseException:
         stop_session(process)
         raise
+
+
+def waited_for(process: subprocess.Popen[bytes]) -> tuple[float, list[struct_rusage]]:
+    """Wait for a process, and then for what it left behind, which is asked to end.
+
+    Returns
+    -------
+    The moment when the process itself ended, and what each of them used.
+    """
+    _, status, usage = os.wait4(process.pid, 0)
+    ended = perf_counter()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    return ended, [usage, *orphans_of(process.pid)]
+
+
+def orphans_of(group: int) -> Iterator[struct_rusage]:
+    with suppress(ChildProcessError):
+        while True:
+            _, _, usage = os.wait4(-group, 0)
+            yield usage
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every orphan among the descendants of this process.
+
+    The server that workers are forked from is left behind by its parent, and the workers' memory
+    and time are known only to whoever waits for it. See prctl(2).
+    """
+    PR_SET_CHILD_SUBREAPER = 36  # noqa: N806 - its name
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def stop_session(process: subprocess.Popen[bytes]) -> None:

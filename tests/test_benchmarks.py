@@ -123,6 +123,15 @@ def test_the_peak_is_that_of_the_largest_process_of_the_tree():
     assert 400e6 < run(python(child)).peak_bytes < 600e6
 
 
+def test_the_peak_is_also_that_of_a_process_that_was_left_behind_and_is_ended():
+    left = "hog = bytearray(400_000_000); print(flush=True); import time; time.sleep(600)"
+    child = f"""
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", {left!r}], stdout=subprocess.PIPE).stdout.readline()
+"""
+    assert 400e6 < run(python(child)).peak_bytes < 600e6
+
+
 def test_cpu_time_counts_descendants():
     spin = "import time\nwhile time.process_time() < 0.3: pass"
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}])"
