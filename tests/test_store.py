@@ -367,6 +367,25 @@ def test_many_workers_may_put_the_same_files_at_once(tmp_path, staging):
     assert os.listdir(staging) == []
 
 
+def test_a_file_that_another_worker_makes_meanwhile_is_replaced(small, tmp_path, monkeypatch):
+    (tmp_path / "data" / "a.txt").write_bytes(b"his")
+    monkeypatch.setattr(small, "read", lambda *_: None)  # it was not there yet
+    assert small.put("a.txt", b"mine") == "written"
+    assert tree(tmp_path / "data") == {"a.txt": b"mine"}
+
+
+def test_a_folder_that_another_worker_makes_meanwhile_is_used(small, tmp_path, monkeypatch):
+    make = os.mkdir
+
+    def make_after_him(name, dir_fd):
+        make(name, dir_fd=dir_fd)
+        make(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", make_after_him)
+    assert small.put("sub/a.txt", b"mine") == "written"
+    assert tree(tmp_path / "data") == {"sub": None, "sub/a.txt": b"mine"}
+
+
 def test_small_files_leave_nothing_open(tmp_path, staging):
     before = len(os.listdir("/proc/self/fd"))
     with SmallFiles(os.fspath(tmp_path), staging) as files:
