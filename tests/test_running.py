@@ -1,276 +1,159 @@
-"""Bags on clusters that lose workers, stand still or die; the clusters are of processes."""
-
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-from dataclasses import dataclass, replace
+import pickle
 
 import dask
 import dask.bag as db
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
-from distributed import Client, LocalCluster
+from dask.utils import key_split
+from distributed import Queue
 
-import cutline
-from cutline import cluster, running, store, table
-from cutline.errors import CutlineError
-from cutline.sources import Folder
-from cutline.store import StorageError
-from cutline.watch import Silent
-from oracle import compile_folder
-from sidecars import numbered, write_sidecars
-from trees import tree
-
-OPTIONS = cutline.CompileOptions(partition_size=5)
+from cutline import CompileOptions, captions, table
+from cutline.plan import LINES, write_plan
+from cutline.running import results, tasks_of
+from cutline.sources import open_source
+from cutline.store import Lock, Outputs
+from cutline.store.lock import Owner
+from cutline.watch import SILENT
 
 
-class Listener(Silent):
-    """Keeps what is said."""
+class Notes:
+    """A watcher that writes down what it is told."""
 
     def __init__(self):
-        self.said = []
+        self.stages = []
+        self.advanced = []
 
-    def say(self, line):
-        self.said.append(line)
+    def stage(self, name, tasks):
+        self.stages.append((name, tasks))
+        return SILENT.stage(name, tasks)
 
+    def say(self, line): ...
 
-def wait_for(condition):
-    while not condition():
-        time.sleep(0.01)
-
-
-def bag_of(numbers, work, *arguments):
-    return db.from_sequence(numbers, partition_size=1).map_partitions(work, *arguments)
+    def report(self, summary): ...
 
 
-def double(numbers):
-    return [2 * number for number in numbers]
+def squares(numbers):
+    return [number * number for number in numbers]
 
 
-def die_at_three(numbers, folder):
-    (number,) = numbers
-    if number == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    with open(f"{folder}/{number}", "w"):
-        return [number]
+def bag_of(numbers, partition_size=1):
+    return db.from_sequence(numbers, partition_size=partition_size).map_partitions(squares)
 
 
-def die_once(numbers, folder):
-    (number,) = numbers
-    if number == 3 and not os.path.exists(f"{folder}/died"):
-        with open(f"{folder}/died", "w"):
-            os.kill(os.getpid(), signal.SIGKILL)
-    return [number]
-
-
-def refuse_at_three(numbers, folder):
-    (number,) = numbers
-    if number == 3:
-        raise OSError(28, "No space left on device", f"{folder}/x")
-    time.sleep(0.05)
-    with open(f"{folder}/{number}", "w"):
-        return [number]
-
-
-def wait_at(numbers, gate):
-    while not os.path.exists(gate):
-        time.sleep(0.05)
-    return list(numbers)
+# The graph
 
 
 @pytest.fixture
-def quick_to_give_up():
-    """A cluster whose scheduler blames a task after two dead workers."""
-    with (
-        dask_settings(),
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            silence_logs=50,
-        ) as workers,
-        Client(workers, set_as_default=False) as client,
-    ):
-        yield client
+def compile_job(tmp_path):
+    outputs = Outputs.of(tmp_path / "t.parquet")
+    outputs.workspace.make()
+    lock = Lock(outputs.workspace.lock, Owner.here("a run"))
+    return table.Job(open_source(tmp_path), outputs, CompileOptions(), lock)
 
 
-def dask_settings():
-    return dask.config.set({**cluster.CONFIG, "distributed.scheduler.allowed-failures": 1})
+def parts_of(sidecars, job):
+    paths = pa.array([f"{number:07}.json".encode() for number in range(sidecars)])
+    nulls = [pa.nulls(sidecars, field.type) for field in list(LINES)[1:]]
+    lines = pa.table([paths, *nulls], schema=LINES)
+    return write_plan(lines, job.options.partition_size, job.outputs)
 
 
-def test_results_come_from_this_process_and_from_a_cluster_alike(client):
-    bag = bag_of(range(7), double)
-    for where in (None, client):
-        assert sorted(running.results(bag, where, Silent())) == [0, 2, 4, 6, 8, 10, 12]
+def graph_of(tasks):
+    """What a client sends: all tasks are in one graph."""
+    (graph,) = {id(task.dask): dict(task.dask) for task in tasks}.values()
+    return graph
 
 
-def test_a_worker_that_is_lost_gives_its_tasks_to_others(client, tmp_path):
-    bag = bag_of(range(20), die_once, str(tmp_path))
-    assert sorted(running.results(bag, client, Silent())) == list(range(20))
-    assert os.path.exists(tmp_path / "died")
+def test_a_compile_is_one_task_a_part(compile_job):
+    parts = parts_of(20_000, compile_job)
+    tasks = tasks_of(table.rows_bag(compile_job, parts))
+    graph = graph_of(tasks)
+    assert len(parts) == 4
+    assert set(graph) == {task.key for task in tasks}
+    assert len(graph) == len(parts)
+    assert not any(task.dependencies for task in graph.values())
 
 
-def test_a_task_that_kills_workers_fails_after_all_others_are_done(quick_to_give_up, tmp_path):
-    bag = bag_of(range(12), die_at_three, str(tmp_path))
-    got = []
-    with pytest.raises(running.DeadlyTaskError) as caught:
-        got.extend(running.results(bag, quick_to_give_up, Silent()))
-    assert caught.value.partitions == [3]
-    assert sorted(map(int, os.listdir(tmp_path))) == [n for n in range(12) if n != 3]
+def test_the_tasks_of_a_compile_have_one_name(compile_job):
+    tasks = tasks_of(table.rows_bag(compile_job, parts_of(20_000, compile_job)))
+    assert {key_split(task.key) for task in tasks} == {"compile-rows"}
 
 
-@dataclass(frozen=True)
-class Deadly(Folder):
-    """A source with a sidecar whose reader dies, as of memory."""
-
-    def read(self, lines):
-        if b"012.json" in lines["path"].to_pylist():
-            os.kill(os.getpid(), signal.SIGKILL)
-        yield from Folder(self.root).read(lines)
-
-
-def test_a_part_that_kills_workers_is_named_with_its_first_and_last_sidecar(
-    quick_to_give_up, tmp_path, monkeypatch
-):
-    source = write_sidecars(tmp_path / "data", numbered(30))
-    monkeypatch.setattr(table, "open_source", lambda _: Deadly(source))
-    target = str(tmp_path / "x.parquet")
-    with pytest.raises(CutlineError) as caught:
-        cutline.compile_table(source, target, OPTIONS, client=quick_to_give_up)
-    assert str(caught.value).startswith(
-        "Part 2, from 010.json to 014.json, has killed each worker that tried, and all other parts"
-        " are done and kept"
-    )
-    done = {f"part-{n:05}.parquet" for n in range(6) if n != 2}
-    assert set(os.listdir(tmp_path / "x.parts")) == done
-    monkeypatch.undo()
-    again = cutline.compile_table(source, target, OPTIONS)
-    assert (again.rows, again.reused_parts) == (30, 5)
+def test_the_captions_of_a_slice_are_one_task_of_one_name(tmp_path):
+    slices = [captions.Slice("t.parquet", group, 0, 10_000) for group in range(5)]
+    job = captions.Job(str(tmp_path), str(tmp_path))
+    graph = graph_of(tasks_of(captions.captions_bag(slices, job)))
+    assert len(graph) == 5
+    assert not any(task.dependencies for task in graph.values())
+    assert {key_split(key) for key in graph} == {"write-caption-files"}
 
 
-def test_what_a_file_system_refuses_on_a_worker_stops_the_others_and_keeps_what_is_done(
-    client, tmp_path
-):
-    bag = bag_of(range(200), refuse_at_three, str(tmp_path))
-    with pytest.raises(OSError, match="No space left"):
-        list(running.results(bag, client, Silent()))
-    assert 0 < len(os.listdir(tmp_path)) < 100
+def test_the_graph_of_more_than_a_million_sidecars_is_small(compile_job):
+    parts = parts_of(1_200_000, compile_job)
+    assert len(parts) == 240
+    graph = graph_of(tasks_of(table.rows_bag(compile_job, parts)))
+    assert len(pickle.dumps(graph)) < 300_000
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_what_a_file_system_refuses_comes_from_a_worker_whole(client, number):
-    error = StorageError("/x cannot be written: no", 28, 10**number)
-    got = client.submit(lambda one: one, error, pure=False).result()
-    assert str(got) == str(error)
-    assert f"{10**number} bytes are needed" in str(got)
+def test_the_tasks_of_two_runs_have_different_keys(compile_job):
+    parts = parts_of(10, compile_job)
+    names = set()
+    for run in ("one", "another"):
+        lock = Lock(compile_job.lock.path, Owner.here(run))
+        job = table.Job(compile_job.source, compile_job.outputs, compile_job.options, lock)
+        names.add(table.rows_bag(job, parts).name)
+    assert len(names) == 2
 
 
-def test_a_cluster_without_workers_is_said_and_so_is_its_return(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "LOOK_EVERY", 0.05)
-    listener = Listener()
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
-        ) as workers,
-        Client(workers, set_as_default=False) as client,
-    ):
-        bag = bag_of(range(3), wait_at, str(tmp_path / "gate"))
-        job = threading.Thread(target=lambda: list(running.results(bag, client, listener)))
-        job.start()
-        workers.scale(0)
-        wait_for(lambda: len(listener.said) == 1)
-        workers.scale(1)
-        wait_for(lambda: len(listener.said) == 2)
-        (tmp_path / "gate").touch()
-        job.join()
-    assert listener.said == [
-        "The cluster has lost all of its workers: waiting for others.",
-        "The cluster is at work again.",
-    ]
+# The results
 
 
-def test_workers_that_are_paused_for_memory_are_said():
-    paused, working = {"status": "paused"}, {"status": "running"}
-    assert "short of memory" in running.why_idle([paused, paused])
-    assert running.why_idle([paused, working]) == ""
-    assert running.LOOK_EVERY <= 30
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_results_arrive_without_a_cluster(scheduler):
+    with dask.config.set(scheduler=scheduler):
+        found = results(bag_of(range(10), partition_size=3), None, SILENT)
+        assert sorted(found) == squares(range(10))
 
 
-def test_a_scheduler_that_dies_ends_the_job_with_one_sentence(tmp_path):
-    command = [sys.executable, "-m", "dask"]
-    options = ["--host=127.0.0.1", "--port=0", "--dashboard-address=127.0.0.1:0"]
-    here = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
-    scheduler = subprocess.Popen(
-        [*command, "scheduler", *options], stderr=subprocess.PIPE, text=True, env=here
-    )
-    address = ""
-    while "Scheduler at" not in address:
-        address = scheduler.stderr.readline()
-    worker = subprocess.Popen(
-        [*command, "worker", address.split()[-1], "--no-nanny", "--no-dashboard"],
-        stderr=subprocess.DEVNULL,
-        env=here,
-    )
-    try:
-        with cluster.connect(cluster.Address(address.split()[-1])) as client:
-            bag = bag_of(range(3), wait_at, str(tmp_path / "gate"))
-            running_bag = running.results(bag, client, Silent())
-            threading.Timer(0.5, scheduler.kill).start()
-            with pytest.raises(CutlineError, match=r"scheduler at tcp://127.* is gone"):
-                next(running_bag)
-    finally:
-        for process in (scheduler, worker):
-            process.kill()
-            process.wait()
-        scheduler.stderr.close()
+def test_results_arrive_from_a_cluster(client):
+    found = results(bag_of(range(10), partition_size=3), client, SILENT)
+    assert sorted(found) == squares(range(10))
 
 
-def make_twice(part, job):
-    """Make one part in two threads at once, as Dask may on two workers."""
-    threads = [
-        threading.Thread(target=table.write_part, args=(part, judged(part, job), job))
-        for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+@pytest.mark.parametrize("on_cluster", [False, True])
+def test_a_watcher_hears_of_the_stage_and_its_tasks(request, on_cluster):
+    notes = Notes()
+    client = request.getfixturevalue("client") if on_cluster else None
+    list(results(bag_of(range(4)), client, notes))
+    assert notes.stages == [("squares", 4)]
 
 
-def judged(part, job):
-    sidecars = list(table.read_sidecars([part], job))
-    return list(table.judge_sidecars(sidecars, job.options.rules))
+def fail(numbers):
+    raise ValueError(f"no {next(iter(numbers))}")
 
 
-def test_a_part_that_two_workers_make_at_once_is_made_once(tmp_path):
-    source = write_sidecars(tmp_path / "data", numbered(30))
-    outputs = store.Outputs.of(tmp_path / "x.parquet")
-    with store.locked(outputs.workspace, print) as staging:
-        job = table.Job(Folder(source), replace(outputs, staging=staging), OPTIONS)
-        for part in table.plan_parts(job):
-            make_twice(part, job)
-        assert os.listdir(staging) == []
-        assert len(os.listdir(outputs.parts)) == 6
-    summary = cutline.compile_table(source, outputs.table, OPTIONS)
-    assert (summary.rows, summary.reused_parts) == (30, 6)
+@pytest.mark.parametrize("on_cluster", [False, True])
+def test_the_exception_of_a_task_is_raised(request, on_cluster):
+    client = request.getfixturevalue("client") if on_cluster else None
+    with pytest.raises(ValueError, match="no 7"):
+        list(results(db.from_sequence([7]).map_partitions(fail), client, SILENT))
 
 
-def test_a_worker_that_was_given_up_and_still_writes_changes_nothing(tmp_path):
-    source = write_sidecars(tmp_path / "data", numbered(30))
-    outputs = store.Outputs.of(tmp_path / "x.parquet")
-    with store.locked(outputs.workspace, print) as staging:
-        late = table.Job(Folder(source), replace(outputs, staging=staging), OPTIONS)
-        part = table.plan_parts(late)[2]
-        old = judged(part, late)
-    write_sidecars(source, {"012.json": numbered(1)["000.json"] | {"image_name": "new.png"}})
-    cutline.compile_table(source, outputs.table, OPTIONS)
-    before = tree(tmp_path)
-    with pytest.raises(CutlineError, match="This run is over"):
-        table.write_part(part, old, late)
-    assert tree(tmp_path) == before
-    rows, _ = compile_folder(source)
-    assert [tuple(row.values()) for row in pq.read_table(outputs.table).to_pylist()] == rows
+def take_one(queues):
+    """Wait until the test lets one task go on."""
+    return [Queue(name).get(timeout=60) for name in queues]
+
+
+def test_results_arrive_as_they_come_and_what_nobody_waits_for_is_cancelled(client):
+    queue = Queue("permits", client=client)
+    bag = db.from_sequence(["permits"] * 6, partition_size=1).map_partitions(take_one)
+    arriving = results(bag, client, SILENT)
+    queue.put("the first")
+    assert next(arriving) == "the first"  # while five others wait
+    arriving.close()
+    for _ in client.nthreads():  # and one a worker cannot be stopped any more
+        queue.put("too late")
+    client.submit(int, pure=False).result(timeout=60)
+    keys = client.run_on_scheduler(lambda dask_scheduler: list(map(str, dask_scheduler.tasks)))
+    assert [key for key in keys if "take_one" in key] == []
+    queue.close()
