@@ -137,8 +137,9 @@ class Separate:
 
     def stop(self):
         for process in self.processes.values():
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
             process.kill()
             process.wait()
         self.processes = {}
