@@ -1,7 +1,9 @@
 """The options that every job has on the command line, and how a command ends."""
 
 import functools
+import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import orjson
 from cutline import cluster, watch
 from cutline.errors import CutlineError, UsageError
 from cutline.options import DEFAULTS, CompileOptions
+from cutline.prefork import STOPS
 from cutline.records import Rules, clean
 
 Command = Callable[..., Any]
@@ -54,7 +57,7 @@ def job(command: Command) -> Command:
         **arguments: Any,
     ) -> None:
         watcher = watch.SILENT if quiet else watch.on_stderr()
-        with one_sentence():
+        with one_sentence(), stoppable():
             chosen = chosen_cluster(cluster_file, scheduler)
             chosen = adjusted(chosen, workers, dashboard_address)
             with cluster.connect(chosen) as client:
@@ -86,6 +89,23 @@ def one_sentence() -> Iterator[None]:
         again = f"{program} {shlex.join(sys.argv[1:])}"
         complain(f"Stopped; what is done is kept, go on with: {again}")
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM stop a job in order, and the second at once."""
+
+    def stop(*_: object) -> None:
+        for number in STOPS:
+            signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, stop) for number in STOPS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(STOPS, before, strict=True):
+            signal.signal(number, handler)
 
 
 def complain(sentence: str) -> None:

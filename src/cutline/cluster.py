@@ -1,5 +1,6 @@
 """A cluster to work on: from a `cluster.yaml` and the command line to a Dask client."""
 
+import asyncio
 import difflib
 import importlib.metadata
 import logging
@@ -14,7 +15,9 @@ import msgspec
 import yaml
 from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
-from distributed.comm.addressing import resolve_address
+from distributed.comm.core import connect as connect_to
+from distributed.security import Security
+from distributed.utils import LoopRunner
 
 from cutline.errors import CutlineError, UsageError
 from cutline.prefork import ENVIRONMENT, ctrl_c_held
@@ -22,10 +25,16 @@ from cutline.prefork import ENVIRONMENT, ctrl_c_held
 MUST_MATCH: Final = ("cutline", "pyarrow", "orjson", "fsspec")
 """Packages whose versions change the bytes of what is written."""
 
+TALKATIVE: Final = ("distributed.client", "distributed.utils_comm", "tornado.application")
+"""Loggers that print tracebacks when a scheduler goes, which a job says in one sentence."""
+
 PATIENCE: Final = 15
 """Seconds that a scheduler has to answer, and its first worker to be there."""
 
 CONFIG: Final = {
+    # What a worker has not begun stays with the scheduler: a worker that dies takes down the task
+    # that it was at, and no other.
+    "distributed.scheduler.worker-saturation": 1.0,
     # A worker that dies takes down every task that it had, guilty or not: three times, which is
     # Dask's default, is soon reached by a part that did nothing.
     "distributed.scheduler.allowed-failures": 10,
@@ -129,6 +138,10 @@ def connect(cluster: Cluster) -> Iterator[Client]:
     """
     threshold = logging.root.manager.disable
     with ExitStack() as stack:
+        for name in TALKATIVE:
+            logger = logging.getLogger(name)
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
         stack.callback(logging.disable, threshold)
         stack.enter_context(dask.config.set(CONFIG))
         client = stack.enter_context(
@@ -174,9 +187,9 @@ def join(cluster: Address) -> Iterator[Client]:
     """Join a scheduler that is running."""
     address = cluster.address
     try:
-        resolve_address(address)  # a Client that fails over this takes half a minute to go away
+        reach(address)
         client = Client(address, timeout=PATIENCE, set_as_default=False)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UsageError(
             f"The scheduler cannot be at {address} ({error}): write it as tcp://HOST:PORT."
         ) from error
@@ -193,6 +206,28 @@ def join(cluster: Address) -> Iterator[Client]:
             ) from error
         check_versions(client)
         yield client
+
+
+def reach(address: str) -> None:
+    """See that a scheduler answers.
+
+    A Client waits for ever for a server that does not, such as the dashboard's, and one that cannot
+    be made takes half a minute to go away.
+    """
+    runner = LoopRunner()
+    runner.start()
+    try:
+        runner.run_sync(shake_hands, address)
+    finally:
+        runner.stop()
+
+
+async def shake_hands(address: str) -> None:
+    """Connect to a scheduler as a Client does, and leave again."""
+    options = Security().get_connection_args("client")
+    async with asyncio.timeout(PATIENCE):
+        comm = await connect_to(address, timeout=PATIENCE, **options)
+    await comm.close()
 
 
 def check_versions(client: Client) -> None:
