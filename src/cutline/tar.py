@@ -170,7 +170,7 @@ class _Archive(NamedTuple):
         data = self.behind_sparse_map(pos, block) if header.flag == OLD_SPARSE else pos + BLOCK
         length = int(pax.get(SIZE, header.size)) if header.kind in WITH_DATA else 0
         if data + length > self.size:
-            return self.search(pos, pos + BLOCK, said, f"its {length} bytes of data do not fit")
+            return self.search(pos, data, said, f"its {length} bytes of data do not fit")
         name = pax.get(SPARSE_NAME) or pax.get(PATH) or header.name
         kind = "sparse" if SPARSE in pax else header.kind
         found = () if said.once is None else (Member(name, data, length, kind, pos),)
@@ -207,12 +207,14 @@ class _Archive(NamedTuple):
         at = self.skip_zeros(pos, stop)
         if at < stop:  # tar itself stops at the zeros; with GNU tar -A or cat, members follow
             return self.search(at, at, said, "the archive has ended, but this follows")
-        found = (Damage(pos, "an extended header describes no member"),) if said.once else ()
+        found = []
+        if said.once:
+            found.append(Damage(pos, "an extended header describes no member"))
         if at - pos < 2 * BLOCK:
-            found += (Damage(pos, "the archive stops without its two zero blocks"),)
+            found.append(Damage(pos, "the archive stops without its two zero blocks"))
         if at - pos > PADDING_CAP:
-            found += (Damage(pos, f"{at - pos} zero bytes follow, as in an unfinished download"),)
-        return _Step(found, None, NOTHING)
+            found.append(Damage(pos, f"{at - pos} zero bytes follow, as in an unfinished download"))
+        return _Step(tuple(found), None, NOTHING)
 
     def skip_zeros(self, pos: int, stop: int) -> int:
         """Find the first block from `pos` that is not zero, or `stop`."""

@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 from zlib import adler32
 
 BLOCK = 512
+ASCII = bytes(range(128))
+NO_SUM = -BLOCK * 256  # below the sum of any block, even of signed bytes
 
 Kind = Literal["regular", "link", "symlink", "directory", "device", "fifo", "sparse", "other"]
 
@@ -61,20 +63,20 @@ def parse_header(block: bytes) -> Header | None:
 def _sum_holds(block: bytes) -> bool:
     """Compare the checksum; old tars added up signed bytes, so either sum will do."""
     stated = stated_sum(block[148:156])
-    if block.isascii():  # below 65521, so this half of adler32 is exact: 0.15 us, sum() 1.8 us
-        return adler32(block) & 0xFFFF == 1 + stated
-    total = sum(block)
-    return stated in (total, total - 256 * len(block.translate(None, bytes(range(128)))))
+    # The low half of adler32 is 1 + the sum modulo 65521, which 256 bytes cannot reach: 0.35 us, and
+    # sum(block) 1.8 us.
+    total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
+    return stated == total or stated == total - 256 * len(block.translate(None, ASCII))
 
 
 @lru_cache(1024)  # the headers of a shard share a few hundred checksums
 def stated_sum(field: bytes) -> int:
-    """Tell what all bytes of a header with this checksum field add up to; -1 if it is no number.
+    """Tell what all bytes of a header with this checksum field add up to; NO_SUM if it is no number.
 
     The checksum itself counts the bytes of its own field as blanks.
     """
     checksum = _number(field)
-    return -1 if checksum is None else checksum - 8 * ord(" ") + sum(field)
+    return NO_SUM if checksum is None else checksum - 8 * ord(" ") + sum(field)
 
 
 def _number(field: bytes) -> int | None:
