@@ -1,0 +1,230 @@
+"""One caption text file beside each image: the captions job.
+
+The driver on top cuts the table into slices; the small functions below it run on a worker, one
+task a slice. There is no state: a caption file that holds the right bytes is left alone, and
+anything else is published whole.
+"""
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final, NamedTuple
+
+import dask.bag as db
+import pyarrow as pa
+import pyarrow.parquet as pq
+from distributed import Client
+
+from cutline import parts, store, watch
+from cutline.errors import UsageError
+from cutline.options import DEFAULTS, CompileOptions
+from cutline.records import key, path_fault
+from cutline.running import results
+from cutline.sources import open_source
+from cutline.table import compile_table
+
+BLOCKED: Final = {errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM}
+"""What keeps one caption file from being written, and not the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionsSummary:
+    """What became of the caption files; `rejects` counts the samples that have none by reason."""
+
+    data: str
+    written: int
+    replaced: int
+    unchanged: int
+    rejects: dict[str, int]
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the object that ``--json`` prints."""
+        return {"job": "captions", **asdict(self)}
+
+    @property
+    def shortfall(self) -> str:
+        """What was not done, in one sentence; empty if all was."""
+        count = self.rejects.get("unwritable", 0)
+        if not count:
+            return ""
+        return (
+            f"{count:,} caption files could not be written below {self.data}, where a folder, a"
+            " link for a folder or a forbidden file is in the way: move it and run this again."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some rows of a table: what one task does."""
+
+    table: str
+    row_group: int
+    start: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every task has to know: the folder of the images, and where attempts are written."""
+
+    folder: str
+    staging: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of the caption files of one slice."""
+
+    counts: Counter[str]
+
+
+class Caption(NamedTuple):
+    """One element of the bag: a caption, and the image that it belongs to."""
+
+    filename: str | None
+    text: str | None
+
+
+def write_captions(
+    source: str,
+    data: str,
+    options: CompileOptions = DEFAULTS,
+    *,
+    client: Client | None = None,
+    watcher: watch.Watcher = watch.SILENT,
+) -> CaptionsSummary:
+    """Write one caption text file beside each image.
+
+    Parameters
+    ----------
+    source
+        A table, or what `compile_table` takes; then the same options decide what a row is.
+    data
+        The folder of the images.
+    options
+        How to compile a source that is not a table.
+    client
+        The Dask cluster to work on; without one, Dask's scheduler of this process.
+    watcher
+        Who is told how far the job is.
+
+    Raises
+    ------
+    UsageError
+        There is no such table, source or folder.
+    CutlineError
+        The job cannot go on. Every caption file that is there is whole.
+    """
+    clock = watch.Clock()
+    folder = data_folder(data)
+    workspace = store.Workspace(f"{folder}/.cutline")
+    job = Job(folder, workspace.staging)
+    with store.locked(workspace, watcher.say, force=options.force_unlock):
+        if is_table(source):
+            counts = caption_files(source, job, client, watcher)
+        else:
+            scratch = f"{workspace.folder}/captions.parquet"
+            compiled = compile_table(source, scratch, options, client=client, watcher=watcher)
+            counts = caption_files(scratch, job, client, watcher) + Counter(compiled.rejects)
+            store.Outputs(scratch).remove()
+    done = {name: counts.pop(name, 0) for name in ("written", "replaced", "unchanged")}
+    rejects = dict(sorted(counts.items()))
+    return CaptionsSummary(folder, **done, rejects=rejects, seconds=clock.total())
+
+
+def data_folder(data: str) -> str:
+    """Take a DATA argument."""
+    if "://" in data:
+        raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
+    if not os.path.isdir(data):
+        raise UsageError(f"The folder {data} is not there: name the folder of the images.")
+    return os.path.abspath(data)
+
+
+def caption_source(source: str) -> None:
+    """Check a SOURCE argument."""
+    if is_table(source):
+        slices_of(source)
+    else:
+        open_source(source)
+
+
+def is_table(source: str) -> bool:
+    """Tell whether a SOURCE argument is a table."""
+    return source.endswith(".parquet") and not os.path.isdir(source)
+
+
+def caption_files(
+    table: str, job: Job, client: Client | None, watcher: watch.Watcher
+) -> Counter[str]:
+    """Write the caption files of a table, and count what became of them."""
+    slices = slices_of(table)
+    if not slices:
+        return Counter()
+    bag = captions_bag(slices, job)
+    return sum((batch.counts for batch in results(bag, client, watcher)), Counter[str]())
+
+
+def slices_of(table: str) -> list[Slice]:
+    """Cut a table into slices: its row groups, and a large one of another writer into pieces."""
+    try:
+        metadata = pq.read_metadata(table)
+    except FileNotFoundError:
+        raise UsageError(f"The table {table} is not there: compile it first.") from None
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"The table {table} is not a parquet file: compile it again.") from error
+    for column in ("caption", "filename"):
+        if column not in metadata.schema.to_arrow_schema().names:
+            raise UsageError(f"The table {table} has no column {column}: compile it with cutline.")
+    table = os.path.abspath(table)
+    return [
+        Slice(table, group, start, min(parts.ROW_GROUP, rows - start))
+        for group in range(metadata.num_row_groups)
+        for rows in [metadata.row_group(group).num_rows]
+        for start in range(0, rows, parts.ROW_GROUP)
+    ]
+
+
+def captions_bag(slices: list[Slice], job: Job) -> db.Bag:
+    """Wire the bag: captions, then their files; the steps fuse to one task a slice."""
+    captions = db.from_sequence(slices, partition_size=1).map_partitions(read_captions)
+    batches: db.Bag = captions.map_partitions(write_files, job, token="write-caption-files")
+    return batches
+
+
+# On a worker from here on.
+
+
+def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
+    """Read the captions of some slices."""
+    for one in slices:
+        with pq.ParquetFile(one.table) as table:
+            rows = table.read_row_group(one.row_group, ["caption", "filename"])
+        rows = rows.slice(one.start, one.rows)
+        yield from map(Caption, rows["filename"].to_pylist(), rows["caption"].to_pylist())
+
+
+def write_files(captions: Iterable[Caption], job: Job) -> list[Batch]:
+    """Write caption files, and make them durable before anything says that they are done."""
+    with store.SmallFiles(job.folder, job.staging) as files:
+        counts = Counter(write_file(caption, files) for caption in captions)
+        files.sync()
+    return [Batch(counts)]
+
+
+def write_file(caption: Caption, files: store.SmallFiles) -> str:
+    """Write one caption file, and say what became of it."""
+    filename, text = caption
+    if not filename or path_fault(filename):  # the table may be anybody's
+        return "bad_image_name"
+    if not text:
+        return "no_caption"
+    try:
+        return files.put(key(filename) + ".txt", text.encode())
+    except OSError as error:
+        if error.errno not in BLOCKED:
+            raise
+        return "unwritable"

@@ -1,0 +1,188 @@
+"""The options that every job has on the command line, and how a command ends."""
+
+import functools
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any, Final
+
+import click
+import msgspec
+import orjson
+
+from cutline import cluster, watch
+from cutline.errors import CutlineError, UsageError
+from cutline.options import DEFAULTS, CompileOptions
+from cutline.records import Rules
+
+Command = Callable[..., Any]
+
+INTERRUPTED: Final = 130
+"""The exit status of a job that the user stopped: 128 + SIGINT, as a shell counts."""
+
+
+CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
+"""What every common reader of parquet knows."""
+
+OPTION_FIELDS: Final = [field for field in fields(CompileOptions) if field.name != "rules"]
+
+
+def job(command: Command) -> Command:
+    """Give a command the options that every job has, and run it on the cluster they ask for."""
+
+    @click.option("--cluster", "cluster_file", metavar="FILE", help="A cluster.yaml.")
+    @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler that is running.")
+    @click.option("--workers", type=click.IntRange(1), help="Worker processes of a local cluster.")
+    @click.option(
+        "--dashboard-address",
+        metavar="HOST:PORT",
+        help="Where the dashboard of a local cluster listens, or none.  [default: 127.0.0.1:8787]",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+    @click.option("--quiet", is_flag=True, help="Tell nothing but errors.")
+    @functools.wraps(command)
+    def run(
+        *,
+        cluster_file: str | None,
+        scheduler: str | None,
+        workers: int | None,
+        dashboard_address: str | None,
+        as_json: bool,
+        quiet: bool,
+        **arguments: Any,
+    ) -> None:
+        watcher = watch.SILENT if quiet else watch.on_stderr()
+        with one_sentence():
+            chosen = chosen_cluster(cluster_file, scheduler)
+            with cluster.connect(adjusted(chosen, workers, dashboard_address)) as client:
+                watcher.say(f"The dashboard is at {client.dashboard_link}")
+                summary = command(client=client, watcher=watcher, **arguments)
+            if as_json:
+                click.echo(orjson.dumps(summary.as_json()))
+            watcher.report(summary)
+            if summary.shortfall:
+                raise CutlineError(summary.shortfall)
+
+    return run
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """End a command that cannot go on with one sentence, and the exit status that says how."""
+    try:
+        yield
+    except CutlineError as error:
+        click.echo(f"cutline: {error}", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        again = shlex.join(["cutline", *sys.argv[1:]])
+        click.echo(f"cutline: Stopped; what is done is kept, go on with: {again}", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def chosen_cluster(file: str | None, scheduler: str | None) -> cluster.Cluster:
+    """Choose the cluster that the options name, and a local one if they name none."""
+    if file and scheduler:
+        raise UsageError("Both --cluster and --scheduler name a cluster: give one of them.")
+    if scheduler:
+        return cluster.Address(scheduler)
+    return cluster.read_cluster(file) if file else cluster.Local()
+
+
+def adjusted(
+    chosen: cluster.Cluster, workers: int | None, dashboard_address: str | None
+) -> cluster.Cluster:
+    """Let the command line have the last word on a local cluster."""
+    changes = {"workers": workers, "dashboard_address": dashboard_address}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if changes and isinstance(chosen, cluster.Address):
+        options = " and ".join("--" + name.replace("_", "-") for name in changes)
+        raise UsageError(f"The scheduler runs already: leave {options} out.")
+    return msgspec.structs.replace(chosen, **changes)
+
+
+def compile_options(command: Command) -> Command:
+    """Give a command the options of a compile, as one value."""
+
+    @click.option(
+        "--caption-field",
+        "caption_fields",
+        multiple=True,
+        default=DEFAULTS.rules.caption_fields,
+        show_default=True,
+        metavar="FIELD",
+        help="Where the caption is; repeat it for second choices.",
+    )
+    @click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        type=ColumnType(),
+        help="An extra text column of the table, and the field it is from; repeatable.",
+    )
+    @click.option("--raw-captions", is_flag=True, help="Keep line breaks in captions.")
+    @click.option(
+        "--partition-size",
+        type=click.IntRange(1),
+        default=DEFAULTS.partition_size,
+        show_default=True,
+        help="Sidecars a part.",
+    )
+    @click.option(
+        "--max-rejects",
+        type=click.FloatRange(0, 1),
+        default=DEFAULTS.max_rejects,
+        show_default=True,
+        help="The share of sidecars that may be rejected, no_width not counted.",
+    )
+    @click.option(
+        "--compression",
+        type=click.Choice(CODECS),
+        default=DEFAULTS.compression,
+        show_default=True,
+        help="The codec of the table.",
+    )
+    @click.option("--fresh", is_flag=True, help="Make every part anew.")
+    @click.option("--force-unlock", is_flag=True, help="Take over the lock of another host's run.")
+    @functools.wraps(command)
+    def run(
+        *,
+        caption_fields: tuple[str, ...],
+        columns: tuple[tuple[str, str], ...],
+        raw_captions: bool,
+        **arguments: Any,
+    ) -> Any:
+        rules = Rules(caption_fields, columns, raw_captions)
+        chosen = {field.name: arguments.pop(field.name) for field in OPTION_FIELDS}
+        return command(options=CompileOptions(rules, **chosen), **arguments)
+
+    return run
+
+
+class ColumnType(click.ParamType[tuple[str, str]]):
+    """The value of ``--column``."""
+
+    name = "NAME=FIELD"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        """Split it; a name alone is also its field."""
+        name, sign, field = value.partition("=")
+        if not name or (sign and not field):
+            self.fail(f"{value!r} is not NAME=FIELD", param, ctx)
+        return name, field or name
+
+
+class Checked(click.ParamType[str]):
+    """An argument that is checked before a cluster is started for it."""
+
+    def __init__(self, name: str, check: Callable[[str], object]) -> None:
+        self.name = name
+        self.check = check
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:  # noqa: ARG002 - click's signature
+        """Check it."""
+        with one_sentence():
+            self.check(value)
+        return str(value)

@@ -1,0 +1,196 @@
+"""What is planted in a demo: faults that must be rejected, and oddities that must not.
+
+A planted record has one fault at most, so the order in which a reader looks for faults does not
+change what it counts.
+"""
+
+import codecs
+import itertools
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+import orjson
+
+Fields = dict[str, object]
+Write = Callable[[Fields], bytes | None]  # None: a folder stands where the sidecar should be
+
+SIDECAR_LIMIT = 16 * 2**20  # bytes; a larger sidecar is `too_large`
+
+
+class Plant(NamedTuple):
+    """How a record differs from an ordinary one.
+
+    Attributes
+    ----------
+    reason
+        Why a correct run rejects the record; None if the record is a row.
+    write
+        Makes the sidecar's bytes from its fields.
+    stem
+        The sidecar's name without `.json`; `{number}` is the record's number.
+    image_stem
+        The image's name without extension; `{stem}` is the sidecar's, `{next}` that of the
+        ordinary record after this one.
+    extension
+        The image's extension; None for any.
+    has_image
+        Whether the image is there.
+    """
+
+    reason: str | None = None
+    write: Write = orjson.dumps
+    stem: str = "{number:07d}"
+    image_stem: str = "{stem}"
+    extension: str | None = None
+    has_image: bool = True
+
+
+def put(name: str, value: object) -> Write:
+    """Write the sidecar with another value in a field."""
+    return lambda fields: orjson.dumps(fields | {name: value})
+
+
+def change(name: str, function: Callable[[str], object]) -> Write:
+    """Write the sidecar with a field's text, or its number as text, changed by a function."""
+    return lambda fields: orjson.dumps(fields | {name: function(str(fields[name]))})
+
+
+def drop(name: str) -> Write:
+    """Write the sidecar without a field."""
+    return lambda fields: orjson.dumps({key: fields[key] for key in fields if key != name})
+
+
+def spoil(function: Callable[[bytes], bytes]) -> Write:
+    """Write the sidecar, then change its bytes."""
+    return lambda fields: function(orjson.dumps(fields))
+
+
+def _a_folder(_fields: Fields) -> None:
+    """Nobody can read this, not even root."""
+
+
+# The first of each reason is in every demo that has room for it, the others in larger ones.
+FAULTS: dict[str, tuple[Write, ...]] = {
+    "no_width": (drop("width"), put("width", None)),
+    "bad_width": (
+        put("width", 0),
+        put("width", -1024),
+        put("width", 1024.7),
+        put("width", True),  # noqa: FBT003 - the value of a field, not an argument
+        put("width", [1024]),
+        put("width", "wide"),
+        put("width", 2**31),
+    ),
+    "bad_height": (
+        drop("height"),
+        put("height", None),
+        put("height", 0),
+        put("height", "1024.5"),
+        put("height", {"pixels": 1024}),
+    ),
+    "no_image_name": (drop("image_name"), put("image_name", None)),
+    "bad_image_name": (
+        change("image_name", "../{}".format),
+        change("image_name", "images/{}".format),
+        change("image_name", "images\\{}".format),
+        change("image_name", "/{}".format),
+        put("image_name", ""),
+        put("image_name", "."),
+        change("image_name", lambda name: name.rjust(300, "x")),
+        change("image_name", lambda name: "夜" * 90 + name),  # few letters, but 281 bytes and more
+        change("image_name", "bell\a{}".format),
+        change("image_name", "{}\n".format),
+        # Its caption file would have the image's own name.
+        change("image_name", lambda name: name.rpartition(".")[0] + ".txt"),
+    ),
+    "no_caption": (
+        drop("short_caption"),
+        put("short_caption", None),
+        put("short_caption", ""),
+        put("short_caption", " \t\n "),
+        put("short_caption", ["", "  "]),
+    ),
+    "bad_caption": (
+        put("short_caption", 7),
+        put("short_caption", {"en": "A red fox"}),
+        put("short_caption", [1, 2, 3]),
+    ),
+    "bad_json": (
+        spoil(lambda sidecar: sidecar[: len(sidecar) // 2]),
+        spoil(lambda _sidecar: b""),
+        lambda fields: json.dumps(fields | {"short_caption": "Café"}, ensure_ascii=False).encode(
+            "latin-1", "replace"
+        ),
+        spoil(lambda sidecar: bytes(len(sidecar))),  # what a power cut leaves
+        spoil(lambda sidecar: sidecar + sidecar),
+    ),
+    "not_object": (
+        lambda fields: orjson.dumps([fields]),
+        lambda _fields: b'"A red fox beside a frozen lake."',
+        lambda _fields: b"null",
+    ),
+    "unreadable": (_a_folder,),
+}
+
+# The earlier record keeps the key. It names the image of the later one, by another extension or
+# by the very same name.
+DUPLICATES = (
+    (Plant(image_stem="{next:07d}", extension="png"), Plant("duplicate", extension="jpg")),
+    (
+        Plant(image_stem="{next:07d}", extension="jpg"),
+        Plant("duplicate", extension="jpg", has_image=False),
+    ),
+)
+TOO_LARGE = Plant("too_large", spoil(lambda sidecar: sidecar.ljust(SIDECAR_LIMIT + 100_000)))
+
+ODDITIES = (
+    Plant(image_stem="{stem}_original"),
+    Plant(write=put("short_caption", ["", "A caption\nin a list", "and another one"])),
+    Plant(write=change("width", str)),
+    Plant(write=change("short_caption", "  {}\r\n".format)),
+    Plant(write=change("short_caption", lambda text: text.replace(" ", "\n\t", 3))),
+    Plant(write=spoil(codecs.BOM_UTF8.__add__)),
+    Plant(stem="{number:07d}.v2"),
+    Plant(write=change("width", float)),
+    Plant(image_stem="image of {stem}", extension="png"),
+    Plant(write=change("short_caption", lambda text: text.replace(" ", "\N{NO-BREAK SPACE}", 2))),
+    Plant(write=put("short_caption", "早晨的湖边,一只红狐 🦊 près du café")),
+    Plant(stem="{number:07d} façade 夜"),
+    Plant(write=change("height", str)),
+    Plant(write=change("short_caption", "One\u2028two\x85three\0{}".format)),
+    Plant(write=lambda fields: json.dumps(fields | {"short_caption": "A 🦊 escaped"}).encode()),
+    Plant(write=lambda fields: orjson.dumps(fields, option=orjson.OPT_INDENT_2)),
+    Plant(write=drop("long_caption")),
+)
+
+
+def plan(records: int) -> dict[int, Plant]:
+    """Which records of a demo are planted, by number; faults and oddities alternate, evenly spread.
+
+    Every reason is there from 120 records up and every fault from 470 up. With fewer records
+    there are fewer, so that the rejects other than `no_width` stay below a tenth.
+    """
+    faults = _faults_in_turn()
+    count = max(min(len(faults), records // 10), records * 15 // 1000)
+    again = [group for group in faults if TOO_LARGE not in group]
+    turns = zip(itertools.chain(faults, itertools.cycle(again)), itertools.cycle(ODDITIES))
+    planned: dict[int, Plant] = {}
+    for turn, (fault, oddity) in enumerate(itertools.islice(turns, count)):
+        planned.update(enumerate(fault, start=(4 * turn + 1) * records // (4 * count)))
+        planned[(4 * turn + 3) * records // (4 * count)] = oddity
+    return planned
+
+
+def _faults_in_turn() -> list[tuple[Plant, ...]]:
+    """List the first fault of each reason, then the second of each, and so on.
+
+    Each is one record or two that follow each other. One in three has no image; the others leave
+    an image that no row names.
+    """
+    singles = (
+        [(Plant(reason, write, has_image=i % 3 != 1),) for i, write in enumerate(writes)]
+        for reason, writes in FAULTS.items()
+    )
+    rounds = itertools.zip_longest(*singles, DUPLICATES, [(TOO_LARGE,)])
+    return [fault for turn in rounds for fault in turn if fault]

@@ -1,0 +1,87 @@
+"""Captions for a demo: phrases put together so that hardly two captions are the same."""
+
+import itertools
+import random
+from typing import NamedTuple
+
+SUBJECTS = (
+    "A red fox", "An old lighthouse", "A wooden rowing boat", "A street musician",
+    "A robot made of brass", "A stack of clay pots", "A child with a yellow umbrella",
+    "A sleeping cat", "A steam locomotive", "A glass greenhouse", "A lone cyclist",
+    "A pair of herons", "A small bakery", "A knight in dented armour", "A paper lantern",
+    "A bowl of ripe cherries", "A waiter of the Café Zoë", "A lantern painted with 夜市",
+    "A market stall in São Paulo", "A birthday cake with a 🦊 on top",
+)  # fmt: skip
+DOINGS = (
+    "seen from behind", "framed by tall grass", "half hidden in the mist", "in sharp focus",
+    "drawn with a few bold lines", "reflected in a puddle", "surrounded by fireflies",
+    "casting a long shadow", "painted in thick strokes", "covered with fresh snow",
+    "at the edge of the picture", "small against the sky",
+)  # fmt: skip
+PLACES = (
+    "beside a frozen lake", "in a narrow cobbled street", "at the foot of a snowy mountain",
+    "on an empty beach", "in a crowded railway station", "under a blossoming cherry tree",
+    "in the middle of a wheat field", "on the roof of a tall building", "in a quiet library",
+    "by an open window", "in a garden full of roses", "on a bridge over a wide river",
+    "at the end of a wooden pier", "in a workshop cluttered with tools",
+)  # fmt: skip
+LIGHTS = (
+    "in the first light of morning", "at noon, without a cloud", "lit by a single candle",
+    "under a pale full moon", "in the blue hour after sunset", "on a grey and rainy day",
+    "in warm light from the left", "under strings of coloured bulbs", "in soft, even light",
+    "with the sun low behind it", "in the glow of neon signs", "as a storm comes near",
+)  # fmt: skip
+STYLES = (
+    "Photograph", "Oil painting", "Watercolour sketch", "Isometric illustration",
+    "Woodcut print", "Children's book illustration", "Wide-angle photograph", "Film still",
+)  # fmt: skip
+THINGS = (
+    "The foreground", "The far background", "The sky", "The left side of the image",
+    "The surface of the water", "The main subject", "A row of houses further back",
+    "The ground", "The clothing", "The texture of the wood", "A thin line of smoke", "The foliage",
+)  # fmt: skip
+QUALITIES = (
+    "is kept in muted greens and browns, which lets the brighter parts stand out",
+    "is rendered in great detail, down to the smallest scratches and stains",
+    "is slightly out of focus, so that the eye returns to the centre",
+    "shows a gentle transition from deep blue to a pale orange",
+    "catches the light and gives the scene a calm and almost dreamlike mood",
+    "is crossed by soft shadows that run from the upper right to the lower left",
+    "leaves a good deal of empty space, which makes everything else look small",
+    "repeats the colours of the rest in a darker and cooler tone",
+    "has the grain and the faded contrast of an old print",
+    "seems to move, although everything around it is perfectly still",
+)
+ENDINGS = ("highly detailed", "soft colours, no text", "muted palette, 35mm", "cosy mood, 4k")
+
+# Put together once: two choices from long pools cost half of four from short ones.
+SCENES = [f"{subject} {doing}" for subject, doing in itertools.product(SUBJECTS, DOINGS)]
+SETTINGS = [f"{place} {light}" for place, light in itertools.product(PLACES, LIGHTS)]
+DETAILS = [f"{thing} {quality}." for thing, quality in itertools.product(THINGS, QUALITIES)]
+OPENINGS = [f"{style}, {ending}" for style, ending in itertools.product(STYLES, ENDINGS)]
+
+
+class Captions(NamedTuple):
+    """The texts of one sidecar."""
+
+    short: str
+    long: str
+    short2: str
+    long2: str
+    prompt: str
+
+
+def captions(rng: random.Random) -> Captions:
+    """Draw the texts of one sidecar, about 1.5 KB; the short ones from 4.8 million."""
+    scene, other_scene = rng.choices(SCENES, k=2)
+    setting, other_setting = rng.choices(SETTINGS, k=2)
+    details = rng.choices(DETAILS, k=8)
+    short = f"{scene} {setting}. {details[0]}"
+    short2 = f"{other_scene} {other_setting}. {details[1]}"
+    return Captions(
+        short=short,
+        long=f"{short} {' '.join(details[2:5])}",
+        short2=short2,
+        long2=f"{short2} {' '.join(details[5:])}",
+        prompt=f"{rng.choice(OPENINGS)}: {scene} {setting}",
+    )

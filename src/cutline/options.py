@@ -1,0 +1,67 @@
+"""How to compile, as one frozen value that travels with the job."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+import pyarrow as pa
+
+from cutline.errors import UsageError
+from cutline.plan import FORMAT
+from cutline.records import Rules
+
+COLUMNS: Final = ("width", "height", "caption", "filename")
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """How to compile.
+
+    Attributes
+    ----------
+    rules
+        What of a record goes into its row.
+    partition_size
+        Sidecars a part.
+    max_rejects
+        The share of sidecars that may be rejected, `no_width` not counted, before the job fails.
+    compression
+        The codec of the table and its parts, as pyarrow names it.
+    fresh
+        Make every part anew.
+    force_unlock
+        Take over a lock whose owner cannot be asked, because it is on another host.
+    """
+
+    rules: Rules = field(default_factory=Rules)
+    partition_size: int = 5_000
+    max_rejects: float = 0.1
+    compression: str = "zstd"
+    fresh: bool = False
+    force_unlock: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.partition_size < 1:
+            raise UsageError("A part needs at least one sidecar: raise --partition-size.")
+        if not 0 <= self.max_rejects <= 1:
+            raise UsageError("The most rejects are a share: give --max-rejects from 0 to 1.")
+        names = [*COLUMNS, *(name for name, _ in self.rules.columns)]
+        for name, count in Counter(names).items():
+            if count > 1 or not name:
+                raise UsageError(f"The table cannot have two columns {name!r}: rename --column.")
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the table."""
+        types = [pa.int64(), pa.int64(), pa.string(), pa.string()]
+        extra = [(name, pa.string()) for name, _ in self.rules.columns]
+        return pa.schema([*zip(COLUMNS, types, strict=True), *extra])
+
+    def digest(self) -> bytes:
+        """Write down every option that changes the bytes of a part."""
+        return json.dumps([FORMAT, self.compression, asdict(self.rules)]).encode()
+
+
+DEFAULTS: Final = CompileOptions()

@@ -1,0 +1,126 @@
+"""The plan of a compile: the frozen listing cut into parts, and what each part came to.
+
+The plan is a file on the shared storage, one row group a part, so that a task carries only where
+its part is: a million paths in a Dask graph would be 49 MB, against Dask's warning at 10.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cutline import store
+
+FORMAT: Final = 1
+"""The version of the part files; a part of another version is made anew."""
+
+LINES: Final = pa.schema(
+    [
+        pa.field("path", pa.binary(), nullable=False),
+        pa.field("size", pa.int64()),
+        pa.field("stamp", pa.string()),
+    ]
+)
+"""A line of a listing: where a sidecar is, and what of it the listing told at no cost.
+
+`path` is relative to the source and ``/``-separated, in the bytes of the file system; `size` is in
+bytes; `stamp` is an ETag or a time of modification. The last two are null where asking for them
+would cost a call a file, as on a local disk: there each part's worker asks.
+"""
+
+RECEIPT_KEY: Final = b"cutline"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where to find one part of the plan: a row group of the plan's file.
+
+    `digest` says what the part is made from, once a worker has looked.
+    """
+
+    plan: str
+    index: int
+    sidecars: int
+    digest: str = ""
+
+    def lines(self) -> pa.Table:
+        """Read the part's lines."""
+        with pq.ParquetFile(self.plan) as plan:
+            return plan.read_row_group(self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one part: its counts, and the digest of what it was made from.
+
+    The footer of the part's file holds it, so that one atomic object says both what and whether.
+    """
+
+    index: int
+    digest: str
+    rows: int
+    rejects: dict[str, int]
+    stem_mismatches: int
+    column_values: tuple[int, ...]
+
+    @property
+    def sidecars(self) -> int:
+        """How many sidecars went in."""
+        return self.rows + sum(self.rejects.values())
+
+    def footer(self) -> dict[bytes, bytes]:
+        """Write the receipt as metadata of a parquet file."""
+        body = {name: getattr(self, name) for name in self.__slots__ if name != "index"}
+        return {RECEIPT_KEY: json.dumps({"format": FORMAT, **body}).encode()}
+
+
+def read_receipt(path: str, index: int) -> Receipt | None:
+    """Read the receipt of a part's file, or None if there is none of this format."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+    body = json.loads(metadata.get(RECEIPT_KEY, b"{}"))
+    if body.pop("format", None) != FORMAT:
+        return None
+    body["column_values"] = tuple(body["column_values"])
+    return Receipt(index, **body)
+
+
+def write_plan(lines: pa.Table, partition_size: int, outputs: store.Outputs) -> list[Part]:
+    """Freeze a listing as the plan's file, `partition_size` lines a part."""
+    with store.publish(outputs.plan, outputs.staging) as file:
+        pq.write_table(lines, file, row_group_size=partition_size, use_dictionary=False)
+    return [
+        Part(outputs.plan, index, min(partition_size, len(lines) - start))
+        for index, start in enumerate(range(0, len(lines), partition_size))
+    ]
+
+
+def digest(paths: Sequence[bytes], stamps: bytes, options: bytes) -> str:
+    """Digest what a part is made from.
+
+    Parameters
+    ----------
+    paths
+        The paths of its sidecars, in order.
+    stamps
+        What tells that a sidecar has changed; see `sources.Seen`.
+    options
+        Every option that changes the bytes of the part.
+    """
+    state = hashlib.blake2b(options, digest_size=20)
+    for piece in (b"\0".join(paths), stamps):
+        state.update(b"%d:" % len(piece))
+        state.update(piece)
+    return state.hexdigest()
+
+
+def missing(parts: list[Part], done: list[Receipt]) -> list[Part]:
+    """Say which parts are left to do."""
+    finished = {receipt.index for receipt in done}
+    return [part for part in parts if part.index not in finished]

@@ -1,0 +1,159 @@
+"""One run at a time on a job's outputs."""
+
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from cutline.errors import CutlineError
+from cutline.store.names import Workspace
+from cutline.store.publish import empty_folder, remove, unique
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who holds a lock."""
+
+    run: str
+    host: str
+    boot: str
+    pid: int
+    started: int
+    since: str
+
+    @classmethod
+    def here(cls, run: str) -> "Owner":
+        """Describe this process."""
+        since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+        pid = os.getpid()
+        return cls(run, socket.gethostname(), boot_id(), pid, start_time(pid) or 0, since)
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.since}"
+
+    def is_here(self) -> bool:
+        """Tell whether its host is this one."""
+        return self.host == socket.gethostname()
+
+    def is_dead(self) -> bool:
+        """Tell whether it ran on this host and is gone; a process id may be taken by another."""
+        return self.is_here() and (self.boot != boot_id() or start_time(self.pid) != self.started)
+
+
+def boot_id() -> str:
+    """Tell one boot of this host from the next."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def start_time(pid: int) -> int | None:
+    """Tell when a process of this host started, in clock ticks since the boot (see proc(5))."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == b"Z" else int(fields[19])
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """One run at a time on a set of outputs.
+
+    The lock is a file that names its owner, made in one atomic step. It holds wherever the folder
+    is seen, also between hosts.
+    """
+
+    path: str
+    owner: Owner
+
+    def is_held(self) -> bool:
+        """Tell whether this run is still the one at work.
+
+        A worker that Dask has given up asks before it publishes: its run may be over.
+        """
+        return read_owner(self.path) == self.owner
+
+
+@contextmanager
+def locked(
+    workspace: Workspace, say: Callable[[str], None], *, force: bool = False
+) -> Iterator[Lock]:
+    """Hold the lock of a job, in a workspace that is made and free of what the dead left.
+
+    Raises
+    ------
+    CutlineError
+        Another run is at work.
+    """
+    workspace.make()
+    lock = Lock(workspace.lock, Owner.here(unique()))
+    try:
+        before = acquire(lock, workspace.staging, force=force)
+        if before is not None:
+            say(f"Took the lock over from {before}, which is gone.")
+        empty_folder(workspace.staging)
+        yield lock
+    finally:
+        if lock.is_held():
+            remove(lock.path)
+        workspace.leave()
+
+
+def acquire(lock: Lock, staging: str, *, force: bool) -> Owner | None:
+    """Take a lock that is free, whose owner is dead, or by force."""
+    with one_at_a_time(os.path.dirname(lock.path)):
+        before = read_owner(lock.path)
+        if before is not None:
+            if not (force or before.is_dead()):
+                raise CutlineError(busy(before))
+            remove(lock.path)
+        claim = f"{staging}/lock.{unique()}"
+        with open(claim, "xb") as file:
+            file.write(msgspec.json.encode(lock.owner))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(claim, lock.path)
+        except FileExistsError:
+            raise CutlineError(busy(read_owner(lock.path))) from None
+        finally:
+            remove(claim)
+    return before
+
+
+def busy(owner: Owner | None) -> str:
+    """Say who is at work."""
+    if owner is None:
+        return "Another run has just begun on this table: wait for it to end."
+    mend = "" if owner.is_here() else "; if it is dead, add --force-unlock"
+    return f"Another run is at work on this table, {owner}: wait for it to end{mend}."
+
+
+def read_owner(path: str) -> Owner | None:
+    """Read who holds a lock."""
+    try:
+        with open(path, "rb") as file:
+            return msgspec.json.decode(file.read(), type=Owner)
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def one_at_a_time(folder: str) -> Iterator[None]:
+    """Keep the processes of this host from taking over a dead run's lock at the same moment."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:  # some network file systems have no flock; the lock file remains
+            if error.errno not in {errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}:
+                raise
+        yield
+    finally:
+        os.close(descriptor)

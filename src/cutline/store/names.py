@@ -1,0 +1,145 @@
+"""Where the outputs of a job are: every name follows the table's."""
+
+import os
+import re
+from dataclasses import dataclass
+
+from cutline.errors import UsageError
+from cutline.store.publish import empty_folder, make_folder, remove, remove_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A folder that only cutline writes to: a job's lock, and its attempts at files."""
+
+    folder: str
+
+    @property
+    def lock(self) -> str:
+        """Who is at work."""
+        return self.folder + "/lock"
+
+    @property
+    def staging(self) -> str:
+        """Where attempts are written."""
+        return self.folder + "/attempts"
+
+    def make(self) -> None:
+        """Make its folders."""
+        make_folder(self.folder)
+        make_folder(self.staging)
+
+    def leave(self) -> None:
+        """Remove its folders as far as they are empty."""
+        remove_folder(self.staging)
+        remove_folder(self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The names of everything a job leaves behind; all of them follow the table's.
+
+    Attributes
+    ----------
+    table
+        The absolute path of ``X.parquet``.
+    """
+
+    table: str
+
+    @classmethod
+    def of(cls, table: str | os.PathLike[str]) -> "Outputs":
+        """Take a TABLE argument.
+
+        Raises
+        ------
+        UsageError
+            It is a URL, does not end in ``.parquet``, or its folder is not there.
+        """
+        path = os.fspath(table).removeprefix("file://")
+        if "://" in path:
+            raise UsageError(
+                f"The table {path} is a URL: name a file on a disk that every worker sees."
+            )
+        if not path.endswith(".parquet") or os.path.basename(path) == ".parquet":
+            raise UsageError(f"The table {path} has another name than X.parquet: add .parquet.")
+        path = os.path.abspath(path)
+        folder = os.path.dirname(path)
+        if not os.path.isdir(folder):
+            raise UsageError(f"The folder {folder} of the table is not there: make it first.")
+        if os.path.isdir(path):
+            raise UsageError(f"The table {path} is a folder: name a file that may be written.")
+        return cls(path)
+
+    @property
+    def stem(self) -> str:
+        """What every other name starts with."""
+        return self.table.removesuffix(".parquet")
+
+    @property
+    def parts(self) -> str:
+        """The partitioned table: part files directly below it and nothing else."""
+        return self.stem + ".parts"
+
+    @property
+    def ledger(self) -> str:
+        """Every sidecar that gave no row."""
+        return self.stem + ".rejects.parquet"
+
+    def part(self, index: int) -> str:
+        """One part of the table."""
+        return f"{self.parts}/{part_name(index)}"
+
+    @property
+    def workspace(self) -> Workspace:
+        """The job's own files, below a name that readers of a dataset skip."""
+        return Workspace(self.parts + "/_cutline")
+
+    @property
+    def staging(self) -> str:
+        """Where attempts are written."""
+        return self.workspace.staging
+
+    @property
+    def plan(self) -> str:
+        """The frozen listing."""
+        return self.workspace.folder + "/plan.parquet"
+
+    @property
+    def rejects(self) -> str:
+        """The rejects of the parts."""
+        return self.workspace.folder + "/rejects"
+
+    @property
+    def merged(self) -> str:
+        """What the table was merged from."""
+        return self.workspace.folder + "/merged"
+
+    def part_rejects(self, index: int, digest: str) -> str:
+        """The rejects of one part.
+
+        The digest in the name ties them to the part file that was made with them.
+        """
+        return f"{self.rejects}/{index:05}-{digest[:16]}.parquet"
+
+    def make_parts_folder(self) -> None:
+        """Make the folder of the parts."""
+        make_folder(self.parts)
+
+    def remove(self) -> None:
+        """Remove the outputs, of which nobody has need any more."""
+        for folder in (self.staging, self.rejects, self.workspace.folder, self.parts):
+            empty_folder(folder)
+            remove_folder(folder)
+        remove(self.ledger)
+        remove(self.table)
+
+
+def part_name(index: int) -> str:
+    """Name a part file; the zeros keep them sorted in any reader's listing."""
+    return f"part-{index:05}.parquet"
+
+
+def is_part_name(name: str) -> bool:
+    """Tell whether a file in the folder of the parts is one of them."""
+    return re.fullmatch(r"part-\d{5,}\.parquet", name) is not None

@@ -1,0 +1,75 @@
+"""How a file comes to be: written under a name of its own, synced, and named in one step."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+
+@contextmanager
+def publish(path: str, staging: str) -> Iterator[BinaryIO]:
+    """Write a file that appears under its name complete and synced, or not at all.
+
+    Parameters
+    ----------
+    path
+        The final name; a file that is there already is replaced in one step.
+    staging
+        A folder on the same file system for the attempt.
+    """
+    attempt = f"{staging}/{os.path.basename(path)}.{unique()}"
+    try:
+        with open(attempt, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(attempt, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(attempt)
+        raise
+    sync_folder(os.path.dirname(path))
+
+
+def unique() -> str:
+    """Make a name that no other attempt has, on any host."""
+    return uuid.uuid4().hex
+
+
+def sync_folder(folder: str) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: str) -> None:
+    """Make one folder, if it is not there, so that it survives a power cut."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return
+    sync_folder(os.path.dirname(folder))
+
+
+def remove(path: str) -> None:
+    """Remove a file, which may be gone already."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def empty_folder(folder: str) -> None:
+    """Remove the files of a folder that only cutline writes to, such as its staging folder."""
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            if not os.path.isdir(f"{folder}/{name}"):
+                remove(f"{folder}/{name}")
+
+
+def remove_folder(folder: str) -> None:
+    """Remove a folder if it is empty."""
+    with suppress(OSError):
+        os.rmdir(folder)

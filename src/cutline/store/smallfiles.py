@@ -1,0 +1,149 @@
+"""A million small files below one folder, each of them whole."""
+
+import ctypes
+import errno
+import os
+from contextlib import suppress
+from typing import Self
+
+from cutline.store.publish import unique
+
+NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
+"""What a file system (or a kernel) without O_TMPFILE answers."""
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class SmallFiles:
+    """Puts small files below a folder, and nowhere else.
+
+    Folders below it are opened one by one and never through a symbolic link, so that no name leads
+    out of it. A new file is written without a name and then linked: no attempt is left behind by a
+    crash, and it costs less than a rename. A file that has other bytes is replaced by a rename.
+    """
+
+    def __init__(self, root: str, staging: str) -> None:
+        self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        self.staging = staging
+        self.path = ""
+        self.folder = os.dup(self.root)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.folder)
+        os.close(self.root)
+
+    def put(self, path: str, data: bytes) -> str:
+        """Make a file hold some bytes, and say whether it was written, replaced or unchanged.
+
+        Parameters
+        ----------
+        path
+            Relative to the folder, ``/``-separated, without ``.`` and ``..``; folders on the way
+            are made.
+
+        Raises
+        ------
+        OSError
+            Something is in the way: a folder of that name, a symbolic link for a folder.
+        """
+        folder, _, name = path.rpartition("/")
+        if folder != self.path:
+            self.enter(folder)
+        found = self.read(name, len(data) + 1)
+        if found == data:
+            return "unchanged"
+        if found is None and self.link(name, data):
+            return "written"
+        self.replace(name, data)
+        return "written" if found is None else "replaced"
+
+    def enter(self, path: str) -> None:
+        """Go to a folder below the root."""
+        folder = os.dup(self.root)
+        try:
+            for name in path.split("/") if path else ():
+                above, folder = folder, open_folder(name, folder)
+                os.close(above)
+        except OSError:
+            os.close(folder)
+            raise
+        os.close(self.folder)
+        self.path, self.folder = path, folder
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """Read up to `limit` bytes of what has a name: None if nothing has."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            file = os.open(name, flags, dir_fd=self.folder)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a symbolic link: replaced, and never followed
+                return b""
+            raise
+        try:
+            return os.read(file, limit)
+        finally:
+            os.close(file)
+
+    def link(self, name: str, data: bytes) -> bool:
+        """Write a new file, and tell whether that could be done in this way."""
+        try:
+            file = os.open(
+                ".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=self.folder
+            )
+        except OSError as error:
+            if error.errno in NO_TMPFILE:
+                return False
+            raise
+        try:
+            write_all(file, data)
+            # The name in /proc is how open(2) says that a file without a name is linked.
+            os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=self.folder, follow_symlinks=True)
+        except FileExistsError:
+            return False
+        finally:
+            os.close(file)
+        return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a file, in place of what has its name."""
+        attempt = f"{self.staging}/{unique()}"
+        file = os.open(attempt, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            try:
+                write_all(file, data)
+                # Before the rename: it must not be made durable before the bytes that it names.
+                os.fsync(file)
+            finally:
+                os.close(file)
+            os.rename(attempt, name, dst_dir_fd=self.folder)
+        except BaseException:
+            os.unlink(attempt)
+            raise
+
+    def sync(self) -> None:
+        """Make everything that was put survive a power cut: one call, and not one a file."""
+        if LIBC.syncfs(self.root):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def open_folder(name: str, above: int) -> int:
+    """Open a folder in another, and make it if it is not there."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, dir_fd=above)
+    except FileNotFoundError:
+        with suppress(FileExistsError):  # another worker made it
+            os.mkdir(name, dir_fd=above)
+        return os.open(name, flags, dir_fd=above)
+
+
+def write_all(file: int, data: bytes) -> None:
+    """Write all bytes: a disk that is nearly full takes a part of them without an error."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]

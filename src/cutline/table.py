@@ -1,0 +1,273 @@
+"""Sidecars to the table: the compile job.
+
+The driver on top lists, plans and has the missing parts made; the small functions below it run on
+a worker, one task a part, as a stream: read, judge, write.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+import dask.bag as db
+import pyarrow as pa
+from distributed import Client
+
+from cutline import merge, parts, store, watch
+from cutline.errors import CutlineError
+from cutline.options import DEFAULTS, CompileOptions
+from cutline.plan import Part, Receipt, digest, missing, read_receipt, write_plan
+from cutline.records import Outcome, Reject, Row, Rules, judge, key, shown_path
+from cutline.running import results
+from cutline.sources import Seen, Source, open_source
+
+
+@dataclass(frozen=True, slots=True)
+class CompileSummary:
+    """What a compile came to; for every run, sidecars = rows + the sum of the rejects."""
+
+    table: str
+    sidecars: int
+    rows: int
+    rejects: dict[str, int]
+    parts: int
+    reused_parts: int
+    stem_mismatches: int
+    seconds: float
+    stages: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the object that ``--json`` prints."""
+        body = asdict(self)
+        del body["stages"]
+        return {"job": "compile", **body}
+
+    @property
+    def shortfall(self) -> str:
+        """What was not done, in one sentence: a compile does all of its work or raises."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every task of a compile has to know; small, because each task carries it."""
+
+    source: Source
+    outputs: store.Outputs
+    options: CompileOptions
+    lock: store.Lock
+
+
+class Sidecar(NamedTuple):
+    """One element of the bag: a sidecar of a part, or why it cannot be read."""
+
+    part: Part
+    path: bytes
+    data: bytes | Reject
+
+
+class Judged(NamedTuple):
+    """One element of the bag: what a sidecar came to."""
+
+    part: Part
+    path: bytes
+    outcome: Outcome
+
+
+PART_OF: Final = attrgetter("part")
+
+
+def compile_table(
+    source: str,
+    table: str,
+    options: CompileOptions = DEFAULTS,
+    *,
+    client: Client | None = None,
+    watcher: watch.Watcher = watch.SILENT,
+) -> CompileSummary:
+    """Compile the sidecars of a source into one parquet table.
+
+    Parameters
+    ----------
+    source
+        A folder of sidecars, flat or nested, or an fsspec URL of one.
+    table
+        The path of the table, ``X.parquet``; ``X.parts/`` and ``X.rejects.parquet`` stand beside.
+    client
+        The Dask cluster to work on; without one, Dask's scheduler of this process.
+    watcher
+        Who is told how far the job is.
+
+    Raises
+    ------
+    UsageError
+        There is no such source, or no such folder for the table.
+    CutlineError
+        The job cannot go on. The table that was there is as it was.
+    """
+    clock = watch.Clock()
+    origin = open_source(source)
+    outputs = store.Outputs.of(table)
+    outputs.make_parts_folder()
+    with store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as lock:
+        store.make_folder(outputs.rejects)
+        job = Job(origin, outputs, options, lock)
+        with clock.stage("list"):
+            parts = plan_parts(job)
+        with clock.stage("rows"):
+            done = finished_parts(job, parts, client, watcher)
+            made = make_parts(job, missing(parts, done), client, watcher)
+        with clock.stage("merge"):
+            receipts = sorted([*done, *made], key=lambda receipt: receipt.index)
+            check_columns(receipts, options)
+            merged = merge.merge(outputs, receipts, options)
+    return CompileSummary(
+        table=outputs.table,
+        sidecars=sum(receipt.sidecars for receipt in receipts),
+        rows=merged.rows,
+        rejects=merged.rejects,
+        parts=len(parts),
+        reused_parts=len(done),
+        stem_mismatches=sum(receipt.stem_mismatches for receipt in receipts),
+        seconds=clock.total(),
+        stages=clock.stages,
+    )
+
+
+def plan_parts(job: Job) -> list[Part]:
+    """List the sidecars, freeze the plan, and drop part files that it has no use for."""
+    lines = job.source.list()
+    if not len(lines):
+        raise CutlineError(f"There is no .json file in {job.source}: name another folder.")
+    parts = write_plan(lines, job.options.partition_size, job.outputs)
+    names = {store.part_name(part.index) for part in parts}
+    for name in os.listdir(job.outputs.parts):
+        if store.is_part_name(name) and name not in names:
+            store.remove(f"{job.outputs.parts}/{name}")
+    return parts
+
+
+def finished_parts(
+    job: Job, parts: list[Part], client: Client | None, watcher: watch.Watcher
+) -> list[Receipt]:
+    """Find what a run before this one finished, of sidecars that are still the same."""
+    there = set() if job.options.fresh else set(os.listdir(job.outputs.parts))
+    suspects = [part for part in parts if store.part_name(part.index) in there]
+    if not suspects:
+        return []
+    bag = db.from_sequence(suspects, partition_size=1)
+    checks = bag.map_partitions(check_parts, job, token="check-parts")
+    return list(results(checks, client, watcher))
+
+
+def make_parts(
+    job: Job, parts: list[Part], client: Client | None, watcher: watch.Watcher
+) -> list[Receipt]:
+    """Read, judge and write the parts that are missing."""
+    if not parts:
+        return []
+    return list(results(rows_bag(job, parts), client, watcher))
+
+
+def rows_bag(job: Job, parts: list[Part]) -> db.Bag:
+    """Wire the bag: sidecars, then rows and rejects, then a receipt a part.
+
+    The steps fuse to one task a part, through which the sidecars stream. A reject travels as a
+    value, and not through `filter`: the writer counts it, and hears of a part that has no row.
+    """
+    sidecars = db.from_sequence(parts, partition_size=1).map_partitions(read_sidecars, job)
+    judged = sidecars.map(judge_sidecar, job.options.rules)
+    receipts: db.Bag = judged.map_partitions(write_parts, job, token="compile-rows")
+    return receipts
+
+
+def check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
+    """Refuse an extra column whose field no record has: its name is likely wrong."""
+    rows = sum(receipt.rows for receipt in receipts)
+    for index, (name, field) in enumerate(options.rules.columns):
+        if rows and not any(receipt.column_values[index] for receipt in receipts):
+            raise CutlineError(
+                f"No record has a field {field!r} for the column {name!r}: correct --column."
+            )
+
+
+# On a worker from here on.
+
+
+def check_parts(parts: Iterable[Part], job: Job) -> list[Receipt]:
+    """Give the receipts of those parts that need not be made again."""
+    receipts = []
+    for part in parts:
+        receipt = read_receipt(job.outputs.part(part.index), part.index)
+        lines = part.lines()
+        seen = job.source.see(lines)
+        unreadable = sum(isinstance(size, Reject) for size in seen.sizes)
+        if (
+            receipt is not None
+            and receipt.digest == part_digest(lines, seen, job)
+            # A file that could not be read though it looked well may be readable now.
+            and receipt.rejects.get("unreadable", 0) <= unreadable
+        ):
+            receipts.append(receipt)
+    return receipts
+
+
+def part_digest(lines: pa.Table, seen: Seen, job: Job) -> str:
+    """Digest what a part is made from."""
+    return digest(lines["path"].to_pylist(), seen.stamps, job.options.digest())
+
+
+def read_sidecars(parts: Iterable[Part], job: Job) -> Iterator[Sidecar]:
+    """Read the sidecars of some parts."""
+    for part in parts:
+        lines = part.lines()
+        seen = job.source.see(lines)
+        seen_part = replace(part, digest=part_digest(lines, seen, job))
+        for path, data in job.source.read(lines, seen):
+            yield Sidecar(seen_part, path, data)
+
+
+def judge_sidecar(sidecar: Sidecar, rules: Rules) -> Judged:
+    """Decide what a sidecar is, if it could be read."""
+    part, path, data = sidecar
+    return Judged(part, path, data if isinstance(data, Reject) else judge(path, data, rules))
+
+
+def write_parts(judged: Iterable[Judged], job: Job) -> list[Receipt]:
+    """Write each part's rejects and rows, and give its receipt."""
+    return [write_part(part, list(group), job) for part, group in groupby(judged, PART_OF)]
+
+
+def write_part(part: Part, judged: list[Judged], job: Job) -> Receipt:
+    """Publish the rejects of a part, then its rows with the receipt in their footer."""
+    rows = parts.rows_table(
+        [one.outcome for one in judged if type(one.outcome) is Row], job.options
+    )
+    rejects = parts.rejects_table(
+        [
+            parts.Rejected(position, shown_path(one.path), *one.outcome)
+            for position, one in enumerate(judged)
+            if type(one.outcome) is Reject
+        ]
+    )
+    receipt = Receipt(
+        index=part.index,
+        digest=part.digest,
+        rows=len(rows),
+        rejects=parts.counts(rejects),
+        stem_mismatches=sum(is_stem_mismatch(one.path, one.outcome) for one in judged),
+        column_values=tuple(len(rows) - column.null_count for column in rows.columns[4:]),
+    )
+    if not job.lock.is_held():  # Dask may have given up on this worker long ago
+        raise CutlineError("This run is over: its lock is another's.")
+    parts.publish(job.outputs, receipt, rows, rejects, job.options)
+    return receipt
+
+
+def is_stem_mismatch(path: bytes, outcome: Outcome) -> bool:
+    """Tell whether a row's image has another stem than its sidecar."""
+    if type(outcome) is not Row:
+        return False
+    return os.fsencode(key(outcome.filename)) != path.removesuffix(b".json")
