@@ -34,7 +34,7 @@ from cutline.tar_header import (
 )
 
 EXTENDED_CAP = 1 << 20  # bytes of an extended header; what it carries is a path
-PADDING_CAP = 1 << 20  # zero bytes behind the end; GNU tar -b 2048 pads to this
+PADDING_CAP = 1 << 16  # zero bytes at the end: tar pads to 10 KiB, or by -b; more may be a hole
 SCAN_CAP = 1 << 30  # bytes searched for the next header: a file with holes may pretend to 2**62
 
 REFUSED = {

@@ -63,28 +63,30 @@ def parse_header(block: bytes) -> Header | None:
 def _sum_holds(block: bytes) -> bool:
     """Compare the checksum; old tars added up signed bytes, so either sum will do."""
     stated = stated_sum(block[148:156])
-    # The low half of adler32 is 1 + the sum modulo 65521, which 256 bytes cannot reach: 0.35 us, and
-    # sum(block) 1.8 us.
+    # The low half of adler32 is 1 + the sum modulo 65521, which 256 bytes cannot reach: 0.35 us,
+    # where sum(block) takes 1.8.
     total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
     return stated == total or stated == total - 256 * len(block.translate(None, ASCII))
 
 
 @lru_cache(1024)  # the headers of a shard share a few hundred checksums
 def stated_sum(field: bytes) -> int:
-    """Tell what all bytes of a header with this checksum field add up to; NO_SUM if it is no number.
+    """Tell what all bytes of a header with this checksum field add up to; NO_SUM if it has none.
 
     The checksum itself counts the bytes of its own field as blanks.
     """
-    checksum = _number(field)
+    checksum = _octal(field)
     return NO_SUM if checksum is None else checksum - 8 * ord(" ") + sum(field)
 
 
 def _number(field: bytes) -> int | None:
-    """Read an octal number, or one of GNU's in base 256; None if it is neither, or negative."""
-    if field[0] == 0x80:
-        return int.from_bytes(field[1:])
+    """Read a size: octal, or as GNU has the large ones in base 256; None if negative or neither."""
+    return int.from_bytes(field[1:]) if field[0] == 0x80 else _octal(field)
+
+
+def _octal(field: bytes) -> int | None:
     digits = _text(field).strip(b" ")
-    return None if digits.strip(b"01234567") else int(digits or b"0", 8)
+    return int(digits, 8) if digits and not digits.strip(b"01234567") else None
 
 
 def _text(field: bytes) -> bytes:
