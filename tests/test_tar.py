@@ -150,6 +150,15 @@ def test_links_and_devices_have_no_data_whatever_they_say():
         assert names(sound(archive)) == [b"a", b"b"]
 
 
+def test_a_size_may_fill_its_field():
+    (found,) = sound(header(size=b"000000000017") + padded(b"fifteen bytes ..") + END)
+    assert found.size == 15
+
+
+def test_a_name_may_fill_its_field():
+    assert names(sound(header(b"n" * 100) + END)) == [b"n" * 100]
+
+
 def test_unknown_types_have_data():
     members = sound(member(b"a", b"data" * 200, flag=b"Z") + member(b"b", b"") + END)
     assert [(m.name, m.size, m.kind) for m in members] == [
@@ -349,6 +358,15 @@ def test_an_archive_that_goes_on_in_zeros_is_an_unfinished_download():
     assert "unfinished" in damages[0].detail
 
 
+def test_a_sum_that_is_wrong_by_the_modulus_of_adler32_is_damage():
+    fields = {"name": b"\xff" * 99, "rest": b"ustar\x0000" + bytes(81) + b"\xff" * 166}
+    right = header(**fields)
+    wrong = header(**fields, checksum=b"%06o\x00 " % (int(right[:154][148:], 8) - 65521))
+    assert len(sound(right + END)) == 1
+    members, damages = walked(wrong + END)
+    assert (members, len(damages)) == ([], 1)
+
+
 @pytest.mark.parametrize("gap", [b"", ZEROS, bytes(9216)])
 def test_members_behind_the_end_are_damage_and_found(gap):
     one, two = by_tarfile(SMALL), by_tarfile(LONG, "pax")
@@ -436,16 +454,21 @@ def test_a_chain_of_sparse_headers_is_followed_once():
     """Each block claims to be a sparse file, and to be continued in the next block."""
     chained = header(flag=b"S", rest=b"ustar  \x00" + b"\x01" * (512 - 265), size=512)
     reader = Reader(chained * 2000)
-    assert any(isinstance(found, Damage) for found in walk(reader, 2000 * 512))
+    (damage,) = walk(reader, 2000 * 512)
+    assert "do not fit" in damage.detail
     assert len(reader.asked) < 3 * 2000
 
 
 def test_a_file_of_holes_is_not_searched_to_its_end(monkeypatch):
     monkeypatch.setattr(tar, "SCAN_CAP", 1 << 20)
-    for front in (b"junk", member(b"a", b"") + END):
-        reader = Reader(front + bytes(2 << 20))
-        assert isinstance(list(walk(reader, 1 << 62))[-1], Damage)
-        assert len(reader.asked) < 2 * (1 << 20) // 512
+    for front in (padded(b"junk"), member(b"a", b"") + END):
+        reader = Reader(front)
+
+        def read(length, offset, reader=reader):
+            return reader(length, offset).ljust(length, b"\x00")
+
+        assert isinstance(list(walk(read, 1 << 62))[-1], Damage)
+        assert len(reader.asked) < (1 << 20) // 512 + 5
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_damage():

@@ -17,14 +17,13 @@ def test_a_header_says_name_size_and_kind():
 
 @given(st.binary(min_size=512, max_size=512))
 def test_any_block_passes_with_the_sum_that_tarfile_finds_in_it_and_no_other(block):
-    unsigned, signed = tarfile.calc_chksums(block)
-    for checksum in {unsigned, signed, unsigned + 1, signed - 1, unsigned + 65521, 0}:
-        if checksum < 0:
-            continue
-        field = b"%06o\x00 " % checksum
-        summed = block[:124] + b"00000000000\x00" + block[136:148] + field + block[156:]
-        sums = tarfile.calc_chksums(summed)
-        assert (parse_header(summed) is not None) == (checksum in sums)
+    block = block[:124] + b"00000000000\x00" + block[136:]
+    unsigned, signed = sums = tarfile.calc_chksums(block)
+    near = {unsigned - 65521, unsigned - 1, unsigned + 1, unsigned + 65521, signed - 1, signed + 1}
+    for checksum in near.union(sums):
+        if checksum >= 0:
+            summed = block[:148] + b"%06o\x00 " % checksum + block[156:]
+            assert (parse_header(summed) is not None) == (checksum in sums)
 
 
 @pytest.mark.parametrize(
@@ -32,13 +31,12 @@ def test_any_block_passes_with_the_sum_that_tarfile_finds_in_it_and_no_other(blo
     [b"", b"\x80", b" " * 8, b"-1", b"12x", b"0o7", b"1_0", b"9", b"+7", b"1 1", b"\xff" * 8],
 )
 def test_a_checksum_that_is_no_octal_number_holds_for_no_block(field):
-    block = header(checksum=field.ljust(8, b"\x00"))
-    assert parse_header(block) is None
-    assert parse_header(b"\xff" * 148 + field.ljust(8, b"\x00") + b"\xff" * 356) is None
+    assert stated_sum(field.ljust(8, b"\x00")) == NO_SUM
+    assert parse_header(header(checksum=field.ljust(8, b"\x00"))) is None
 
 
-def test_no_sum_is_out_of_reach():
-    assert stated_sum(b"no sum!!") == NO_SUM < -128 * 512
+def test_no_block_adds_up_to_no_sum():
+    assert NO_SUM < -128 * 512
 
 
 @pytest.mark.parametrize(
@@ -145,7 +143,6 @@ def test_any_body_is_read_or_refused(body):
         b"0 path=a\n",
         b"-9 path=a\n",
         b"99999999999 path=a\n",
-        b"4 =a\n",
         b"7 path\n",
         b"9 path=a\n9",
         pax_record(b"size", b""),

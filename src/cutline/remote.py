@@ -56,8 +56,6 @@ class Remote:
         self._file.seek(offset)
         try:
             self._held = self._file.read(min(max(length, self._span), self.size - offset))
-        except (
-            ValueError
-        ) as error:  # fsspec's word for a server that answers a range with the whole file
+        except ValueError as error:  # fsspec's word for a server that sends the whole file
             raise CutlineError(f"{self._url} is not served in ranges: download it first") from error
         self._start = offset

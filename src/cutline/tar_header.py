@@ -1,4 +1,4 @@
-"""One block of a tar archive as a header, and what extended headers say; pure, knows no files.
+"""What the headers of a tar archive say, and the extended ones before them; pure, knows no files.
 
 The forms are v7, ustar and pax (POSIX.1-2001, `pax`, its two "Interchange Formats") and GNU's (its
 manual, "Basic Tar Format"), as tarfile, GNU tar and bsdtar write them.
@@ -118,7 +118,7 @@ def parse_extended(flag: int, body: bytes) -> dict[bytes, bytes] | None:
         digits = body[at : at + 8].partition(b" ")[0]
         stop = at + int(digits) if digits.isdigit() else 0
         key, equals, value = body[at + len(digits) + 1 : stop - 1].partition(b"=")
-        if not (key and equals and body[stop - 1 : stop] == b"\n"):
+        if not equals or body[stop - 1 : stop] != b"\n":
             return None
         if key == SIZE and not (value.isdigit() and len(value) <= 20):
             return None
@@ -128,3 +128,40 @@ def parse_extended(flag: int, body: bytes) -> dict[bytes, bytes] | None:
             said[SPARSE] = b"yes"
         at = stop
     return said
+
+
+class Said(NamedTuple):
+    """What extended headers have said: of every member that follows, and of the next one.
+
+    `once` is None if what was said of the next member cannot be read: its name is not known then.
+    """
+
+    always: dict[bytes, bytes]
+    once: dict[bytes, bytes] | None
+
+    def joined_by(self, flag: int, records: dict[bytes, bytes] | None) -> "Said":
+        """Take in one more extended header, or None if it cannot be read."""
+        if flag == PAX_GLOBAL:
+            return self._replace(always=self.always | records) if records else self
+        if records is None or self.once is None:
+            return self._replace(once=None)
+        return self._replace(once=self.once | records) if records else self
+
+    def applied_to(self, header: Header) -> Header:
+        """Tell what a member's header says together with the extended ones before it."""
+        said = self.always | (self.once or {})
+        if not said:
+            return header
+        return Header(
+            name=said.get(SPARSE_NAME) or said.get(PATH) or header.name,
+            size=int(said.get(SIZE, header.size)) if header.kind in WITH_DATA else 0,
+            flag=header.flag,
+            kind="sparse" if SPARSE in said else header.kind,
+        )
+
+    def behind_member(self) -> "Said":
+        """Tell what still holds when the next member has passed."""
+        return Said(self.always, {}) if self.always else NOTHING
+
+
+NOTHING = Said({}, {})  # walk looks for this very value, so it is kept where nothing is said
