@@ -17,6 +17,7 @@ $(SETUP): pyproject.toml
 setup: $(SETUP)  ## make .venv with cutline and the developers' tools in it
 
 demo: $(SETUP)  ## make a small dataset with planted faults, prepare it, and show what came out
+	rm -rf demo
 	$(BIN)/python jobs/demo.py demo
 
 test: $(SETUP)  ## the tests (under 8 minutes on 2 cores)

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import click
 import orjson
+from rich.console import Console
 
-from cutline import demo, recipe, store
+from cutline import demo, head, recipe, store
 from cutline.captions import CaptionsSummary, caption_source, data_folder, write_captions
 from cutline.cli_options import Checked, compile_options, job, one_sentence
 from cutline.sources import open_source
@@ -58,6 +59,27 @@ def captions_command(source: str, data: str, **job: Any) -> CaptionsSummary:
 def run_command(root: str, **job: Any) -> recipe.RunSummary:
     """Do the whole recipe on one dataset folder: ROOT/data to table and caption files."""
     return recipe.run(root, **job)
+
+
+@cutline.command("head")
+@click.argument("table")
+@click.option("-n", "count", default=10, show_default=True, help="How many rows.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="A table for people, or CSV or JSON for pipes.",
+)
+def head_command(table: str, count: int, form: str) -> None:
+    """Print the first rows of TABLE: a table, a folder of parts or a ledger."""
+    with one_sentence():
+        rows = head.first_rows(table, count)
+    if form == "table":
+        Console().print(head.as_table(rows))
+    else:
+        click.echo(head.as_csv(rows) if form == "csv" else head.as_json(rows), nl=False)
 
 
 @cutline.command("demo")

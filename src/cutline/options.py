@@ -27,7 +27,7 @@ class CompileOptions:
     max_rejects
         The share of sidecars that may be rejected, `no_width` not counted, before the job fails.
     compression
-        The codec of the table and its parts, as pyarrow names it.
+        The codec of the table and its ledger, as pyarrow names it.
     fresh
         Make every part anew.
     force_unlock
@@ -61,7 +61,7 @@ class CompileOptions:
 
     def digest(self) -> bytes:
         """Write down every option that changes the bytes of a part."""
-        return json.dumps([FORMAT, self.compression, asdict(self.rules)]).encode()
+        return json.dumps([FORMAT, asdict(self.rules)]).encode()
 
 
 DEFAULTS: Final = CompileOptions()

@@ -2,16 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cutline import store
 from cutline.errors import CutlineError
 from cutline.options import CompileOptions
-from cutline.plan import Receipt
-from cutline.records import Row
+from cutline.plan import Part, Receipt, Stamp
+from cutline.records import Outcome, Row, shown_path
 
 LEDGER: Final = pa.schema(
     [(name, pa.string()) for name in ("source", "reason", "detail", "filename")]
@@ -25,6 +28,13 @@ ROW_GROUP: Final = 10_000
 """Rows a row group of the table; the captions job writes the files of one as one task."""
 
 
+PART_CODEC: Final = "snappy"
+"""Parts are read again soon: with zstd, which the table has, a sidecar costs 0.5 us more."""
+
+Judged: TypeAlias = tuple[Part, bytes, Outcome, Stamp]
+"""What a sidecar of a part came to: the part, the sidecar's path, the outcome, and its stamp."""
+
+
 class Rejected(NamedTuple):
     """One line of a part's rejects."""
 
@@ -35,44 +45,88 @@ class Rejected(NamedTuple):
     filename: str | None
 
 
-def rows_table(rows: list[Row], options: CompileOptions) -> pa.Table:
-    """Turn rows into columns."""
-    widths, heights, captions, filenames, extras = columns_of(rows, 5)
-    extra = columns_of(extras, len(options.rules.columns))
-    columns = [widths, heights, captions, filenames, *extra]
-    return pa.table(list(map(pa.array, columns, options.schema.types)), options.schema)
+@dataclass(slots=True)
+class Sheet:
+    """What the sidecars of a part came to, column by column.
+
+    Filled as they come: a list of rows, turned into columns at the end, kept ten thousand small
+    objects alive for Python's garbage collector to walk, which cost 5 us a sidecar.
+    """
+
+    paths: list[bytes] = field(default_factory=list)
+    stamps: list[int | str | None] = field(default_factory=list)
+    widths: list[int] = field(default_factory=list)
+    heights: list[int] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+    filenames: list[str] = field(default_factory=list)
+    extras: list[str | None] = field(default_factory=list)
+    rejects: list[Rejected] = field(default_factory=list)
+
+    def fill(self, judged: Iterable[Judged]) -> None:
+        """Take in what the sidecars of one part came to, in order."""
+        for _, path, outcome, stamp in judged:
+            if isinstance(outcome, Row):
+                width, height, caption, filename, extras = outcome
+                self.widths.append(width)
+                self.heights.append(height)
+                self.captions.append(caption)
+                self.filenames.append(filename)
+                self.extras += extras
+            else:
+                position = len(self.paths)
+                self.rejects.append(Rejected(position, shown_path(path), *outcome))
+            self.paths.append(path)
+            self.stamps += stamp
+
+    def rows(self, options: CompileOptions) -> pa.Table:
+        """Give the rows."""
+        count = len(options.rules.columns)
+        extra = [self.extras[index::count] for index in range(count)]
+        columns = [self.widths, self.heights, self.captions, self.filenames, *extra]
+        return pa.table(list(map(pa.array, columns, options.schema.types)), options.schema)
+
+    def reject_counts(self) -> dict[str, int]:
+        """Count the rejects by reason."""
+        return dict(sorted(Counter(reject.reason for reject in self.rejects).items()))
+
+    def stem_mismatches(self) -> int:
+        """Count the rows whose image has another stem than its sidecar."""
+        rejected = pa.array([reject.position for reject in self.rejects], pa.int64())
+        sidecars = pa.array(self.paths, pa.binary()).take(row_positions(len(self.paths), rejected))
+        stems = pc.binary_slice(sidecars, 0, -len(b".json"))
+        same = pc.equal(stems, keys(pa.array(self.filenames, pa.string())).cast(pa.binary()))
+        return len(sidecars) - int(same.true_count)
+
+
+def row_positions(sidecars: int, rejected: pa.Array) -> pa.Array:
+    """Say where in a part the sidecars of its rows stand: wherever none was rejected."""
+    return pa.array(np.setdiff1d(np.arange(sidecars), rejected))
+
+
+def keys(filenames: pa.Array) -> pa.Array:
+    """Give the key of each filename: what `records.key` does, at 0.2 us a row against 1."""
+    return pc.replace_substring_regex(filenames, r"([^/.][^/]*)\.[^./]*$", r"\1")
 
 
 def rejects_table(rejects: list[Rejected]) -> pa.Table:
     """Turn rejects into columns."""
-    columns = columns_of(rejects, len(REJECTS))
+    columns = [list(column) for column in zip(*rejects, strict=True)] or [[]] * len(REJECTS)
     return pa.table(list(map(pa.array, columns, REJECTS.types)), REJECTS)
-
-
-def columns_of(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """Transpose rows of a width, of which there may be none."""
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
-
-
-def counts(rejects: pa.Table) -> dict[str, int]:
-    """Count rejects by reason."""
-    return dict(sorted(Counter(rejects["reason"].to_pylist()).items()))
 
 
 def publish(
     outputs: store.Outputs,
     receipt: Receipt,
     rows: pa.Table,
-    rejects: pa.Table,
-    options: CompileOptions,
+    rejects: list[Rejected],
 ) -> None:
     """Publish a part: its rejects, and then its rows with the receipt in their footer."""
-    if len(rejects):
+    if rejects:
         path = outputs.part_rejects(receipt.index, receipt.digest)
         with store.publish(path, outputs.staging) as file:
-            write_table(file, [rejects], REJECTS, options.compression)
+            write_table(file, [rejects_table(rejects)], REJECTS, PART_CODEC)
     with store.publish(outputs.part(receipt.index), outputs.staging) as file:
-        write_table(file, [rows], options.schema, options.compression, receipt.footer())
+        write_table(file, [rows], rows.schema, PART_CODEC, receipt.footer())
 
 
 def write_table(

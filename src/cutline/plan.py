@@ -8,8 +8,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -32,20 +33,19 @@ bytes; `stamp` is an ETag or a time of modification. The last two are null where
 would cost a call a file, as on a local disk: there each part's worker asks.
 """
 
+Stamp: TypeAlias = tuple[int | str | None, ...]
+"""What tells that a sidecar has changed: mode, size and time of modification, or size and ETag."""
+
 RECEIPT_KEY: Final = b"cutline"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Where to find one part of the plan: a row group of the plan's file.
-
-    `digest` says what the part is made from, once a worker has looked.
-    """
+    """Where to find one part of the plan: a row group of the plan's file."""
 
     plan: str
     index: int
     sidecars: int
-    digest: str = ""
 
     def lines(self) -> pa.Table:
         """Read the part's lines."""
@@ -101,7 +101,7 @@ def write_plan(lines: pa.Table, partition_size: int, outputs: store.Outputs) -> 
     ]
 
 
-def digest(paths: Sequence[bytes], stamps: bytes, options: bytes) -> str:
+def digest(paths: Sequence[bytes], stamps: Sequence[int | str | None], options: bytes) -> str:
     """Digest what a part is made from.
 
     Parameters
@@ -109,12 +109,12 @@ def digest(paths: Sequence[bytes], stamps: bytes, options: bytes) -> str:
     paths
         The paths of its sidecars, in order.
     stamps
-        What tells that a sidecar has changed; see `sources.Seen`.
+        Their stamps, one after the other.
     options
         Every option that changes the bytes of the part.
     """
     state = hashlib.blake2b(options, digest_size=20)
-    for piece in (b"\0".join(paths), stamps):
+    for piece in (b"\0".join(paths), orjson.dumps(stamps)):
         state.update(b"%d:" % len(piece))
         state.update(piece)
     return state.hexdigest()

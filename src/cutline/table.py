@@ -6,22 +6,21 @@ a worker, one task a part, as a stream: read, judge, write.
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from itertools import groupby
-from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from dataclasses import asdict, dataclass
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import dask.bag as db
-import pyarrow as pa
 from distributed import Client
 
 from cutline import merge, parts, store, watch
 from cutline.errors import CutlineError
 from cutline.options import DEFAULTS, CompileOptions
-from cutline.plan import Part, Receipt, digest, missing, read_receipt, write_plan
-from cutline.records import Outcome, Reject, Row, Rules, judge, key, shown_path
+from cutline.plan import Part, Receipt, Stamp, digest, missing, read_receipt, write_plan
+from cutline.records import Reject, Rules, judge
 from cutline.running import results
-from cutline.sources import Seen, Source, open_source
+from cutline.sources import Source, open_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +59,9 @@ class Job:
     lock: store.Lock
 
 
-class Sidecar(NamedTuple):
-    """One element of the bag: a sidecar of a part, or why it cannot be read."""
-
-    part: Part
-    path: bytes
-    data: bytes | Reject
-
-
-class Judged(NamedTuple):
-    """One element of the bag: what a sidecar came to."""
-
-    part: Part
-    path: bytes
-    outcome: Outcome
-
-
-PART_OF: Final = attrgetter("part")
+Read: TypeAlias = tuple[Part, bytes, bytes | Reject, Stamp]
+"""One element of the bag: the part, the sidecar's path, its bytes or why there are none, its stamp.
+"""
 
 
 def compile_table(
@@ -178,7 +163,7 @@ def rows_bag(job: Job, parts: list[Part]) -> db.Bag:
     value, and not through `filter`: the writer counts it, and hears of a part that has no row.
     """
     sidecars = db.from_sequence(parts, partition_size=1).map_partitions(read_sidecars, job)
-    judged = sidecars.map(judge_sidecar, job.options.rules)
+    judged = sidecars.map_partitions(judge_sidecars, job.options.rules)
     receipts: db.Bag = judged.map_partitions(write_parts, job, token="compile-rows")
     return receipts
 
@@ -202,72 +187,51 @@ def check_parts(parts: Iterable[Part], job: Job) -> list[Receipt]:
     for part in parts:
         receipt = read_receipt(job.outputs.part(part.index), part.index)
         lines = part.lines()
-        seen = job.source.see(lines)
-        unreadable = sum(isinstance(size, Reject) for size in seen.sizes)
+        stamps = job.source.stamps(lines)
+        paths = lines["path"].to_pylist()
         if (
             receipt is not None
-            and receipt.digest == part_digest(lines, seen, job)
+            and receipt.digest == digest(paths, [*chain(*stamps)], job.options.digest())
             # A file that could not be read though it looked well may be readable now.
-            and receipt.rejects.get("unreadable", 0) <= unreadable
+            and receipt.rejects.get("unreadable", 0) <= sum(map(job.source.unreadable, stamps))
         ):
             receipts.append(receipt)
     return receipts
 
 
-def part_digest(lines: pa.Table, seen: Seen, job: Job) -> str:
-    """Digest what a part is made from."""
-    return digest(lines["path"].to_pylist(), seen.stamps, job.options.digest())
-
-
-def read_sidecars(parts: Iterable[Part], job: Job) -> Iterator[Sidecar]:
+def read_sidecars(parts: Iterable[Part], job: Job) -> Iterator[Read]:
     """Read the sidecars of some parts."""
     for part in parts:
-        lines = part.lines()
-        seen = job.source.see(lines)
-        seen_part = replace(part, digest=part_digest(lines, seen, job))
-        for path, data in job.source.read(lines, seen):
-            yield Sidecar(seen_part, path, data)
+        for path, data, stamp in job.source.read(part.lines()):
+            yield part, path, data, stamp
 
 
-def judge_sidecar(sidecar: Sidecar, rules: Rules) -> Judged:
-    """Decide what a sidecar is, if it could be read."""
-    part, path, data = sidecar
-    return Judged(part, path, data if isinstance(data, Reject) else judge(path, data, rules))
+def judge_sidecars(sidecars: Iterable[Read], rules: Rules) -> Iterator[parts.Judged]:
+    """Decide what each sidecar is, if it could be read."""
+    for part, path, data, stamp in sidecars:
+        outcome = data if isinstance(data, Reject) else judge(path, data, rules)
+        yield part, path, outcome, stamp
 
 
-def write_parts(judged: Iterable[Judged], job: Job) -> list[Receipt]:
+def write_parts(judged: Iterable[parts.Judged], job: Job) -> list[Receipt]:
     """Write each part's rejects and rows, and give its receipt."""
-    return [write_part(part, list(group), job) for part, group in groupby(judged, PART_OF)]
+    return [write_part(part, group, job) for part, group in groupby(judged, itemgetter(0))]
 
 
-def write_part(part: Part, judged: list[Judged], job: Job) -> Receipt:
+def write_part(part: Part, judged: Iterable[parts.Judged], job: Job) -> Receipt:
     """Publish the rejects of a part, then its rows with the receipt in their footer."""
-    rows = parts.rows_table(
-        [one.outcome for one in judged if type(one.outcome) is Row], job.options
-    )
-    rejects = parts.rejects_table(
-        [
-            parts.Rejected(position, shown_path(one.path), *one.outcome)
-            for position, one in enumerate(judged)
-            if type(one.outcome) is Reject
-        ]
-    )
+    sheet = parts.Sheet()
+    sheet.fill(judged)
+    rows = sheet.rows(job.options)
     receipt = Receipt(
         index=part.index,
-        digest=part.digest,
+        digest=digest(sheet.paths, sheet.stamps, job.options.digest()),
         rows=len(rows),
-        rejects=parts.counts(rejects),
-        stem_mismatches=sum(is_stem_mismatch(one.path, one.outcome) for one in judged),
+        rejects=sheet.reject_counts(),
+        stem_mismatches=sheet.stem_mismatches(),
         column_values=tuple(len(rows) - column.null_count for column in rows.columns[4:]),
     )
     if not job.lock.is_held():  # Dask may have given up on this worker long ago
         raise CutlineError("This run is over: its lock is another's.")
-    parts.publish(job.outputs, receipt, rows, rejects, job.options)
+    parts.publish(job.outputs, receipt, rows, sheet.rejects)
     return receipt
-
-
-def is_stem_mismatch(path: bytes, outcome: Outcome) -> bool:
-    """Tell whether a row's image has another stem than its sidecar."""
-    if type(outcome) is not Row:
-        return False
-    return os.fsencode(key(outcome.filename)) != path.removesuffix(b".json")

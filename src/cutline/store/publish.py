@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
+from cutline.errors import CutlineError
+
 
 @contextmanager
-def publish(path: str, staging: str) -> Iterator[BinaryIO]:
+def publish(path: str, staging: str | None = None) -> Iterator[BinaryIO]:
     """Write a file that appears under its name complete and synced, or not at all.
 
     Parameters
@@ -16,20 +18,29 @@ def publish(path: str, staging: str) -> Iterator[BinaryIO]:
     path
         The final name; a file that is there already is replaced in one step.
     staging
-        A folder on the same file system for the attempt.
+        A folder on the same file system for the attempt; without one, the attempt is a hidden file
+        beside the final name.
+
+    Raises
+    ------
+    CutlineError
+        The file cannot be written; what was there under its name is as it was.
     """
-    attempt = f"{staging}/{os.path.basename(path)}.{unique()}"
+    folder, name = os.path.split(path)
+    attempt = f"{staging}/{name}.{unique()}" if staging else f"{folder}/.{name}.{unique()}"
     try:
         with open(attempt, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(attempt, path)
-    except BaseException:
+        sync_folder(folder)
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(attempt)
+        if isinstance(error, OSError):
+            raise CutlineError(f"{path} cannot be written: {error.strerror or error}.") from error
         raise
-    sync_folder(os.path.dirname(path))
 
 
 def unique() -> str:

@@ -1,0 +1,29 @@
+"""The sidecars of a folder as one parquet table. Copy this file, change it, submit it.
+
+python jobs/compile.py SOURCE TABLE [--cluster cluster.yaml]
+"""
+
+import argparse
+
+import cutline
+
+
+def main() -> None:
+    """Compile SOURCE into TABLE on the cluster that the file describes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", help="a folder of sidecars, or an fsspec URL of one")
+    parser.add_argument("table", help="X.parquet")
+    parser.add_argument("--cluster", help="a cluster.yaml; without it, the cores of this machine")
+    arguments = parser.parse_args()
+
+    options = cutline.CompileOptions(
+        rules=cutline.Rules(caption_fields=("short_caption", "long_caption")),
+        max_rejects=0.1,
+    )
+    cluster = cutline.read_cluster(arguments.cluster) if arguments.cluster else cutline.Local()
+    with cutline.connect(cluster) as client:
+        print(cutline.compile_table(arguments.source, arguments.table, options, client=client))
+
+
+if __name__ == "__main__":
+    main()

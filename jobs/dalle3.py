@@ -1,0 +1,27 @@
+"""The whole recipe on one dataset folder. Copy this file, change it, submit it.
+
+python jobs/dalle3.py ROOT [--cluster cluster.yaml]
+"""
+
+import argparse
+
+import cutline
+
+
+def main() -> None:
+    """Prepare ROOT/data: the table ROOT/X.parquet, then a caption file beside each image."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", help="the folder of the dataset; its images are in ROOT/data")
+    parser.add_argument("--cluster", help="a cluster.yaml; without it, the cores of this machine")
+    arguments = parser.parse_args()
+
+    cluster = cutline.read_cluster(arguments.cluster) if arguments.cluster else cutline.Local()
+    with cutline.connect(cluster) as client:
+        print("Watch it at", client.dashboard_link, flush=True)
+        summary = cutline.run(arguments.root, client=client)
+    print(summary.compile)
+    print(summary.captions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""A tour: make a small dataset with planted faults, prepare it, and show what came out.
+
+python jobs/demo.py DIR
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+CUTLINE = [sys.executable, "-m", "cutline"]
+
+
+def step(title: str, *command: str) -> None:
+    """Show a command and run it."""
+    print(f"\n# {title}\n$ {' '.join(['cutline', *command])}", flush=True)
+    subprocess.run([*CUTLINE, *command], check=True)  # noqa: S603 - our own command line
+
+
+def main() -> None:
+    """Tour DIR/dalle3, which must not be there yet."""
+    root = Path(sys.argv[1]) / "dalle3"
+    step("A dataset with planted faults, and what must be counted on it", "demo", str(root))
+    step("The table and the caption files", "run", str(root))
+    step("The first rows", "head", str(root / "dalle3.parquet"), "-n", "5")
+    print(f"\n# What is there now\n{root}/")
+    for path in sorted(root.iterdir()):
+        count = f"  ({sum(1 for _ in path.iterdir()):,} entries)" if path.is_dir() else ""
+        print(f"  {path.name}{'/' if path.is_dir() else ''}{count}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""The table in the formats of other trainers and of Hugging Face ``datasets``.
+
+The formats are those of kohya's sd-scripts (its ``docs/dataset_metadata.md`` and
+``library/finetuning_dataset.py``), of musubi-tuner (``dataset/datasources.py``) and of
+``datasets`` 5 (``packaged_modules/folder_based_builder``).
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Final, NamedTuple
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cutline import store
+from cutline.errors import CutlineError, UsageError
+from cutline.head import damage, open_parquet
+
+BATCH: Final = 8192
+"""Rows that are in memory at a time, and in a row group of ``metadata.parquet``."""
+
+SCHEMA: Final = pa.schema(
+    [
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+        ("caption", pa.string()),
+        ("filename", pa.string()),
+    ]
+)
+
+METADATA_SCHEMA: Final = pa.schema(
+    [
+        ("file_name", pa.string()),
+        ("caption", pa.string()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is exported; `out` and `data` are absolute."""
+
+    table: str
+    out: str
+    data: str
+
+
+class Format(NamedTuple):
+    """What a format's readers know its file by, and who writes it."""
+
+    suffix: str
+    write: Callable[[Iterator[pa.RecordBatch], Job, BinaryIO], None]
+
+
+def export(table: str, out: str, file_format: str, data: str) -> int:
+    """Write the rows of the table in another format; memory does not grow with the table.
+
+    Parameters
+    ----------
+    table
+        The table.
+    out
+        The file to write; replaced in one step. Readers tell formats by its name: ``*.jsonl`` for
+        ``jsonl``, ``*.json`` for ``kohya``, and for ``imagefolder`` it is ``metadata.parquet`` in
+        DATA or in a folder above it.
+    file_format
+        ``jsonl``: an object a line, ``image_path`` (absolute), ``caption``, ``image_size``.
+        ``kohya``: one object of all images, by absolute path, each ``caption`` and ``image_size``.
+        ``imagefolder``: a parquet file with ``file_name`` (relative to it) and the other columns.
+    data
+        The folder that the table's filenames are relative to.
+
+    Returns
+    -------
+    int
+        The number of rows written.
+
+    Raises
+    ------
+    UsageError
+        A path or the format is wrong.
+    CutlineError
+        The table holds a row that cannot be exported; `out` is as it was.
+    """
+    if file_format not in FORMATS:
+        raise UsageError(f"The format is one of {', '.join(FORMATS)}, not {file_format!r}.")
+    job = Job(table, os.path.realpath(out), os.path.realpath(data))
+    check_names(job, file_format)
+    with open_parquet(job.table) as file, store.publish(job.out) as target:
+        FORMATS[file_format].write(row_batches(file, job), job, target)
+        return int(file.metadata.num_rows)
+
+
+def check_names(job: Job, file_format: str) -> None:
+    """Refuse what the readers of the format would not find, or not take for it."""
+    folder, name = os.path.split(job.out)
+    suffix = FORMATS[file_format].suffix
+    if not os.path.isdir(job.data):
+        raise UsageError(f"There is no folder {job.data}: name the one that holds the images.")
+    if not os.path.isdir(folder):
+        raise UsageError(f"There is no folder {folder}: make it first.")
+    if not job.out.endswith(suffix):
+        raise UsageError(f"{file_format} is read from *{suffix}: give {name} such a name.")
+    if file_format == "imagefolder" and not is_below(job.data, folder):
+        raise UsageError(
+            f"imagefolder reads {name} from {job.data} or a folder above it: write it there."
+        )
+    if file_format == "kohya" and is_below(folder, job.data):
+        raise UsageError(f"{name} would pass for a sidecar in {job.data}: write it elsewhere.")
+    try:
+        job.data.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{job.data!a} is not UTF-8, as these formats are: rename it.") from error
+
+
+def is_below(folder: str, above: str) -> bool:
+    """Tell whether a folder is another one or somewhere in it."""
+    return os.path.commonpath([folder, above]) == above
+
+
+def row_batches(file: pq.ParquetFile, job: Job) -> Iterator[pa.RecordBatch]:
+    """Read the four columns of the table, checked."""
+    missing = set(SCHEMA.names).difference(file.schema_arrow.names)
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise UsageError(f"{job.table} has no column {names}: name a table of `cutline compile`.")
+    with damage(job.table):
+        for batch in file.iter_batches(batch_size=BATCH, columns=SCHEMA.names):
+            rows = batch.select(SCHEMA.names).cast(SCHEMA)
+            rows.validate(full=True)  # finds text that is not UTF-8
+            check_rows(rows, job)
+            yield rows
+
+
+def check_rows(rows: pa.RecordBatch, job: Job) -> None:
+    """Refuse what `cutline compile` does not write: the table may have been edited since."""
+    for name in SCHEMA.names:
+        if rows[name].null_count:
+            raise CutlineError(f"{job.table} has a row without {name}: run `cutline verify`.")
+    for filename in rows["filename"].to_pylist():
+        if not stays_inside(filename):
+            raise CutlineError(
+                f"{job.table} names {filename!a}, outside of DATA: run `cutline verify`."
+            )
+
+
+def stays_inside(filename: str) -> bool:
+    """Tell whether a filename is relative and has no step upwards.
+
+    A backslash counts as a slash, because ``datasets`` makes it one after its own check.
+    """
+    steps = filename.replace("\\", "/").split("/")
+    return "\0" not in filename and {"", ".", ".."}.isdisjoint(steps)
+
+
+def write_jsonl(batches: Iterator[pa.RecordBatch], job: Job, target: BinaryIO) -> None:
+    """Write an object a line, for sd-scripts and musubi-tuner."""
+    for path, caption, size in samples(batches, job):
+        sample = {"image_path": path, "caption": caption, "image_size": size}
+        target.write(orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def write_kohya(batches: Iterator[pa.RecordBatch], job: Job, target: BinaryIO) -> None:
+    """Write one object of all images, for sd-scripts.
+
+    The size is ``image_size``; ``train_resolution``, which older versions read too, is that of
+    the bucket, and with the image's own size in it they would train each size as a bucket.
+    """
+    target.write(b"{")
+    separator = b"\n"
+    for path, caption, size in samples(batches, job):
+        about = {"caption": caption, "image_size": size}
+        target.write(separator + orjson.dumps(path) + b": " + orjson.dumps(about))
+        separator = b",\n"
+    target.write(b"\n}\n")
+
+
+def samples(batches: Iterator[pa.RecordBatch], job: Job) -> Iterator[tuple[str, str, list[int]]]:
+    """Give each image's path, caption and size."""
+    for rows in batches:
+        width, height, captions, filenames = (column.to_pylist() for column in rows.columns)
+        for row in zip(filenames, captions, width, height, strict=True):
+            yield f"{job.data}/{row[0]}", row[1], [row[2], row[3]]
+
+
+def write_imagefolder(batches: Iterator[pa.RecordBatch], job: Job, target: BinaryIO) -> None:
+    """Write ``metadata.parquet``, whose file names are relative to its own folder."""
+    way = os.path.relpath(job.data, os.path.dirname(job.out))
+    prefix = "" if way == "." else way + "/"
+    with pq.ParquetWriter(target, METADATA_SCHEMA) as writer:
+        for rows in batches:
+            names = pc.binary_join_element_wise(prefix, rows["filename"], "")
+            columns = [names, rows["caption"], rows["width"], rows["height"]]
+            writer.write_batch(pa.record_batch(columns, schema=METADATA_SCHEMA))
+
+
+FORMATS: Final = {
+    "jsonl": Format(".jsonl", write_jsonl),
+    "imagefolder": Format("/metadata.parquet", write_imagefolder),
+    "kohya": Format(".json", write_kohya),
+}

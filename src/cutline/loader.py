@@ -1,0 +1,218 @@
+"""The trainer's dataloader entry: SimpleTuner's ``multidatabackend.json``."""
+
+import json
+import os
+import re
+from itertools import count
+from typing import Any, Final, TypeAlias
+
+from cutline import store
+from cutline.errors import CutlineError, UsageError
+from cutline.head import open_parquet
+from cutline.trainer import LoaderOptions
+
+Entry: TypeAlias = dict[str, Any]
+
+COLUMNS: Final = ("caption", "filename", "width", "height")
+
+# configuration/template_vars.py of the trainer replaces these wherever they stand in the file.
+PLACEHOLDER: Final = re.compile(r"\{(?:id|model_family|output_dir|env:[^{}]+)\}")
+
+
+def write_loader(
+    table: str,
+    data: str,
+    out: str,
+    options: LoaderOptions = LoaderOptions(),  # noqa: B008 - frozen
+) -> list[Entry]:
+    """Put the dataset's entry into the trainer's file, which is made if it is not there.
+
+    An entry of the same id is replaced where it stands; all others keep their order and values.
+    A ``text_embeds`` entry is added unless one is there and enabled.
+
+    Parameters
+    ----------
+    table, data
+        The table and the folder that its filenames are relative to.
+    out
+        ``multidatabackend.json``; replaced in one step.
+
+    Returns
+    -------
+    list of dict
+        All entries of the file now.
+
+    Raises
+    ------
+    UsageError
+        The trainer would refuse the entry, or `out` is no JSON list of objects; it is as it was.
+    CutlineError
+        `out` cannot be read or written.
+    """
+    entry = loader_entry(table, data, options)
+    path = out_file(out, entry["instance_data_dir"])
+    entries = with_entry(read_entries(path), entry)
+    if not any(is_text_cache(other) for other in entries):
+        entries.append(text_entry(entries, entry["instance_data_dir"], options))
+    check_caches(entries, entry)
+    # In ASCII, because escapes bring every folder's name through, even one that is not UTF-8.
+    with store.publish(path) as file:
+        file.write(json.dumps(entries, indent=4).encode() + b"\n")
+    return entries
+
+
+def loader_entry(
+    table: str,
+    data: str,
+    options: LoaderOptions = LoaderOptions(),  # noqa: B008 - frozen
+) -> Entry:
+    """Make the dataset's own entry.
+
+    Raises
+    ------
+    UsageError
+        The trainer would refuse the table or the folder, or find nothing in it.
+    """
+    folder = data_folder(data)
+    sizes = {
+        "resolution": options.resolution,
+        "maximum_image_size": options.maximum_image_size,
+        "minimum_image_size": options.minimum_image_size,
+        "target_downsample_size": options.target_downsample_size,
+    }
+    return {
+        "id": options.id,
+        "type": "local",
+        "instance_data_dir": folder,
+        **{name: number(size, options) for name, size in sizes.items() if size},
+        "resolution_type": options.resolution_type,
+        "cache_dir_vae": cache_folder(options.cache_dir_vae, folder, f"vae/{options.id}"),
+        "caption_strategy": options.strategy,
+        "metadata_backend": "parquet",
+        "parquet": {
+            "path": table_file(table),
+            **{f"{column}_column": column for column in COLUMNS},
+            "identifier_includes_extension": True,
+        },
+    }
+
+
+def number(size: float, options: LoaderOptions) -> float:
+    """Write pixels as whole numbers: for ``pixel_area`` the trainer takes 1024 but not 1024.0."""
+    return int(size) if options.resolution_type != "area" and size % 1 == 0 else float(size)
+
+
+def data_folder(data: str) -> str:
+    """Check DATA, and give its absolute path: the trainer matches nothing in a relative one."""
+    if "://" in data:
+        raise UsageError(f"{data} is a URL: the trainer needs DATA as a folder of this machine.")
+    if not os.path.isdir(data):
+        raise UsageError(f"There is no folder {data}: name the one that holds the images.")
+    return literal(os.path.realpath(data))
+
+
+def table_file(table: str) -> str:
+    """Check the table, and give its absolute path."""
+    if "://" in table:
+        raise UsageError(f"{table} is a URL: the trainer needs a copy of it on this machine.")
+    if os.path.isdir(table):
+        raise UsageError(f"{table} is a folder: name the merged table, the trainer reads one file.")
+    if table.endswith((".json", ".jsonl")):
+        raise UsageError(f"The trainer would read {table} as JSON: call it {table}.parquet.")
+    with open_parquet(table) as file:
+        missing = set(COLUMNS).difference(file.schema_arrow.names)
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise UsageError(f"{table} has no column {names}: name a table of `cutline compile`.")
+    return literal(os.path.realpath(table))
+
+
+def out_file(out: str, data: str) -> str:
+    """Check where the file goes, and give its real path, so that a link stays a link."""
+    path = os.path.realpath(out)
+    if not os.path.isdir(os.path.dirname(path)):
+        raise UsageError(f"There is no folder for {out}: make it first.")
+    if os.path.commonpath([path, data]) == data:
+        raise UsageError(f"{out} would pass for a sidecar in {data}: write it elsewhere.")
+    return path
+
+
+def literal(path: str) -> str:
+    """Refuse a path that the trainer would read as another one."""
+    found = PLACEHOLDER.search(path)
+    if found:
+        raise UsageError(f"The trainer replaces {found.group()} in {path}: rename the folder.")
+    return path
+
+
+def cache_folder(chosen: str | None, data: str, name: str) -> str:
+    """Give the absolute path of a cache; one that was chosen may hold the trainer's {…}."""
+    return os.path.abspath(chosen or os.path.join(os.path.dirname(data), "cache", name))
+
+
+def text_entry(entries: list[Entry], data: str, options: LoaderOptions) -> Entry:
+    """Make the entry for the cache of text embeddings, under an id that is free."""
+    taken = [entry.get("id") for entry in entries]
+    names = (f"text-embeds-{number}" if number else "text-embeds" for number in count())
+    return {
+        "id": next(name for name in names if name not in taken),
+        "type": "local",
+        "dataset_type": "text_embeds",
+        "default": True,
+        "cache_dir": cache_folder(options.cache_dir_text, data, f"text/{options.id}"),
+    }
+
+
+def dataset_type(entry: Entry) -> str:
+    """Tell what an entry is, as the trainer's ``data_backend/dataset_types.py`` does."""
+    return str(entry.get("dataset_type") or "image").strip().lower()
+
+
+def is_text_cache(entry: Entry) -> bool:
+    """Tell whether an entry is a cache of text embeddings; the trainer passes over disabled ones.
+
+    That is how ``_ensure_text_embed_backends_present`` of its ``data_backend/factory.py`` has it.
+    """
+    disabled = entry.get("disabled") or entry.get("disable")
+    return dataset_type(entry) == "text_embeds" and not disabled
+
+
+def with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
+    """Replace the entry of the same id, or add this one at the end."""
+    same = [other for other in entries if other.get("id") == entry["id"]]
+    if not same:
+        return [*entries, entry]
+    if len(same) > 1:
+        raise UsageError(f"{len(same)} entries have the id {entry['id']!r}: leave one of them.")
+    kind = dataset_type(same[0])
+    if kind != "image":
+        raise UsageError(f"The id {entry['id']!r} is that of a {kind} entry: choose another one.")
+    return [entry if other is same[0] else other for other in entries]
+
+
+def check_caches(entries: list[Entry], entry: Entry) -> None:
+    """Refuse a latents cache that another entry has too, as the trainer's factory.py does."""
+    mine = os.path.normpath(entry["cache_dir_vae"])
+    for other in entries:
+        folders = [other.get("cache_dir_vae"), other.get("cache_dir")]
+        theirs = [os.path.normpath(folder) for folder in folders if isinstance(folder, str)]
+        if other is not entry and mine in theirs:
+            raise UsageError(
+                f"The cache folder {mine} is also that of {other.get('id')!r}: choose another one."
+            )
+
+
+def read_entries(path: str) -> list[Entry]:
+    """Read the trainer's file, if it is there, and nothing that is not one."""
+    try:
+        with open(path, "rb") as file:
+            entries = json.loads(file.read())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CutlineError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not JSON: mend it or name another file.") from error
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UsageError(f"{path} is no list of entries: mend it or name another file.")
+    return entries

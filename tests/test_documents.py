@@ -1,0 +1,113 @@
+"""What the documents show is true: their commands run, their names are there."""
+
+import ast
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import cutline
+from cutline.records import REASONS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+MODULES = sorted((ROOT / "src/cutline").rglob("*.py"))
+
+
+def blocks(language: str) -> list[str]:
+    """Give the fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def shell_lines() -> list[str]:
+    return [line.split("  #")[0] for block in blocks("sh") for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """The folder of somebody who has typed what the README says, up to the Python."""
+    folder = tmp_path_factory.mktemp("reader")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for line in shell_lines():
+        if line.startswith("cutline "):
+            subprocess.run(
+                shlex.split(line), cwd=folder, env={**os.environ, "PATH": path}, check=True
+            )
+    return folder
+
+
+def test_the_commands_of_the_readme_run(reader):
+    assert (reader / "dalle3/dalle3.parquet").exists()
+
+
+def test_the_output_tree_of_the_readme_is_what_is_left_behind(reader):
+    tree = next(block for block in blocks("text") if block.startswith("dalle3/"))
+    shown = {line.split()[0].rstrip("/") for line in tree.splitlines()[1:]}
+    left = {path.name for path in (reader / "dalle3").iterdir()} - {"expected.json"}
+    assert shown == left | {"dalle3.parts/_cutline"}
+    assert (reader / "dalle3/dalle3.parts/_cutline").is_dir()
+
+
+def test_the_python_of_the_readme_runs(reader, monkeypatch):
+    (code,) = blocks("python")
+    monkeypatch.chdir(reader)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})
+    assert printed.getvalue().startswith("953 rows;")
+
+
+def test_the_make_targets_of_the_documents_are_there():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    texts = README + (ROOT / "CONTRIBUTING.md").read_text()
+    assert set(re.findall(r"make ([a-z-]+)  ", texts)) <= targets
+
+
+def test_the_readme_names_every_reason():
+    assert [reason for reason in REASONS if f"`{reason}`" not in README] == []
+
+
+def test_the_files_that_the_documents_name_are_there():
+    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
+        named = re.findall(
+            r"`((?:src|docs|jobs|tests|\.ci)/[\w./]+)`", (ROOT / document).read_text()
+        )
+        assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_key_of_the_cluster_file_is_the_default_and_has_a_comment():
+    text = (ROOT / "cluster.yaml").read_text()
+    assert cutline.read_cluster(str(ROOT / "cluster.yaml")) == cutline.Local()
+    for key in yaml.safe_load(text):
+        assert re.search(rf"^# .*\n{key}:", text, re.MULTILINE), key
+
+
+@pytest.mark.parametrize("job", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.name)
+def test_a_job_to_copy_is_short(job):
+    assert len(job.read_text().splitlines()) <= 40
+
+
+@pytest.mark.parametrize("name", ["records", "plan", "store", "errors", "options", "sources"])
+def test_the_lower_layers_import_no_dask(name):
+    files = [path for path in MODULES if name in {path.stem, path.parent.name}]
+    imported = {
+        module
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        for module in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert files
+    assert {module.split(".")[0] for module in imported} & {"dask", "distributed"} == set()
