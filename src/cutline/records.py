@@ -141,7 +141,7 @@ def size(value: object) -> int | None:
     An integral float and a string of digits are taken, as the recipe's `int()` did.
     """
     if isinstance(value, str):
-        digits = len(value) < 20 and value.isascii() and value.isdigit()
+        digits = len(value.lstrip("0")) < 20 and value.isascii() and value.isdigit()
         number = int(value) if digits else 0
     elif type(value) is int or (isinstance(value, float) and value.is_integer()):  # and no bool
         number = int(value)

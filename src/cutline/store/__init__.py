@@ -10,7 +10,7 @@ can come behind the same calls.
 
 from cutline.store.lock import Lock, locked
 from cutline.store.names import Outputs, Workspace, is_part_name, part_name
-from cutline.store.publish import make_folder, publish, remove
+from cutline.store.publish import publish, remove
 from cutline.store.smallfiles import SmallFiles
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Workspace",
     "is_part_name",
     "locked",
-    "make_folder",
     "part_name",
     "publish",
     "remove",
