@@ -6,12 +6,13 @@ a worker, one task a part, as a stream: read, judge, write.
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 import dask.bag as db
+import pyarrow.parquet as pq
 from distributed import Client
 
 from cutline import merge, parts, store, watch
@@ -56,7 +57,6 @@ class Job:
     source: Source
     outputs: store.Outputs
     options: CompileOptions
-    lock: store.Lock
 
 
 Read: TypeAlias = tuple[Part, bytes, bytes | Reject, Stamp]
@@ -95,8 +95,12 @@ def compile_table(
     clock = watch.Clock()
     origin = open_source(source)
     outputs = store.Outputs.of(table)
-    with store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as lock:
-        job = Job(origin, outputs, options, lock)
+    with (
+        store.in_words(outputs.parts, lambda: space_to_finish(outputs)),
+        store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as staging,
+    ):
+        outputs = replace(outputs, staging=staging)
+        job = Job(origin, outputs, options)
         with clock.stage("list"):
             parts = plan_parts(job)
         with clock.stage("rows"):
@@ -177,6 +181,18 @@ def rows_bag(job: Job, parts: list[Part]) -> db.Bag:
     return receipts
 
 
+def space_to_finish(outputs: store.Outputs) -> int:
+    """Estimate what the parts that are missing take, in bytes, and then the table.
+
+    By the parts that are done; a table is about as large as all of its parts together.
+    """
+    if not os.path.exists(outputs.plan):
+        return 0
+    planned: int = pq.read_metadata(outputs.plan).num_row_groups
+    sizes = [entry.stat().st_size for entry in os.scandir(outputs.parts)]
+    return (2 * planned - len(sizes)) * sum(sizes) // max(len(sizes), 1)
+
+
 def check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
     """Refuse an extra column whose field no record has: its name is likely wrong."""
     rows = sum(receipt.rows for receipt in receipts)
@@ -241,7 +257,5 @@ def write_part(part: Part, judged: Iterable[parts.Judged], job: Job) -> Receipt:
         stem_mismatches=sheet.stem_mismatches(),
         column_values=tuple(len(rows) - column.null_count for column in rows.columns[4:]),
     )
-    if not job.lock.is_held():  # Dask may have given up on this worker long ago
-        raise CutlineError("This run is over: its lock is another's.")
     parts.publish(job.outputs, receipt, rows, sheet.rejects)
     return receipt

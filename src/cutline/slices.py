@@ -1,0 +1,58 @@
+"""A table cut into slices: the rows that one task writes the caption files of."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cutline import parts
+from cutline.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some rows of a table: what one task does."""
+
+    table: str
+    row_group: int
+    start: int
+    rows: int
+
+
+class Caption(NamedTuple):
+    """One element of the bag: a caption, and the image that it belongs to."""
+
+    filename: str | None
+    text: str | None
+
+
+def slices_of(table: str) -> list[Slice]:
+    """Cut a table into slices: its row groups, and a large one of another writer into pieces."""
+    try:
+        metadata = pq.read_metadata(table)
+    except FileNotFoundError:
+        raise UsageError(f"The table {table} is not there: compile it first.") from None
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"The table {table} is not a parquet file: compile it again.") from error
+    for column in ("caption", "filename"):
+        if column not in metadata.schema.to_arrow_schema().names:
+            raise UsageError(f"The table {table} has no column {column}: compile it with cutline.")
+    table = os.path.abspath(table)
+    return [
+        Slice(table, group, start, min(parts.ROW_GROUP, rows - start))
+        for group in range(metadata.num_row_groups)
+        for rows in [metadata.row_group(group).num_rows]
+        for start in range(0, rows, parts.ROW_GROUP)
+    ]
+
+
+def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
+    """Read the captions of some slices."""
+    for one in slices:
+        with pq.ParquetFile(one.table) as table:
+            rows = table.read_row_group(one.row_group, ["caption", "filename"])
+        rows = rows.slice(one.start, one.rows)
+        yield from map(Caption, rows["filename"].to_pylist(), rows["caption"].to_pylist())
