@@ -144,6 +144,7 @@ def compile_options(command: Command) -> Command:
         show_default=True,
         help="The codec of the table.",
     )
+    @click.option("--allow-damaged", is_flag=True, help="Bear damage in shards.")
     @click.option("--fresh", is_flag=True, help="Make every part anew.")
     @click.option("--force-unlock", is_flag=True, help="Take over the lock of another host's run.")
     @functools.wraps(command)
