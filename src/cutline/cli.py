@@ -9,7 +9,8 @@ from rich.console import Console
 
 from cutline import demo, head, recipe, store
 from cutline.captions import CaptionsSummary, caption_source, data_folder, write_captions
-from cutline.cli_options import Checked, compile_options, job, one_sentence
+from cutline.cli_options import Checked, compile_options, extract_options, job, one_sentence
+from cutline.extract import ExtractSummary, data_path, extract, open_shards
 from cutline.sources import open_source
 from cutline.table import CompileSummary, compile_table
 
@@ -17,6 +18,8 @@ SOURCE: Final = Checked("SOURCE", open_source)
 TABLE: Final = Checked("TABLE", store.Outputs.of)
 DATA: Final = Checked("DATA", data_folder)
 ROOT: Final = Checked("ROOT", recipe.layout)
+SHARDS: Final = Checked("SHARDS", open_shards)
+NEW_DATA: Final = Checked("DATA", data_path)
 CAPTION_SOURCE: Final = Checked("SOURCE", caption_source)
 
 
@@ -93,6 +96,16 @@ def demo_command(folder: str, records: int, seed: int, *, no_images: bool) -> No
     with one_sentence():
         expected = demo.make_demo(folder, demo.DemoOptions(records, seed, images=not no_images))
     click.echo(orjson.dumps(expected, option=orjson.OPT_INDENT_2))
+
+
+@cutline.command("extract")
+@click.argument("shards", type=SHARDS)
+@click.argument("data", type=NEW_DATA)
+@job
+@extract_options
+def extract_command(shards: str, data: str, **job: Any) -> ExtractSummary:
+    """Unpack SHARDS, a folder or a glob of .tar files or one of them, into the folder DATA."""
+    return extract(shards, data, **job)
 
 
 if __name__ == "__main__":

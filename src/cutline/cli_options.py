@@ -14,6 +14,7 @@ import orjson
 
 from cutline import cluster, watch
 from cutline.errors import CutlineError, UsageError
+from cutline.extract import ExtractOptions
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.records import Rules
 
@@ -158,6 +159,26 @@ def compile_options(command: Command) -> Command:
         rules = Rules(caption_fields, columns, raw_captions)
         chosen = {field.name: arguments.pop(field.name) for field in OPTION_FIELDS}
         return command(options=CompileOptions(rules, **chosen), **arguments)
+
+    return run
+
+
+def extract_options(command: Command) -> Command:
+    """Give a command the options of an extraction, as one value."""
+
+    @click.option(
+        "--only",
+        type=click.Choice(["images", "sidecars"]),
+        help="Sidecars are *.json, images are all others.",
+    )
+    @click.option("--overwrite", is_flag=True, help="Replace also files of the right size.")
+    @click.option("--allow-damaged", is_flag=True, help="Bear damage in shards.")
+    @click.option("--force-unlock", is_flag=True, help="Take over the lock of another host's run.")
+    @functools.wraps(command)
+    def run(**arguments: Any) -> Any:
+        names = ("only", "overwrite", "allow_damaged", "force_unlock")
+        chosen = {name: arguments.pop(name) for name in names}
+        return command(options=ExtractOptions(**chosen), **arguments)
 
     return run
 
