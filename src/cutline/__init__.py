@@ -8,6 +8,7 @@ from cutline.captions import CaptionsSummary, write_captions
 from cutline.cluster import Address, Local, connect, read_cluster
 from cutline.demo import DemoOptions, Expected, make_demo
 from cutline.errors import CutlineError, UsageError
+from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.options import CompileOptions
 from cutline.recipe import RunSummary, run
 from cutline.records import Rules
@@ -21,12 +22,15 @@ __all__ = [
     "CutlineError",
     "DemoOptions",
     "Expected",
+    "ExtractOptions",
+    "ExtractSummary",
     "Local",
     "Rules",
     "RunSummary",
     "UsageError",
     "compile_table",
     "connect",
+    "extract",
     "make_demo",
     "read_cluster",
     "run",

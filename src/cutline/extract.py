@@ -24,10 +24,10 @@ from cutline.errors import CutlineError, UsageError
 from cutline.index import ShardIndex, index_shards, shortfall
 from cutline.members import EXAMPLES, Settled, settle
 from cutline.plan import Part, shown_source, write_plan
+from cutline.records import shown_path
 from cutline.running import results
 from cutline.shards import Shards
-from cutline.shardset import ShardSet
-from cutline.sources import Where, open_source
+from cutline.shardset import Where, open_shards
 
 BLOCKED: Final = {
     *(errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP),
@@ -148,12 +148,14 @@ def extract(
         job = Job(shards.source, folder, staging, options.overwrite)
         parts = write_plan(settled.lines, options.batch_size, scratch)
         check_room(settled.lines, parts, job, client, watcher)
-        batches = list(results(files_bag(parts, job), client, watcher)) if parts else []
+        batches = [make_folders(settled.folders, job)]
+        if parts:
+            batches += results(files_bag(parts, job), client, watcher)
         scratch.remove()
     refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
     for line in refused[:EXAMPLES]:
         watcher.say(line)
-    damage = "" if options.allow_damaged else shortfall(indexes, "the folder has the members")
+    damage = "" if options.allow_damaged else shortfall(indexes, "the folder")
     return summary(folder, indexes, settled, batches, damage, clock.total())
 
 
@@ -190,14 +192,6 @@ def unwritten(count: int, folder: str) -> str:
         f"{count:,} files could not be written below {folder}, where a folder, a link for a folder"
         " or a forbidden file is in the way: move it and run this again."
     )
-
-
-def open_shards(source: Where) -> ShardSet:
-    """Take a SHARDS argument."""
-    shards = open_source(source)
-    if not isinstance(shards, ShardSet):
-        raise UsageError(f"There is no .tar file in {shards}: name the shards or their folder.")
-    return shards
 
 
 def data_path(data: str) -> str:
@@ -246,6 +240,20 @@ def check_room(
             f"The files of the shards take {store.shown_size(needs.bytes)} and {needs.inodes:,}"
             f" inodes, but {store.shown_room(job.folder)}: make room and run this again."
         )
+
+
+def make_folders(paths: list[bytes], job: Job) -> Batch:
+    """Make the members that are folders, so that empty ones are there, too."""
+    refused = []
+    with store.SmallFiles(job.folder) as files:
+        for path in paths:
+            try:
+                files.enter(os.fsdecode(path))
+            except OSError as error:
+                if error.errno not in BLOCKED:
+                    raise
+                refused.append(f"{shown_path(path)}: unwritable: {error.strerror}")
+    return Batch(Counter(unwritable=len(refused)), 0, tuple(refused))
 
 
 def files_bag(parts: list[Part], job: Job) -> db.Bag:

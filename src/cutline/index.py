@@ -143,15 +143,15 @@ def shown_damages(index: ShardIndex) -> Iterator[str]:
         yield f"and {index.damaged - len(index.damages):,} more damages"
 
 
-def shortfall(indexes: list[ShardIndex], done: str) -> str:
-    """Say in one sentence that shards are damaged; empty if none is."""
+def shortfall(indexes: list[ShardIndex], output: str) -> str:
+    """Say in one sentence that the output of damaged shards is not whole; empty if it is."""
     damaged = [index for index in indexes if index.damaged]
     if not damaged:
         return ""
     first = next(shown_damages(damaged[0]))
     return (
-        f"{len(damaged):,} of {len(indexes):,} shards are damaged, and {done} of the rest of them"
-        f" (the first: {damaged[0].shard} {first}): fetch them anew, or add --allow-damaged."
+        f"{len(damaged):,} of {len(indexes):,} shards are damaged, and {output} has only what could be"
+        f" read of them (the first: {damaged[0].shard} {first}): fetch them anew, or add --allow-damaged."
     )
 
 

@@ -19,9 +19,13 @@ EXAMPLES: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The members that become files, in source order, and how many do not for which reason."""
+    """The members that become files, in source order, and how many do not for which reason.
+
+    `folders` are the members that are folders.
+    """
 
     lines: pa.Table
+    folders: list[bytes]
     rejects: Counter[str]
     examples: list[str]
 
@@ -30,13 +34,13 @@ def settle(indexes: list[ShardIndex], only: str | None) -> Settled:
     """Settle which member becomes which file: of those with one name, the first in source order.
 
     Here, and not where they are written: there it would be the one that comes first by chance.
-    Folders are made as files need them, so a member that is one is no reject.
     """
     members = pa.concat_tables([member_lines(index, ["reason"]) for index in indexes])
     members = chosen(members.combine_chunks(), only)
     regular = pc.is_null(members["reason"]).to_numpy()
     files = regular.copy()
-    files[regular] = first_of_each(members["path"].filter(pa.array(regular)))
+    folders = members["path"].filter(pc.equal(members["reason"], "directory")).unique().to_pylist()
+    files[regular] = first_of_each(members["path"].filter(pa.array(regular)), folders)
     refused = {
         "duplicate": members.filter(pa.array(regular & ~files)),
         "bad_name": members.filter(pc.equal(members["reason"], "bad_name")),
@@ -45,6 +49,7 @@ def settle(indexes: list[ShardIndex], only: str | None) -> Settled:
     examples = [line for reason, lines in refused.items() for line in shown(reason, lines)]
     return Settled(
         lines=members.filter(pa.array(files)).select(LINES.names),
+        folders=sorted(filter(None, folders)),
         rejects=Counter({reason: len(lines) for reason, lines in refused.items()}),
         examples=examples[:EXAMPLES],
     )
@@ -58,14 +63,15 @@ def chosen(members: pa.Table, only: str | None) -> pa.Table:
     return members.filter(sidecars if only == "sidecars" else pc.invert(sidecars))
 
 
-def first_of_each(paths: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    """Mark the first of each path, unless other paths have it as a folder: that folder has it."""
+def first_of_each(paths: pa.ChunkedArray, folders: list[bytes]) -> npt.NDArray[np.bool_]:
+    """Mark the first of each path, unless it is that of a folder: then the folder has it."""
     codes = paths.combine_chunks().dictionary_encode().indices.to_numpy()
     first = np.zeros(len(codes), bool)
     first[np.unique(codes, return_index=True)[1]] = True
-    folders = folders_of(paths.filter(pc.match_substring(paths, b"/")).to_pylist())
-    if folders:
-        first &= ~pc.is_in(paths, pa.array(sorted(folders), pa.binary())).to_numpy()
+    nested = paths.filter(pc.match_substring(paths, b"/")).to_pylist()
+    taken = {*folders, *folders_of([*nested, *folders])}
+    if taken:
+        first &= ~pc.is_in(paths, pa.array(sorted(taken), pa.binary())).to_numpy()
     return first
 
 

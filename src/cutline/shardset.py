@@ -3,15 +3,18 @@
 import glob
 import os
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Final
+from typing import Final, TypeAlias
 
 import fsspec
 
 from cutline.errors import UsageError
 from cutline.shards import Shards
+
+Where: TypeAlias = str | os.PathLike[str] | Sequence[str]
+"""What names a source: a folder, a shard, a glob of shards, or a list of shards."""
 
 PACKED: Final = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 
@@ -30,6 +33,34 @@ class ShardSet:
     def source(self) -> Shards:
         """The source that reads them."""
         return Shards(self.root)
+
+
+def open_shards(source: Where) -> ShardSet:
+    """Take a SHARDS argument: a folder or a URL of shards, a shard, a glob or a list of shards.
+
+    Raises
+    ------
+    UsageError
+        There is none, or one is packed.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return shard_set(source, "the list")
+    path = os.fspath(source)
+    try:
+        return shard_set(shard_paths(path), path)
+    except (ValueError, ImportError) as error:  # an unknown protocol; a package that it needs
+        raise UsageError(f"The shards {path} cannot be opened: {error}.") from error
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} is not there: name *.tar files or their folder.") from error
+
+
+def shard_paths(path: str) -> list[str]:
+    """Find the shards that a path, a URL or a glob names, packed ones too."""
+    if is_pattern(path) and not os.path.isdir(path):
+        return matches(path)
+    if is_shard_name(path) and not os.path.isdir(path):
+        return [path]
+    return [f"{path.rstrip('/')}/{name}" for name in names_in(path) if is_shard_name(name)]
 
 
 def shard_set(paths: Iterable[str], named: str) -> ShardSet:
@@ -66,31 +97,32 @@ def common_folder(paths: Sequence[str]) -> str:
     return "/".join(level[0] for level in takewhile(lambda level: len({*level}) == 1, levels))
 
 
-def shards_in(folder: str) -> list[str]:
-    """Find the shards directly in a local folder, packed ones too; none if sidecars are there.
+def names_in(folder: str) -> Iterator[str]:
+    """List the names in a folder or directly below a URL, but for hidden ones and for folders."""
+    if "://" in folder:
+        filesystem, root = fsspec.url_to_fs(folder)
+        for info in filesystem.ls(root, detail=True):
+            name = posixpath.basename(info["name"])
+            if info["type"] == "file" and not name.startswith("."):
+                yield name
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.is_file():
+                yield entry.name
+
+
+def holds_shards(folder: str) -> bool:
+    """Tell whether a folder or a URL is one of shards: it holds some directly, and no sidecar.
 
     Sidecars win: after an extraction both are in one folder, and the loose ones are what is used.
     """
-    found = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.name.endswith(".json"):
-                return []
-            if is_shard_name(entry.name) and entry.is_file():
-                found.append(entry.path)
+    found = False
+    for name in names_in(folder):
+        if name.endswith(".json"):
+            return False
+        found = found or is_shard_name(name)
     return found
-
-
-def shards_at(url: str) -> list[str]:
-    """Find the shards directly below a URL, as `shards_in` does."""
-    filesystem, root = fsspec.url_to_fs(url)
-    names = [posixpath.basename(path) for path in filesystem.ls(root, detail=False)]
-    seen = [name for name in names if not name.startswith(".")]
-    if any(name.endswith(".json") for name in seen):
-        return []
-    return [f"{url.rstrip('/')}/{name}" for name in seen if is_shard_name(name)]
 
 
 def is_shard_name(name: str) -> bool:

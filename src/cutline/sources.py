@@ -18,15 +18,7 @@ import pyarrow as pa
 from cutline.errors import CutlineError, UsageError
 from cutline.plan import Stamp
 from cutline.records import TOO_LARGE, Reject, shown_path
-from cutline.shardset import (
-    ShardSet,
-    is_pattern,
-    is_shard_name,
-    matches,
-    shard_set,
-    shards_at,
-    shards_in,
-)
+from cutline.shardset import ShardSet, Where, holds_shards, is_pattern, is_shard_name, open_shards
 from cutline.sidecars import (
     CONCURRENT_READS,
     Sidecar,
@@ -45,44 +37,6 @@ NO_FILE: Final = -1
 
 UNSEEN: Final = (0, 0, 0)
 """The stamp of a local file that cannot be looked at."""
-
-Where: TypeAlias = str | os.PathLike[str] | Sequence[str]
-"""What names a source: a folder, a shard, a glob of shards, or a list of shards."""
-
-Origin: TypeAlias = "Folder | RemoteFolder | ShardSet"
-
-
-def open_source(source: Where) -> Origin:
-    """Take a SOURCE argument.
-
-    Parameters
-    ----------
-    source
-        A local folder or an fsspec URL of one, that holds sidecars or, directly in it, tar shards;
-        one shard; a glob of shards; or a list of shards. A folder that holds both sidecars and
-        shards is a folder of sidecars.
-
-    Raises
-    ------
-    UsageError
-        There is no such thing, or a shard is packed.
-    """
-    if not isinstance(source, str | os.PathLike):
-        return shard_set(source, "the list")
-    path = os.fspath(source)
-    if is_shard_name(path) and (os.path.isfile(path) or "://" in path) and not is_pattern(path):
-        return shard_set([path], path)
-    if "://" in path:
-        return open_remote(path)
-    if os.path.isdir(path):
-        folder = os.path.abspath(path)
-        shards = shards_in(folder)
-        return shard_set(shards, path) if shards else Folder(folder)
-    if is_pattern(path):
-        return shard_set(matches(path), path)
-    if os.path.exists(path):
-        raise UsageError(f"The source {path} is a file: name the folder that holds the sidecars.")
-    raise UsageError(f"The source {path} is not there: name the folder that holds the sidecars.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,21 +223,6 @@ class RemoteFolder:
                     yield path, data, next(stamps)
 
 
-def open_remote(url: str) -> Origin:
-    """Take the URL of a folder of sidecars or of shards, or a glob of shards."""
-    try:
-        if is_pattern(url):
-            return shard_set(matches(url), url)
-        fs, root = fsspec.url_to_fs(url)
-        there = fs.isdir(root)
-        shards = shards_at(url) if there else []
-    except (ValueError, ImportError) as error:  # an unknown protocol; a package that it needs
-        raise UsageError(f"The source {url} cannot be opened: {error}.") from error
-    if not there:
-        raise UsageError(f"The source {url} is not there: name the folder that holds the sidecars.")
-    return shard_set(shards, url) if shards else RemoteFolder(url)
-
-
 def is_sidecar(path: bytes) -> bool:
     """Tell whether a path that is relative to the source is one that `walk_folder` would find."""
     *folders, name = path.split(b"/")
@@ -310,3 +249,52 @@ def read_object(fs: fsspec.AbstractFileSystem, path: str, size: int | None) -> b
     except OSError as error:
         return unreadable(error)
     return too_large(len(data)) if len(data) > TOO_LARGE else data
+
+
+Origin: TypeAlias = Folder | RemoteFolder | ShardSet
+
+
+def open_source(source: Where | Origin) -> Origin:
+    """Take a SOURCE argument.
+
+    Parameters
+    ----------
+    source
+        A local folder or an fsspec URL of one, that holds sidecars or, directly in it, tar shards;
+        one shard; a glob of shards; a list of shards; or what this function gave. A folder that
+        holds both sidecars and shards is a folder of sidecars.
+
+    Raises
+    ------
+    UsageError
+        There is no such thing, or a shard is packed.
+    """
+    if isinstance(source, Origin):
+        return source
+    if not isinstance(source, str | os.PathLike):
+        return open_shards(source)
+    path = os.fspath(source)
+    if "://" in path:
+        return open_remote(path)
+    if os.path.isdir(path):
+        return open_shards(path) if holds_shards(path) else Folder(os.path.abspath(path))
+    if is_shard_name(path) or is_pattern(path):
+        return open_shards(path)
+    if os.path.exists(path):
+        raise UsageError(f"The source {path} is a file: name the folder that holds the sidecars.")
+    raise UsageError(f"The source {path} is not there: name the folder that holds the sidecars.")
+
+
+def open_remote(url: str) -> Origin:
+    """Take the URL of a folder of sidecars or of shards, or of shards by name or glob."""
+    if is_shard_name(url) or is_pattern(url):
+        return open_shards(url)
+    try:
+        fs, root = fsspec.url_to_fs(url)
+        there = fs.isdir(root)
+        shards = there and holds_shards(url)
+    except (ValueError, ImportError) as error:  # an unknown protocol; a package that it needs
+        raise UsageError(f"The source {url} cannot be opened: {error}.") from error
+    if not there:
+        raise UsageError(f"The source {url} is not there: name the folder that holds the sidecars.")
+    return open_shards(url) if shards else RemoteFolder(url)

@@ -23,9 +23,9 @@ from cutline.options import DEFAULTS, CompileOptions
 from cutline.plan import Part, Receipt, Stamp, digest, missing, read_receipt, write_plan
 from cutline.records import Reject, Rules, judge
 from cutline.running import results
-from cutline.shardset import ShardSet
+from cutline.shardset import ShardSet, Where
 from cutline.sidecars import Source
-from cutline.sources import Origin, Where, open_source
+from cutline.sources import Origin, open_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ Read: TypeAlias = tuple[Part, bytes, bytes | Reject, Stamp]
 
 
 def compile_table(
-    source: Where,
+    source: Where | Origin,
     table: str,
     options: CompileOptions = DEFAULTS,
     *,
@@ -141,7 +141,7 @@ def compile_table(
         seconds=clock.total(),
         stages=clock.stages,
         damaged_shards=listing.damaged_shards,
-        shortfall="" if options.allow_damaged else shortfall(listing.indexes, "the table has"),
+        shortfall="" if options.allow_damaged else shortfall(listing.indexes, "the table"),
     )
 
 
