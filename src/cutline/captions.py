@@ -25,7 +25,10 @@ from cutline.slices import Caption, Slice, read_captions, slices_of
 from cutline.sources import open_source
 from cutline.table import compile_table
 
-BLOCKED: Final = {errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM}
+BLOCKED: Final = {
+    *(errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM),
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),  # names that some file systems do not take
+}
 """What keeps one caption file from being written, and not the next one."""
 
 
@@ -126,7 +129,7 @@ def data_folder(data: str) -> str:
     if "://" in data:
         raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
     if not os.path.isdir(data):
-        raise UsageError(f"The folder {data} is not there: name the folder of the images.")
+        raise UsageError(f"There is no folder {data}: name the folder of the images.")
     return os.path.abspath(data)
 
 

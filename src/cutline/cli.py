@@ -1,6 +1,5 @@
 """The command line: parse, call, print."""
 
-import signal
 from typing import Any, Final
 
 import click
@@ -31,16 +30,15 @@ def cutline() -> None:
 
 
 def main() -> None:
-    """Run the command line; SIGTERM is a Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Run the command line."""
     cutline()
 
 
 @cutline.command("compile")
 @click.argument("source", type=SOURCE)
 @click.argument("table", type=TABLE)
-@job
 @compile_options
+@job
 def compile_command(source: str, table: str, **job: Any) -> CompileSummary:
     """Compile the sidecars of SOURCE into one parquet TABLE.
 
@@ -53,8 +51,8 @@ def compile_command(source: str, table: str, **job: Any) -> CompileSummary:
 @cutline.command("captions")
 @click.argument("source", type=CAPTION_SOURCE)
 @click.argument("data", type=DATA)
-@job
 @compile_options
+@job
 def captions_command(source: str, data: str, **job: Any) -> CaptionsSummary:
     """Write one caption text file per image of SOURCE, a table or sidecars, below DATA."""
     return write_captions(source, data, **job)
@@ -63,8 +61,8 @@ def captions_command(source: str, data: str, **job: Any) -> CaptionsSummary:
 @cutline.command("run")
 @click.argument("root", type=ROOT)
 @click.option("--no-extract", is_flag=True, help="Make the table from the shards, and stop there.")
-@job
 @compile_options
+@job
 def run_command(root: str, *, no_extract: bool, **job: Any) -> recipe.RunSummary:
     """Do the whole recipe on one dataset folder: shards to files, table and caption files.
 
@@ -115,8 +113,8 @@ def demo_command(
 @cutline.command("extract")
 @click.argument("shards", type=SHARDS)
 @click.argument("data", type=NEW_DATA)
-@job
 @extract_options
+@job
 def extract_command(shards: str, data: str, **job: Any) -> ExtractSummary:
     """Unpack SHARDS, a folder or a glob of .tar files or one of them, into the folder DATA."""
     return extract(shards, data, **job)

@@ -1,7 +1,9 @@
 """The options that every job has on the command line, and how a command ends."""
 
 import functools
+import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +18,8 @@ from cutline import cluster, watch
 from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions
 from cutline.options import DEFAULTS, CompileOptions
-from cutline.records import Rules
+from cutline.prefork import STOPS
+from cutline.records import Rules, clean
 
 Command = Callable[..., Any]
 
@@ -55,10 +58,12 @@ def job(command: Command) -> Command:
         **arguments: Any,
     ) -> None:
         watcher = watch.SILENT if quiet else watch.on_stderr()
-        with one_sentence():
+        with one_sentence(), stoppable():
             chosen = chosen_cluster(cluster_file, scheduler)
-            with cluster.connect(adjusted(chosen, workers, dashboard_address)) as client:
-                watcher.say(f"The dashboard is at {client.dashboard_link}")
+            chosen = adjusted(chosen, workers, dashboard_address)
+            with cluster.connect(chosen) as client:
+                if cluster.has_dashboard(chosen):
+                    watcher.say(f"The dashboard is at {client.dashboard_link}")
                 summary = command(client=client, watcher=watcher, **arguments)
             if as_json:
                 click.echo(orjson.dumps(summary.as_json()))
@@ -75,12 +80,38 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except CutlineError as error:
-        click.echo(f"cutline: {error}", err=True)
+        complain(str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
+    except OSError as error:  # a disk that is full, a folder where nothing may be written
+        complain(f"The job cannot go on ({error}): see to that, and run it again.")
+        sys.exit(1)
     except KeyboardInterrupt:
-        again = shlex.join(["cutline", *sys.argv[1:]])
-        click.echo(f"cutline: Stopped; what is done is kept, go on with: {again}", err=True)
+        program = click.get_current_context().find_root().info_name  # cutline, or dask
+        again = f"{program} {shlex.join(sys.argv[1:])}"
+        complain(f"Stopped; what is done is kept, go on with: {again}")
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM stop a job in order, and the second at once."""
+
+    def stop(*_: object) -> None:
+        for number in STOPS:
+            signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, stop) for number in STOPS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(STOPS, before, strict=True):
+            signal.signal(number, handler)
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence on standard error; names in it may hold anything."""
+    click.echo(f"cutline: {clean(sentence)}", err=True)
 
 
 def chosen_cluster(file: str | None, scheduler: str | None) -> cluster.Cluster:
@@ -158,7 +189,9 @@ def compile_options(command: Command) -> Command:
     ) -> Any:
         rules = Rules(caption_fields, columns, raw_captions)
         chosen = {field.name: arguments.pop(field.name) for field in OPTION_FIELDS}
-        return command(options=CompileOptions(rules, **chosen), **arguments)
+        with one_sentence():
+            options = CompileOptions(rules, **chosen)
+        return command(options=options, **arguments)
 
     return run
 

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from cutline import parts, store
 from cutline.errors import CutlineError
 from cutline.options import CompileOptions
-from cutline.plan import Part, Receipt, shown_source
+from cutline.plan import RECEIPT_KEY, Part, Receipt, shown_source
 from cutline.records import key
 
 
@@ -101,7 +101,8 @@ def merge_digest(receipts: list[Receipt], damages: pa.Table, options: CompileOpt
     state = hashlib.blake2b(options.digest(), digest_size=20)
     state.update(options.compression.encode())
     for receipt in receipts:
-        state.update(receipt.digest.encode())
+        # And not its digest alone: what was unreadable may be a row now, of the same sidecar.
+        state.update(receipt.footer()[RECEIPT_KEY])
     state.update(repr(damages.to_pylist()).encode())
     return state.hexdigest()
 

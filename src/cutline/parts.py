@@ -181,7 +181,7 @@ def read_rows(
     path = outputs.part(receipt.index)
     with sound(path), pq.ParquetFile(path) as file:
         metadata = file.metadata.metadata or {}
-        if receipt.footer().items() > metadata.items():
+        if not receipt.footer().items() <= metadata.items():
             raise CutlineError(f"{path} was replaced while it was read: run it again.")
         return file.read(columns=columns)
 
@@ -202,8 +202,8 @@ def read_rejects(outputs: store.Outputs, receipt: Receipt) -> pa.Table:
     if not receipt.rejects:
         return REJECTS.empty_table()
     path = outputs.part_rejects(receipt.index, receipt.digest)
-    with sound(path):
-        return pq.read_table(path, partitioning=None)
+    with sound(path), pq.ParquetFile(path) as file:
+        return file.read()
 
 
 @contextmanager

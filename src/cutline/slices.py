@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cutline import parts
-from cutline.errors import UsageError
+from cutline.errors import CutlineError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,12 @@ def slices_of(table: str) -> list[Slice]:
         raise UsageError(f"The table {table} is not there: compile it first.") from None
     except pa.ArrowInvalid as error:
         raise UsageError(f"The table {table} is not a parquet file: compile it again.") from error
+    schema = metadata.schema.to_arrow_schema()
     for column in ("caption", "filename"):
-        if column not in metadata.schema.to_arrow_schema().names:
-            raise UsageError(f"The table {table} has no column {column}: compile it with cutline.")
+        if column not in schema.names or not is_text(schema.field(column).type):
+            raise UsageError(
+                f"The table {table} has no column {column} of text: compile it with cutline."
+            )
     table = os.path.abspath(table)
     return [
         Slice(table, group, start, min(parts.ROW_GROUP, rows - start))
@@ -49,10 +52,23 @@ def slices_of(table: str) -> list[Slice]:
     ]
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column's values are text in Python, however they are kept."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return kind in {pa.string(), pa.large_string(), pa.string_view()}
+
+
 def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
     """Read the captions of some slices."""
     for one in slices:
-        with pq.ParquetFile(one.table) as table:
-            rows = table.read_row_group(one.row_group, ["caption", "filename"])
-        rows = rows.slice(one.start, one.rows)
-        yield from map(Caption, rows["filename"].to_pylist(), rows["caption"].to_pylist())
+        try:
+            with pq.ParquetFile(one.table) as table:
+                rows = table.read_row_group(one.row_group, ["caption", "filename"])
+            rows = rows.slice(one.start, one.rows)
+            filenames, captions = rows["filename"].to_pylist(), rows["caption"].to_pylist()
+        except (ValueError, OSError) as error:  # text that is not UTF-8; damaged pages
+            raise CutlineError(
+                f"The table {one.table} cannot be read ({error}): compile it again."
+            ) from error
+        yield from map(Caption, filenames, captions)

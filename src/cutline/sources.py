@@ -104,8 +104,9 @@ class OpenFolders:
         if folder != self.folder:
             place = os.path.join(self.root, folder)
             descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-            os.close(self.descriptor)
-            self.folder, self.descriptor = folder, descriptor
+            before, self.folder, self.descriptor = self.descriptor, folder, descriptor
+            with suppress(OSError):  # of the folder before: it says nothing about this file
+                os.close(before)
         return self.descriptor, name
 
 

@@ -20,9 +20,18 @@ from cutline import merge, parts, store, watch
 from cutline.errors import CutlineError
 from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall, sidecar_lines
 from cutline.options import DEFAULTS, CompileOptions
-from cutline.plan import Part, Receipt, Stamp, digest, missing, read_receipt, write_plan
+from cutline.plan import (
+    Part,
+    Receipt,
+    Stamp,
+    digest,
+    missing,
+    read_receipt,
+    shown_source,
+    write_plan,
+)
 from cutline.records import Reject, Rules, judge
-from cutline.running import results
+from cutline.running import DeadlyTaskError, results
 from cutline.shardset import ShardSet, Where
 from cutline.sidecars import Source
 from cutline.sources import Origin, open_source
@@ -197,7 +206,21 @@ def make_parts(
     """Read, judge and write the parts that are missing."""
     if not parts:
         return []
-    return list(results(rows_bag(job, parts), client, watcher))
+    try:
+        return list(results(rows_bag(job, parts), client, watcher))
+    except DeadlyTaskError as error:
+        raise CutlineError(deadly(parts[error.partitions[0]], len(error.partitions))) from error
+
+
+def deadly(part: Part, count: int) -> str:
+    """Name a part that kills workers."""
+    paths = part.lines()["path"]
+    first, last = (shown_source(part.shard, paths[place].as_py()) for place in (0, -1))
+    others = f" and {count - 1} more parts have" if count > 1 else " has"
+    return (
+        f"Part {part.index}, from {first} to {last},{others} killed each worker that tried, and all other parts are done and kept: give the"
+        " workers more memory, or take out the sidecar that does it, and run this again."
+    )
 
 
 def rows_bag(job: Job, parts: list[Part]) -> db.Bag:

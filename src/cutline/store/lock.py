@@ -79,7 +79,9 @@ class Lock:
 
     def is_held(self) -> bool:
         """Tell whether this run is still the one at work."""
-        return read_owner(self.path) == self.owner
+        with suppress(CutlineError):
+            return read_owner(self.path) == self.owner
+        return False
 
 
 @contextmanager
@@ -103,7 +105,7 @@ def locked(
         if lock.is_held():  # if not, another run is at work in these folders
             workspace.sweep()
             remove(lock.path)
-        workspace.leave()
+            workspace.leave()
 
 
 def acquire(lock: Lock, workspace: Workspace, *, force: bool) -> Owner | None:
@@ -151,6 +153,8 @@ def read_owner(path: str) -> Owner | None:
             return msgspec.json.decode(file.read(), type=Owner)
     except FileNotFoundError:
         return None
+    except msgspec.DecodeError as error:
+        raise CutlineError(f"{path} is not a lock of cutline: remove it.") from error
 
 
 @contextmanager

@@ -41,15 +41,17 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
         except BaseException as error:
             with suppress(OSError):
                 os.unlink(attempt)
-            if staging:
+            if isinstance(error, OSError):
                 refuse_late(error, staging)
+                if error.filename == attempt:
+                    error.filename = path
             raise
 
 
-def refuse_late(error: BaseException, staging: str) -> None:
+def refuse_late(error: OSError, staging: str) -> None:
     """Tell a worker that Dask gave up long ago that its run is over: its folder is gone."""
-    missing = isinstance(error, OSError) and error.errno in {errno.ENOENT, errno.ESTALE}
-    if missing and not os.path.isdir(staging):
+    missing = error.errno in {errno.ENOENT, errno.ESTALE}
+    if missing and staging and not os.path.isdir(staging):
         raise CutlineError("This run is over: it has ended, or another has its lock.") from error
 
 
@@ -68,9 +70,20 @@ def sync_folder(folder: str) -> None:
 
 
 def make_folder(folder: str) -> None:
-    """Make one folder, if it is not there, so that it survives a power cut."""
-    with suppress(FileExistsError):
+    """Make one folder, if it is not there, so that it survives a power cut.
+
+    Raises
+    ------
+    CutlineError
+        Its name is that of a symbolic link: files would be written, and removed, somewhere else.
+    """
+    try:
         os.mkdir(folder)
+    except FileExistsError:
+        if os.path.islink(folder):
+            raise CutlineError(
+                f"{folder} is a link, and cutline keeps its files in a folder there: remove it."
+            ) from None
     # Also if it was there: a run that was killed may have made it and not got further.
     sync_folder(os.path.dirname(folder))
 
