@@ -148,10 +148,10 @@ def shortfall(indexes: list[ShardIndex], output: str) -> str:
     damaged = [index for index in indexes if index.damaged]
     if not damaged:
         return ""
-    first = next(shown_damages(damaged[0]))
+    first = f"{damaged[0].shard} {next(shown_damages(damaged[0]))}"
     return (
-        f"{len(damaged):,} of {len(indexes):,} shards are damaged, and {output} has only what could be"
-        f" read of them (the first: {damaged[0].shard} {first}): fetch them anew, or add --allow-damaged."
+        f"{len(damaged):,} of {len(indexes):,} shards are damaged, and {output} has only what could"
+        f" be read of them (the first: {first}): fetch them anew, or add --allow-damaged."
     )
 
 

@@ -218,8 +218,9 @@ def deadly(part: Part, count: int) -> str:
     first, last = (shown_source(part.shard, paths[place].as_py()) for place in (0, -1))
     others = f" and {count - 1} more parts have" if count > 1 else " has"
     return (
-        f"Part {part.index}, from {first} to {last},{others} killed each worker that tried, and all other parts are done and kept: give the"
-        " workers more memory, or take out the sidecar that does it, and run this again."
+        f"Part {part.index}, from {first} to {last},{others} killed each worker that tried, and all"
+        " other parts are done and kept: give the workers more memory, or take out the sidecar that"
+        " does it, and run this again."
     )
 
 
