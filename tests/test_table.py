@@ -432,7 +432,7 @@ def test_a_part_is_one_task_however_many_sidecars_it_has(job):
     sizes = []
     for partition_size in (20, 5):
         options = dataclasses.replace(OPTIONS, partition_size=partition_size)
-        planned = plan_parts(dataclasses.replace(job, options=options))
+        planned = plan_parts(dataclasses.replace(job, options=options), job.source.list())
         tasks = tasks_of(rows_bag(job, planned))
         assert len(tasks) == len(planned) == 20 // partition_size
         assert {task.key[0].rpartition("-")[0] for task in tasks} == {"compile-rows"}
@@ -441,7 +441,7 @@ def test_a_part_is_one_task_however_many_sidecars_it_has(job):
 
 
 def test_a_worker_whose_run_is_over_publishes_nothing(job):
-    part = plan_parts(job)[0]
+    part = plan_parts(job, job.source.list())[0]
     with (
         store.locked(job.outputs.workspace, print, force=True),
         pytest.raises(CutlineError, match="This run is over"),

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,6 +22,8 @@ from cutline.errors import CutlineError
 from cutline.options import CompileOptions
 from cutline.plan import RECEIPT_KEY, Part, Receipt, shown_source
 from cutline.records import key
+
+NO_DAMAGE: Final = parts.LEDGER.empty_table()
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -46,7 +48,10 @@ class Duplicate(NamedTuple):
 
 
 def merge(
-    outputs: store.Outputs, receipts: list[Receipt], damages: pa.Table, options: CompileOptions
+    outputs: store.Outputs,
+    receipts: list[Receipt],
+    options: CompileOptions,
+    damages: pa.Table = NO_DAMAGE,
 ) -> Merged:
     """Merge parts into the table and the ledger, unless that has been done.
 
@@ -56,10 +61,10 @@ def merge(
         Where the parts are, and the table will be.
     receipts
         Those of all parts, in order.
-    damages
-        What is damaged in the shards, as lines of the ledger.
     options
         How to write the table, and how many rejects to bear.
+    damages
+        What is damaged in the shards, as lines of the ledger.
 
     Raises
     ------

@@ -138,7 +138,7 @@ def compile_table(
         with clock.stage("merge"):
             receipts = sorted([*done, *made], key=lambda receipt: receipt.index)
             check_columns(receipts, options)
-            merged = merge.merge(outputs, receipts, ledger_lines(listing.indexes), options)
+            merged = merge.merge(outputs, receipts, options, ledger_lines(listing.indexes))
     return CompileSummary(
         table=outputs.table,
         sidecars=sum(receipt.sidecars for receipt in receipts),
@@ -168,7 +168,7 @@ def listed(
 def plan_parts(job: Job, lines: pa.Table) -> list[Part]:
     """Freeze the plan, and drop part files that it has no use for."""
     if not len(lines):
-        raise CutlineError(f"There is no .json file in {job.source}: name another source.")
+        raise CutlineError(f"There is no .json file in {job.source}: name another folder.")
     job.outputs.make_folders()
     parts = write_plan(lines, job.options.partition_size, job.outputs)
     names = {store.part_name(part.index) for part in parts}
