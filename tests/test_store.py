@@ -367,6 +367,25 @@ def test_many_workers_may_put_the_same_files_at_once(tmp_path, staging):
     assert os.listdir(staging) == []
 
 
+def test_a_file_that_another_worker_makes_meanwhile_is_replaced(small, tmp_path, monkeypatch):
+    (tmp_path / "data" / "a.txt").write_bytes(b"his")
+    monkeypatch.setattr(small, "read", lambda *_: None)  # it was not there yet
+    assert small.put("a.txt", b"mine") == "written"
+    assert tree(tmp_path / "data") == {"a.txt": b"mine"}
+
+
+def test_a_folder_that_another_worker_makes_meanwhile_is_used(small, tmp_path, monkeypatch):
+    make = os.mkdir
+
+    def make_after_him(name, dir_fd):
+        make(name, dir_fd=dir_fd)
+        make(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", make_after_him)
+    assert small.put("sub/a.txt", b"mine") == "written"
+    assert tree(tmp_path / "data") == {"sub": None, "sub/a.txt": b"mine"}
+
+
 def test_small_files_leave_nothing_open(tmp_path, staging):
     before = len(os.listdir("/proc/self/fd"))
     with SmallFiles(os.fspath(tmp_path), staging) as files:
@@ -547,8 +566,17 @@ def test_what_is_no_lock_is_named(workspace):
         locked(workspace, silent).__enter__()
 
 
-def test_of_many_that_find_a_dead_owner_one_takes_over(workspace):
+def test_of_many_that_find_a_dead_owner_one_takes_over(workspace, monkeypatch):
     held_by(workspace, pid=ended_process())
+    meeting = threading.Barrier(2)
+
+    def read_and_meet(path):
+        owner = read_owner(path)
+        with suppress(threading.BrokenBarrierError):  # nobody comes: they are kept apart
+            meeting.wait(0.2)
+        return owner
+
+    monkeypatch.setattr("cutline.store.lock.read_owner", read_and_meet)
     barrier = threading.Barrier(8)
     said = []
 

@@ -48,10 +48,11 @@ def open_shards(source: Where) -> ShardSet:
     path = os.fspath(source)
     try:
         return shard_set(shard_paths(path), path)
-    except (ValueError, ImportError) as error:  # an unknown protocol; a package that it needs
-        raise UsageError(f"The shards {path} cannot be opened: {error}.") from error
     except FileNotFoundError as error:
         raise UsageError(f"{path} is not there: name *.tar files or their folder.") from error
+    # An unknown protocol; a package that it needs; a server that does not answer.
+    except (ValueError, ImportError, OSError) as error:
+        raise UsageError(f"The shards {path} cannot be opened ({error}): correct that.") from error
 
 
 def shard_paths(path: str) -> list[str]:
