@@ -431,7 +431,7 @@ def test_a_part_is_a_task_of_the_same_size_however_many_sidecars_it_has(job):
     sizes = []
     for partition_size in (200, 1):
         options = dataclasses.replace(OPTIONS, partition_size=partition_size)
-        planned = plan_parts(dataclasses.replace(job, options=options))
+        planned = plan_parts(dataclasses.replace(job, options=options), job.source.list())
         tasks = tasks_of(rows_bag(job, planned))
         assert len(tasks) == len(planned) == 200 // partition_size
         sizes.append(len(pickle.dumps(tasks[0].dask[tasks[0].key])))
@@ -439,7 +439,7 @@ def test_a_part_is_a_task_of_the_same_size_however_many_sidecars_it_has(job):
 
 
 def test_a_worker_whose_run_is_over_publishes_nothing(job):
-    part = plan_parts(job)[0]
+    part = plan_parts(job, job.source.list())[0]
     with (
         store.locked(job.outputs.workspace, print, force=True),
         pytest.raises(CutlineError, match="This run is over"),
