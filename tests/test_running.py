@@ -47,7 +47,7 @@ def bag_of(numbers, partition_size=1):
 def compile_job(tmp_path):
     outputs = Outputs.of(tmp_path / "t.parquet")
     outputs.workspace.make()
-    outputs = replace(outputs, staging=outputs.workspace.staging("a run"))
+    outputs = replace(outputs, staging=outputs.workspace.staging("a-run"))
     return table.Job(open_source(tmp_path), outputs, CompileOptions())
 
 
@@ -99,8 +99,8 @@ def test_the_tasks_of_two_runs_have_different_keys(compile_job):
     parts = parts_of(10, compile_job)
     names = set()
     for run in ("one", "another"):
-        outputs = replace(compile_job.outputs, staging=f"{compile_job.outputs.parts}/{run}")
-        job = table.Job(compile_job.source, outputs, compile_job.options)
+        outputs = replace(compile_job.outputs, staging=run)
+        job = replace(compile_job, outputs=outputs)
         names.add(table.rows_bag(job, parts).name)
     assert len(names) == 2
 
