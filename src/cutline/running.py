@@ -10,6 +10,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
 from distributed import Client, as_completed
 
+from cutline.errors import CutlineError
 from cutline.watch import Watcher
 
 
@@ -24,6 +25,11 @@ def results(bag: db.Bag, client: Client | None, watcher: Watcher) -> Iterator[An
         The cluster; without one, Dask's scheduler of this process.
     watcher
         Told of each partition that is done.
+
+    Raises
+    ------
+    CutlineError
+        The cluster has lost its scheduler, or somebody has cancelled the tasks.
     """
     tasks = tasks_of(bag)
     with watcher.stage(key_split(bag.name), len(tasks)) as advance:
@@ -52,7 +58,9 @@ def completed(tasks: list[Delayed], client: Client | None) -> Iterator[Any]:
         return
     futures = client.compute(tasks)
     try:
-        for _, result in as_completed(futures, loop=client.loop, with_results=True):
+        for future, result in as_completed(futures, loop=client.loop, with_results=True):
+            if future.cancelled():  # then the result is an exception, which Dask does not raise
+                raise CutlineError("The Dask cluster has given up this job: run it again to go on.")
             yield result
     finally:
         client.cancel(futures)
