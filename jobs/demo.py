@@ -20,7 +20,8 @@ def main() -> None:
     """Tour DIR/dalle3, which must not be there yet."""
     root = Path(sys.argv[1]) / "dalle3"
     step("A dataset with planted faults, and what must be counted on it", "demo", str(root))
-    step("The table and the caption files", "run", str(root))
+    step("The table, straight from the shards", "run", str(root), "--no-extract")
+    step("The whole recipe: files, table, caption files", "run", str(root))
     step("The first rows", "head", str(root / "dalle3.parquet"), "-n", "5")
     print(f"\n# What is there now\n{root}/")
     for path in sorted(root.iterdir()):

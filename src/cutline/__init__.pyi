@@ -2,6 +2,7 @@ from .captions import CaptionsSummary, write_captions
 from .cluster import Address, Local, connect, read_cluster
 from .demo import DemoOptions, Expected, make_demo
 from .errors import CutlineError, UsageError
+from .extract import ExtractOptions, ExtractSummary, extract
 from .options import CompileOptions
 from .recipe import RunSummary, run
 from .records import Rules
@@ -15,12 +16,15 @@ __all__ = [
     "CutlineError",
     "DemoOptions",
     "Expected",
+    "ExtractOptions",
+    "ExtractSummary",
     "Local",
     "Rules",
     "RunSummary",
     "UsageError",
     "compile_table",
     "connect",
+    "extract",
     "make_demo",
     "read_cluster",
     "run",

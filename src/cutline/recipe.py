@@ -1,4 +1,4 @@
-"""The whole recipe on one dataset folder: the table, then the caption files."""
+"""The whole recipe on one dataset folder: shards to files, the table, then the caption files."""
 
 import os
 from dataclasses import dataclass
@@ -9,7 +9,10 @@ from distributed import Client
 from cutline import watch
 from cutline.captions import CaptionsSummary, write_captions
 from cutline.errors import UsageError
+from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.options import DEFAULTS, CompileOptions
+from cutline.shardset import shard_paths
+from cutline.sources import Folder
 from cutline.table import CompileSummary, compile_table
 
 
@@ -18,18 +21,21 @@ class RunSummary:
     """What each step of a run came to."""
 
     compile: CompileSummary
-    captions: CaptionsSummary
+    captions: CaptionsSummary | None
     seconds: float
+    extract: ExtractSummary | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Give the object that ``--json`` prints: each step under its own name."""
-        steps = {"compile": self.compile.as_json(), "captions": self.captions.as_json()}
-        return {"job": "run", **steps, "seconds": self.seconds}
+        """Give the object that ``--json`` prints: each step that was done under its own name."""
+        steps = {"extract": self.extract, "compile": self.compile, "captions": self.captions}
+        done = {name: step.as_json() for name, step in steps.items() if step}
+        return {"job": "run", **done, "seconds": self.seconds}
 
     @property
     def shortfall(self) -> str:
-        """What was not done, in one sentence; empty if all was."""
-        return self.captions.shortfall
+        """What was not done, in a sentence a step; empty if all was."""
+        steps = (self.extract, self.compile, self.captions)
+        return " ".join(step.shortfall for step in steps if step and step.shortfall)
 
 
 def run(
@@ -44,7 +50,8 @@ def run(
     Parameters
     ----------
     root
-        The folder of the dataset. Images and sidecars are in ``ROOT/data``; the table becomes
+        The folder of the dataset. Images and sidecars are in ``ROOT/data``, and what of the tar
+        shards in ROOT and in ``ROOT/data`` is not there yet is unpacked first; the table becomes
         ``ROOT/X.parquet``, where X is the name of the folder.
     options
         How to compile.
@@ -56,21 +63,57 @@ def run(
     Raises
     ------
     UsageError
-        There is no such folder, or it has no ``data``.
+        There is no such folder, or it has neither ``data`` nor shards.
     CutlineError
         The job cannot go on; the same call goes on from where it stopped.
     """
     clock = watch.Clock()
     table, data = layout(root)
-    compiled = compile_table(data, table, options, client=client, watcher=watcher)
+    shards = shards_of(root)
+    chosen = ExtractOptions(allow_damaged=options.allow_damaged, force_unlock=options.force_unlock)
+    extracted = extract(shards, data, chosen, client=client, watcher=watcher) if shards else None
+    compiled = compile_table(Folder(data), table, options, client=client, watcher=watcher)
     captions = write_captions(table, data, options, client=client, watcher=watcher)
-    return RunSummary(compiled, captions, clock.total())
+    return RunSummary(compiled, captions, clock.total(), extracted)
+
+
+def run_in_place(
+    root: str,
+    options: CompileOptions = DEFAULTS,
+    *,
+    client: Client | None = None,
+    watcher: watch.Watcher = watch.SILENT,
+) -> RunSummary:
+    """Make the table of a dataset from its shards alone; arguments are as for `run`.
+
+    There are no caption files then: the images that they would stand beside are in the shards.
+
+    Raises
+    ------
+    UsageError
+        There is no such folder, or no shard in it.
+    CutlineError
+        The job cannot go on; the same call goes on from where it stopped.
+    """
+    clock = watch.Clock()
+    table, data = layout(root)
+    shards = shards_of(root)
+    if not shards:
+        raise UsageError(f"There is no .tar file in {root} or {data}: leave --no-extract out.")
+    compiled = compile_table(shards, table, options, client=client, watcher=watcher)
+    return RunSummary(compiled, None, clock.total())
 
 
 def layout(root: str) -> tuple[str, str]:
     """Give the paths of a dataset's table and of its data."""
     path = os.path.abspath(root)
     data = os.path.join(path, "data")
-    if not os.path.isdir(data):
+    if not os.path.isdir(data) and not (os.path.isdir(path) and shards_of(path)):
         raise UsageError(f"The folder {data} is not there: put images and sidecars into it.")
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
+
+
+def shards_of(root: str) -> list[str]:
+    """Find the shards of a dataset: a plain download puts them into ``ROOT/data``."""
+    folders = (root, os.path.join(root, "data"))
+    return [path for folder in folders if os.path.isdir(folder) for path in shard_paths(folder)]
