@@ -13,7 +13,7 @@ from cutline.options import DEFAULTS, CompileOptions
 from cutline.table import CompileSummary, compile_table
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RunSummary:
     """What each step of a run came to."""
 
@@ -25,6 +25,9 @@ class RunSummary:
         """Give the object that ``--json`` prints: each step under its own name."""
         steps = {"compile": self.compile.as_json(), "captions": self.captions.as_json()}
         return {"job": "run", **steps, "seconds": self.seconds}
+
+    def __repr__(self) -> str:
+        return "\n".join(watch.readable(self))
 
     @property
     def shortfall(self) -> str:

@@ -10,10 +10,13 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
 from distributed import Client, as_completed
 
-from cutline.watch import Watcher
+from cutline import board, events
+from cutline.watch import Load, Watcher
 
 
-def results(bag: db.Bag, client: Client | None, watcher: Watcher) -> Iterator[Any]:
+def results(
+    bag: db.Bag, client: Client | None, watcher: Watcher, load: Load | None = None
+) -> Iterator[Any]:
     """Compute a bag, and give the elements of each partition as it is done, in any order.
 
     Parameters
@@ -24,12 +27,15 @@ def results(bag: db.Bag, client: Client | None, watcher: Watcher) -> Iterator[An
         The cluster; without one, Dask's scheduler of this process.
     watcher
         Told of each partition that is done.
+    load
+        What there is to do, if that can be said better than by tasks.
     """
     tasks = tasks_of(bag)
-    with watcher.stage(key_split(bag.name), len(tasks)) as advance:
-        for elements in completed(tasks, client):
+    stage = events.Stage(key_split(bag.name), len(tasks), load)
+    with watcher.stage(stage.name, stage.tasks, load) as advance:
+        for elements in completed(tasks, client, watcher, stage):
             yield from elements
-            advance(1)
+            advance(1, load.of(elements) if load else 0)
 
 
 def tasks_of(bag: db.Bag) -> list[Delayed]:
@@ -45,14 +51,18 @@ def tasks_of(bag: db.Bag) -> list[Delayed]:
     return [Delayed(key, layer, layer=bag.name) for key in keys]
 
 
-def completed(tasks: list[Delayed], client: Client | None) -> Iterator[Any]:
+def completed(
+    tasks: list[Delayed], client: Client | None, watcher: Watcher, stage: events.Stage
+) -> Iterator[Any]:
     """Give the result of each task as it is done."""
     if client is None:
         yield from dask.compute(*tasks)
         return
-    futures = client.compute(tasks)
+    board.show(client, watcher.say)
+    identity, futures = events.submit(tasks, client, stage)
     try:
         for _, result in as_completed(futures, loop=client.loop, with_results=True):
             yield result
     finally:
         client.cancel(futures)
+        events.end(client, identity)
