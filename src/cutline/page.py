@@ -100,7 +100,7 @@ def rate_figure(lines: ColumnDataSource) -> figure:
         x_range=DataRange1d(start=0),
         y_range=DataRange1d(start=0),
     )
-    plot.multi_line("x", "y", color="color", legend_group="name", line_width=2, source=lines)
+    plot.multi_line("x", "y", color="color", legend_field="name", line_width=2, source=lines)
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
     plot.xgrid.visible = False
     plot.outline_line_color = None
