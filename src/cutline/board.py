@@ -33,9 +33,6 @@ SLOWEST: Final = 5
 EXAMPLES: Final = 3
 """How many examples of a reject reason are kept: the last ones."""
 
-NEEDED: Final = ("cutline", "bokeh")
-"""What the scheduler needs for the page."""
-
 
 @dataclass(slots=True)
 class Progress:
@@ -183,14 +180,11 @@ def show(client: Client, say: Callable[[str], None]) -> None:
 
 def install(client: Client) -> str:
     """Bring the plugin to the scheduler, and give the reason if that cannot be."""
+    # A function of the standard library, which fails nowhere and logs nothing.
+    if client.run_on_scheduler(find_spec, "bokeh") is None:
+        return "the scheduler lacks bokeh; install it there"
     try:
-        for package in NEEDED:
-            # A function of the standard library, which fails nowhere and logs nothing.
-            if client.run_on_scheduler(find_spec, package) is None:
-                return f"the scheduler lacks {package}; install it there"
         client.register_plugin(Board(), name=PLUGIN)
     except (ImportError, AttributeError, TypeError) as error:  # another version of something
         return f"the scheduler cannot show it ({error})"
-    except ValueError as error:  # distributed.scheduler.pickle is off
-        return f"the scheduler takes no plugin ({error})"
     return ""

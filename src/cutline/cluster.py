@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import signal
@@ -33,7 +34,11 @@ CONFIG: Final = {
     # What fails on a worker comes back as an exception, and workers that are stopped at their work
     # complain of that: no need to log either, with tracebacks, on standard error.
     "distributed.nanny.pre-spawn-environ.DASK_LOGGING": str(
-        {"distributed.worker": "critical", "distributed.worker.memory": "warning"}
+        {
+            "distributed.worker": "critical",
+            "distributed.worker.memory": "warning",
+            "distributed.sizeof": "error",  # of the profiles in a report, which are deep
+        }
     ),
 }
 """What Dask has to know while a cluster is used."""
@@ -211,8 +216,18 @@ def join(cluster: Address) -> Iterator[Client]:
             raise CutlineError(
                 f"The scheduler at {address} has no workers: start some with `dask worker`."
             ) from error
+        check_scheduler(client)
         check_versions(client)
         yield client
+
+
+def check_scheduler(client: Client) -> None:
+    """Refuse a scheduler that cannot read the tasks of a job."""
+    # A function of the standard library, which fails nowhere.
+    if client.run_on_scheduler(importlib.util.find_spec, "cutline") is None:
+        raise CutlineError(
+            "The scheduler lacks cutline, and has to read its tasks: install it there."
+        )
 
 
 def check_versions(client: Client) -> None:

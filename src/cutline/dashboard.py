@@ -1,5 +1,6 @@
 """Where the dashboard of a cluster is, and Dask's own report of a job."""
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ def reported(client: Client, path: str) -> Iterator[None]:
     CutlineError
         The scheduler cannot draw it.
     """
+    logging.getLogger("distributed.sizeof").setLevel(logging.ERROR)  # of profiles, which are deep
     try:
         with client.as_current(), performance_report(filename=path):
             yield
