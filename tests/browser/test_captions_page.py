@@ -10,6 +10,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from cutline import CompileOptions, DemoOptions, compile_table, make_demo, run
+from cutline.board import show
 from cutline.plan import read_receipt
 from processes import scheduler
 
@@ -147,8 +148,8 @@ def test_the_status_page_has_one_bar_a_stage(client, demo, tmp_path, open_page):
 @pytest.mark.parametrize("client", ["local cluster"], indirect=True)
 def test_pictures_for_the_documents(client, tmp_path, open_page):
     make_demo(tmp_path, DemoOptions(60_000, images=False))
-    captions = open_page(client.dashboard_link, "status")
-    captions.locator("a[href='captions']").click()
+    show(client, print)  # a job does, but the page is to be open when it begins
+    captions = open_page(client.dashboard_link, "captions")
     status = open_page(client.dashboard_link, "status")
     status.wait_for_timeout(2000)
     with ThreadPoolExecutor(1) as other:
