@@ -5,11 +5,9 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
-import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
 from typing import Annotated, Final
 
 import dask
@@ -20,6 +18,7 @@ from distributed import Client, LocalCluster
 from distributed.comm.addressing import resolve_address
 
 from cutline.errors import CutlineError, UsageError
+from cutline.prefork import ENVIRONMENT, ctrl_c_held
 
 MUST_MATCH: Final = ("cutline", "pyarrow", "orjson", "fsspec")
 """Packages whose versions change the bytes of what is written."""
@@ -31,15 +30,7 @@ CONFIG: Final = {
     # A worker that dies takes down every task that it had, guilty or not: three times, which is
     # Dask's default, is soon reached by a part that did nothing.
     "distributed.scheduler.allowed-failures": 10,
-    # What fails on a worker comes back as an exception, and workers that are stopped at their work
-    # complain of that: no need to log either, with tracebacks, on standard error.
-    "distributed.nanny.pre-spawn-environ.DASK_LOGGING": str(
-        {
-            "distributed.worker": "critical",
-            "distributed.worker.memory": "warning",
-            "distributed.sizeof": "error",  # of the profiles in a report, which are deep
-        }
-    ),
+    **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ENVIRONMENT.items()},
 }
 """What Dask has to know while a cluster is used."""
 
@@ -177,21 +168,6 @@ def local_cluster(cluster: Local) -> LocalCluster:
         raise CutlineError(
             f"The local cluster does not start ({error}): correct its options."
         ) from error
-
-
-@contextmanager
-def ctrl_c_held() -> Iterator[None]:
-    """Hold a Ctrl-C until the end, and keep it for ever from the processes that are started here.
-
-    A terminal sends it to all of them, and this one has to stop the others. They inherit what is
-    blocked, and so does the thread that starts their successors.
-    """
-    resource_tracker.ensure_running()  # or the first process that is started unblocks it again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -102,6 +102,7 @@ def rate_figure(lines: ColumnDataSource) -> figure:
     )
     plot.multi_line("x", "y", color="color", legend_field="name", line_width=2, source=lines)
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
+    plot.add_layout(plot.legend[0], "right")
     plot.xgrid.visible = False
     plot.outline_line_color = None
     return plot

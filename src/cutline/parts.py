@@ -186,7 +186,7 @@ def read_rows(
     path = outputs.part(receipt.index)
     with sound(path), pq.ParquetFile(path) as file:
         metadata = file.metadata.metadata or {}
-        if receipt.footer().items() > metadata.items():
+        if not receipt.footer().items() <= metadata.items():
             raise CutlineError(f"{path} was replaced while it was read: run it again.")
         return file.read(columns=columns)
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from cutline.errors import CutlineError, UsageError
 from cutline.plan import LINES, Stamp
-from cutline.records import TOO_LARGE, Reject
+from cutline.records import TOO_LARGE, Reject, shown_path
 
 CONCURRENT_READS: Final = 32
 """Files asked for at once from a file system that is not local: latency is what costs there."""
@@ -94,7 +94,7 @@ class Folder:
         try:
             paths = sorted(walk_folder(os.fsencode(self.root)))
         except OSError as error:  # nobody knows how many sidecars are in there
-            folder = os.fsdecode(error.filename)
+            folder = shown_path(error.filename)
             raise CutlineError(
                 f"The folder {folder} cannot be listed: {error.strerror}. Mend it or move it away."
             ) from error
