@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -70,3 +71,11 @@ def without(packages, folder):
         path.append(str(Path(cutline.__file__).parents[1]))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     return {"python": sys._base_executable, "env": environment}
+
+
+def wait_until(holds, seconds=60):
+    """Wait for what others do in their own time."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(0.05)

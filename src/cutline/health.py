@@ -59,7 +59,8 @@ def changes(before: Mapping[str, Worker], now: Mapping[str, Worker]) -> Iterator
     fine = Worker(paused=False, spills=False)
     gone = len(before.keys() - now.keys())
     if gone:
-        yield f"{workers(gone)} lost: what they were doing is done again by others."
+        their = "it was" if gone == 1 else "they were"
+        yield f"{workers(gone)} lost: what {their} doing is done again by others."
     joined = len(now.keys() - before.keys())
     if joined:
         yield f"{workers(joined)} new on the cluster."

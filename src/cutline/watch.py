@@ -150,7 +150,8 @@ class Log:
             nonlocal told, done
             done += amount if load else tasks
             seconds = time.monotonic() - began
-            if seconds - told >= LOG_EVERY and seconds >= LOG_STEP * told:
+            due = seconds - told >= LOG_EVERY and seconds >= LOG_STEP * told
+            if due and done < whole.amount:
                 told = seconds
                 left = duration(seconds * (whole.amount - done) / done) if done else "who knows"
                 self.say(f"{name}: {so_far(done, whole, seconds)}, {left} left")
@@ -176,13 +177,20 @@ def on_stderr() -> Watcher:
 
 def so_far(done: float, whole: Load, seconds: float) -> str:
     """Say how much is done, and how fast."""
-    rate = f", {done / seconds:,.0f} a second" if done and seconds else ""
-    return f"{done:,.0f} of {whole.amount:,} {whole.unit} in {duration(seconds)}{rate}"
+    pace = f", {rate(done / seconds)}" if done and seconds else ""
+    return f"{done:,.0f} of {whole.amount:,} {whole.unit} in {duration(seconds)}{pace}"
+
+
+def rate(each_second: float) -> str:
+    """Write how fast something goes."""
+    if each_second < 1:
+        return f"{60 * each_second:,.0f} a minute"
+    return f"{each_second:,.0f} a second"
 
 
 def duration(seconds: float) -> str:
     """Write a time as people say it."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
