@@ -165,16 +165,20 @@ def test_the_board_of_a_job_equals_its_summary(tmp_path, demo_root):
     assert second == ("check-parts", summary.parts, True, {"rows kept": rows}, rejects)
 
 
-def test_a_board_of_another_version_is_refused(client, monkeypatch):
+def test_a_board_of_another_version_is_refused(monkeypatch):
     lines = []
-    monkeypatch.setattr(board, "version", lambda _: "0.0.1")
-    other = Board()
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(board, "version", lambda _: "0.0.1")
+        other = Board()
     monkeypatch.setattr(board, "Board", lambda: other)
-    monkeypatch.setattr(board, "ASKED", set())
-    board.show(client, lines.append)
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        board.show(client, lines.append)
+        board.show(client, lines.append)
     (line,) = lines
-    assert "its cutline is 0.1.0, and this is 0.0.1" in line
+    assert f"its cutline is {Board().version}, and this is 0.0.1" in line
 
 
 def run_on(there, folder, tmp_path):
