@@ -522,8 +522,17 @@ def test_a_run_that_lost_its_lock_leaves_the_new_owners_things_alone(workspace):
     assert os.listdir(workspace.staging) == ["attempt"]
 
 
-def test_of_many_that_find_a_dead_owner_one_takes_over(workspace):
+def test_of_many_that_find_a_dead_owner_one_takes_over(workspace, monkeypatch):
     held_by(workspace, pid=ended_process())
+    meeting = threading.Barrier(2)
+
+    def read_and_meet(path):
+        owner = read_owner(path)
+        with suppress(threading.BrokenBarrierError):  # nobody comes: they are kept apart
+            meeting.wait(0.2)
+        return owner
+
+    monkeypatch.setattr("cutline.store.lock.read_owner", read_and_meet)
     barrier = threading.Barrier(8)
     said = []
 

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import dask
@@ -267,18 +268,28 @@ def test_outputs_that_are_moved_together_go_on_where_they_stopped(done, tmp_path
     assert not os.path.exists(table)
 
 
-def test_what_cannot_be_read_is_tried_again(done, monkeypatch):
+def broken_disk(call, inode):
+    """The same call of the kernel, on a disk that has lost one file."""
+
+    def broken(*args, **keywords):
+        result = call(*args, **keywords)
+        descriptor = args[0] if call is REAL_READ else result
+        if os.fstat(descriptor).st_ino == inode:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return result
+
+    return broken
+
+
+REAL_READ = os.read
+
+
+@pytest.mark.parametrize("name", ["read", "open"])
+def test_what_cannot_be_read_is_tried_again(done, monkeypatch, name):
     source, table = done
     rewrite(source, "003.json", record("003.png", short_caption="New."))
     inode = os.stat(f"{source}/003.json").st_ino
-    real = os.read
-
-    def broken_disk(descriptor, size):
-        if os.fstat(descriptor).st_ino == inode:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return real(descriptor, size)
-
-    monkeypatch.setattr(os, "read", broken_disk)
+    monkeypatch.setattr(os, name, broken_disk(getattr(os, name), inode))
     summary = compile_table(source, table, OPTIONS)
     assert (summary.reused_parts, summary.rejects["unreadable"]) == (3, 1)
     assert ledger_of(table)[0] == ("003.json", "unreadable", None)
@@ -291,6 +302,7 @@ def test_what_cannot_be_read_for_a_reason_that_is_still_there_is_not_tried_again
     os.mkdir(f"{source}/020.json")
     os.mkfifo(f"{source}/021.json")
     os.symlink("nowhere", f"{source}/022.json")
+    os.mknod(f"{source}/023.json", stat.S_IFSOCK | 0o600)
     check_again(*done, reused=4)
     check_again(*done, reused=5)
 

@@ -250,8 +250,8 @@ def judge_sidecars(sidecars: Iterable[Read], rules: Rules) -> Iterator[parts.Jud
         else:
             size += len(data)
             outcome = judge(path, data, rules)
-        # Two looks at the clock a sidecar and the sum of sizes: 0.14 us of 10.8. What the writer does with the one
-        # before, which is to append it to lists, counts as reading.
+        # Two looks at the clock a sidecar, and the sum of sizes: 0.14 us of 10.8. What the writer
+        # does with the one before, which is to append it to lists, counts as reading.
         knew = perf_counter()
         reading += had - asked
         judging += knew - had
