@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,3 +76,5 @@ def test_the_command_line_saves_the_report_and_ends_in_a_sentence_if_it_cannot(t
     assert (tmp_path / "r.html").stat().st_size > 10_000
     assert good.stdout.count("\n") == 1
     assert "Traceback" not in good.stderr
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", good.stderr)
+    assert len(good.stderr.splitlines()) < 20

@@ -185,6 +185,6 @@ def install(client: Client) -> str:
         return "the scheduler lacks bokeh; install it there"
     try:
         client.register_plugin(Board(), name=PLUGIN)
-    except (ImportError, AttributeError, TypeError) as error:  # another version of something
+    except (ImportError, AttributeError, LookupError, TypeError) as error:  # of another version
         return f"the scheduler cannot show it ({error})"
     return ""

@@ -4,6 +4,7 @@ A task tells of itself once, as it ends. Nothing here is needed for the job, who
 receipts: a task that ran twice has told twice.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -23,6 +24,9 @@ TOPIC: Final = "cutline"
 
 SPAN: Final = "cutline"
 """The outer span of every stage."""
+
+PATIENCE: Final = 2
+"""Seconds that the scheduler has to hear that a stage has ended."""
 
 EXAMPLE: Final = 200
 """The most characters of an example of a reject."""
@@ -112,9 +116,13 @@ def submit(tasks: list[Delayed], client: Client, stage: Stage) -> tuple[str, lis
 
 
 def end(client: Client, stage: str) -> None:
-    """Tell that nobody waits for a stage any more."""
-    if client.status == "running":
-        client.log_event(TOPIC, msgspec.to_builtins(Ended(stage)))
+    """Tell that nobody waits for a stage any more, if the scheduler still hears."""
+    scheduler = client.scheduler
+    if scheduler is None or client.status != "running":
+        return
+    message = msgspec.to_builtins(Ended(stage))
+    with suppress(OSError):  # this is no time to raise something else, or to wait
+        client.sync(scheduler.log_event, topic=TOPIC, msg=message, callback_timeout=PATIENCE)
 
 
 # On a worker.
