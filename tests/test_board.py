@@ -97,12 +97,12 @@ def test_events_of_others_and_of_other_versions_are_passed_over():
     plugin.log_event("another", to_builtins(done()))
     for strange in (None, 7, {}, {"event": "done"}, {"event": "new", "stage": "s"}):
         plugin.log_event("cutline", strange)
-    told(plugin, done(stage="unknown"), Ended("unknown"))
+    told(plugin, done(stage="unknown"), Ended("unknown", 1))
     assert plugin.stages["s"].tasks == 0
 
 
 def test_events_come_back_as_they_were():
-    for event in (begun(), done(no_width=3), Ended("s")):
+    for event in (begun(), done(no_width=3), Ended("s", 1)):
         assert read_event(to_builtins(event)) == event
 
 
@@ -117,11 +117,18 @@ def test_a_stage_that_nobody_waits_for_any_more_is_stopped(how):
     plugin = Board()
     told(plugin, begun(), done())
     if how == "ended":
-        told(plugin, Ended("s"))
+        told(plugin, Ended("s", 1))
     else:
         plugin.remove_client(None, "c")
     assert plugin.stages["s"].ended is not None
     assert not plugin.stages["s"].whole
+
+
+def test_a_stage_whose_tasks_tell_nothing_is_done_when_they_are():
+    plugin = Board()
+    told(plugin, begun(tasks=4, amount=4, unit="tasks"), Ended("s", 4))
+    assert plugin.stages["s"].whole
+    assert plugin.stages["s"].done == 4
 
 
 def test_workers_that_are_lost_at_work_are_counted():

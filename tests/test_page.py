@@ -54,7 +54,7 @@ def test_rejects_are_shown_by_reason_with_examples_the_most_frequent_first():
 
 
 def test_a_stage_that_was_stopped_is_not_done():
-    watched = board(begun(), done(), Ended("s"))
+    watched = board(begun(), done(), Ended("s", 1))
     shown = page.stages_html(watched, watched.stages["s"].began)
     assert "was stopped" in shown
     assert ">done<" not in shown

@@ -423,8 +423,9 @@ def test_options_that_cannot_be_are_refused(changes):
 def job(tmp_path):
     source = write_sidecars(tmp_path / "data", numbered(20))
     outputs = store.Outputs.of(tmp_path / "t.parquet")
-    with store.locked(outputs.workspace, print) as lock:
-        yield Job(open_source(source), outputs, OPTIONS, lock)
+    with store.locked(outputs.workspace, print) as staging:
+        outputs = dataclasses.replace(outputs, staging=staging)
+        yield Job(open_source(source), outputs, OPTIONS)
 
 
 def test_a_part_is_one_task_however_many_sidecars_it_has(job):
@@ -441,10 +442,12 @@ def test_a_part_is_one_task_however_many_sidecars_it_has(job):
 
 def test_a_worker_whose_run_is_over_publishes_nothing(job):
     part = plan_parts(job)[0]
-    store.remove(job.lock.path)
-    with pytest.raises(CutlineError, match="This run is over"):
+    with (
+        store.locked(job.outputs.workspace, print, force=True),
+        pytest.raises(CutlineError, match="This run is over"),
+    ):
         write_part(part, [], job)
-    assert os.listdir(job.outputs.parts) == os.listdir(job.outputs.staging) == []
+    assert os.listdir(job.outputs.parts) == []
 
 
 def test_the_summary_is_one_json_object(reference):

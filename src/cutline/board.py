@@ -62,6 +62,14 @@ class Progress:
         if self.tasks >= self.begun.tasks:
             self.ended = now
 
+    def end(self, ended: events.Ended, now: float) -> None:
+        """Take in that nobody waits any more; tasks of some stages have not told of themselves."""
+        self.tasks = max(self.tasks, ended.tasks)
+        if self.begun.unit == "tasks":
+            self.done = self.tasks
+        if self.ended is None:
+            self.ended = now
+
     def draw(self, now: float) -> None:
         """Add a point to the line of what was done when, or move the last one if it is near."""
         if len(self.line) > 1 and now - self.line[-2][0] < 1:
@@ -145,8 +153,8 @@ class Board(SchedulerPlugin):
             stage = self.stages[event.stage]
             if isinstance(event, events.Done):
                 stage.take(event, now)
-            elif stage.ended is None:
-                stage.ended = now
+            else:
+                stage.end(event, now)
 
     def remove_client(self, scheduler: Scheduler, client: str) -> None:  # noqa: ARG002
         """End the stages of a client that has gone, maybe without a word."""

@@ -1,6 +1,5 @@
 """The command line: parse, call, print."""
 
-import signal
 from typing import Any, Final
 
 import click
@@ -27,8 +26,7 @@ def cutline() -> None:
 
 
 def main() -> None:
-    """Run the command line; SIGTERM is a Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Run the command line."""
     cutline()
 
 

@@ -1,7 +1,9 @@
 """The options that every job has on the command line, and how a command ends."""
 
 import functools
+import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,9 +15,10 @@ import msgspec
 import orjson
 from distributed import Client
 
-from cutline import cluster, dashboard, health, watch
+from cutline import cluster, dashboard, watch
 from cutline.errors import CutlineError, UsageError
 from cutline.options import DEFAULTS, CompileOptions
+from cutline.prefork import STOPS
 from cutline.records import Rules, clean
 
 Command = Callable[..., Any]
@@ -49,7 +52,7 @@ def job(command: Command) -> Command:
         **arguments: Any,
     ) -> None:
         watcher = watch.SILENT if quiet else watch.on_stderr()
-        with one_sentence():
+        with one_sentence(), stoppable():
             with watched(chosen, watcher, performance_report) as client:
                 summary = command(client=client, watcher=watcher, **arguments)
             if as_json:
@@ -101,7 +104,6 @@ def watched(
         if cluster.has_dashboard(chosen):
             for line in dashboard.where(client):
                 watcher.say(line)
-        stack.enter_context(health.told(client, watcher.say))
         if performance_report:
             stack.enter_context(dashboard.reported(client, performance_report))
         yield client
@@ -123,6 +125,23 @@ def one_sentence() -> Iterator[None]:
         again = f"{program} {shlex.join(sys.argv[1:])}"
         complain(f"Stopped; what is done is kept, go on with: {again}")
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM stop a job in order, and the second at once."""
+
+    def stop(*_: object) -> None:
+        for number in STOPS:
+            signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, stop) for number in STOPS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(STOPS, before, strict=True):
+            signal.signal(number, handler)
 
 
 def complain(sentence: str) -> None:

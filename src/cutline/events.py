@@ -53,9 +53,10 @@ class Begun(msgspec.Struct, frozen=True, tag_field="event", tag="begun"):
 
 
 class Ended(msgspec.Struct, frozen=True, tag_field="event", tag="ended"):
-    """A stage has ended, done or not."""
+    """A stage has ended, after some of its tasks or all."""
 
     stage: str
+    tasks: int
 
 
 class Done(msgspec.Struct, frozen=True, tag_field="event", tag="done"):
@@ -115,12 +116,18 @@ def submit(tasks: list[Delayed], client: Client, stage: Stage) -> tuple[str, lis
         return identity, client.compute(tasks)
 
 
-def end(client: Client, stage: str) -> None:
-    """Tell that nobody waits for a stage any more, if the scheduler still hears."""
+def end(client: Client, stage: str, tasks: int) -> None:
+    """Tell that nobody waits for a stage any more, if the scheduler still hears.
+
+    Parameters
+    ----------
+    tasks
+        How many of its tasks are done.
+    """
     scheduler = client.scheduler
     if scheduler is None or client.status != "running":
         return
-    message = msgspec.to_builtins(Ended(stage))
+    message = msgspec.to_builtins(Ended(stage, tasks))
     with suppress(OSError):  # this is no time to raise something else, or to wait
         client.sync(scheduler.log_event, topic=TOPIC, msg=message, callback_timeout=PATIENCE)
 

@@ -1,14 +1,7 @@
 """How the workers of a cluster are, in words: lost, joined, short of memory."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple
-
-from distributed import Client
-from tornado.ioloop import PeriodicCallback
-
-LOOK_EVERY: Final = 10
-"""Seconds between two looks at the workers."""
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 
 class Worker(NamedTuple):
@@ -16,31 +9,6 @@ class Worker(NamedTuple):
 
     paused: bool
     spills: bool
-
-
-@contextmanager
-def told(client: Client, say: Callable[[str], None]) -> Iterator[None]:
-    """Tell when workers are lost or short of memory, until the block ends."""
-    before = workers_of(client.scheduler_info())
-    scheduler, loop = client.scheduler, client.loop
-    assert scheduler is not None  # a client that is open has them
-    assert loop is not None
-
-    async def look() -> None:
-        nonlocal before
-        with suppress(OSError):  # the scheduler is gone: the job hears of that itself
-            now = workers_of(await scheduler.identity())
-            for line in changes(before, now):
-                say(line)
-            before = now
-
-    looking = PeriodicCallback(look, 1000 * LOOK_EVERY)
-    loop.add_callback(looking.start)
-    try:
-        yield
-        client.sync(look)
-    finally:
-        loop.add_callback(looking.stop)
 
 
 def workers_of(scheduler: Mapping[str, Any]) -> dict[str, Worker]:
@@ -56,6 +24,11 @@ def workers_of(scheduler: Mapping[str, Any]) -> dict[str, Worker]:
 
 def changes(before: Mapping[str, Worker], now: Mapping[str, Worker]) -> Iterator[str]:
     """Say what has changed between two looks, in a line each."""
+    idle, was_idle = why_idle(now), why_idle(before)
+    if idle or was_idle:
+        if idle != was_idle:
+            yield idle or "The cluster is at work again."
+        return
     fine = Worker(paused=False, spills=False)
     gone = len(before.keys() - now.keys())
     if gone:
@@ -73,6 +46,15 @@ def changes(before: Mapping[str, Worker], now: Mapping[str, Worker]) -> Iterator
     spilling = sum(now[name].spills and not before.get(name, fine).spills for name in now)
     if spilling:
         yield f"{workers(spilling)} short of memory: data goes to disk, which is slower."
+
+
+def why_idle(workers: Mapping[str, Worker]) -> str:
+    """Say why nobody works on a cluster, if nobody does."""
+    if not workers:
+        return "The cluster has lost all of its workers: waiting for others."
+    if all(worker.paused for worker in workers.values()):
+        return "The cluster has paused all of its workers, which are short of memory: waiting."
+    return ""
 
 
 def workers(count: int) -> str:

@@ -207,8 +207,8 @@ def read_rejects(outputs: store.Outputs, receipt: Receipt) -> pa.Table:
     if not receipt.rejects:
         return REJECTS.empty_table()
     path = outputs.part_rejects(receipt.index, receipt.digest)
-    with sound(path):
-        return pq.read_table(path, partitioning=None)
+    with sound(path), pq.ParquetFile(path) as file:
+        return file.read()
 
 
 @contextmanager

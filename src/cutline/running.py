@@ -1,17 +1,41 @@
 """Bags run: results as they come, on a cluster or in this process."""
 
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 import dask
 import dask.bag as db
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
-from distributed import Client, as_completed
+from distributed import CancelledError, Client, KilledWorker, as_completed
+from distributed.comm.core import CommClosedError
+from tornado.ioloop import PeriodicCallback
 
-from cutline import board, events
+from cutline import board, events, health
+from cutline.errors import CutlineError
 from cutline.watch import Load, Watcher
+
+LOOK_EVERY: Final = 10
+"""Seconds between two looks at the workers of a cluster."""
+
+
+class DeadlyTaskError(CutlineError):
+    """Some tasks killed each worker that tried them, and all the others are done.
+
+    Attributes
+    ----------
+    partitions
+        Which partitions of the bag they are.
+    """
+
+    def __init__(self, partitions: list[int]) -> None:
+        super().__init__(
+            f"{len(partitions)} tasks killed each worker that tried them, and all others are done:"
+            " give the workers more memory and run this again."
+        )
+        self.partitions = partitions
 
 
 def results(
@@ -26,9 +50,14 @@ def results(
     client
         The cluster; without one, Dask's scheduler of this process.
     watcher
-        Told of each partition that is done.
+        Told of each partition that is done, and of what happens to workers.
     load
         What there is to do, if that can be said better than by tasks.
+
+    Raises
+    ------
+    CutlineError
+        The cluster cannot go on.
     """
     tasks = tasks_of(bag)
     stage = events.Stage(key_split(bag.name), len(tasks), load)
@@ -54,15 +83,73 @@ def tasks_of(bag: db.Bag) -> list[Delayed]:
 def completed(
     tasks: list[Delayed], client: Client | None, watcher: Watcher, stage: events.Stage
 ) -> Iterator[Any]:
-    """Give the result of each task as it is done."""
+    """Give the result of each task as it is done; the first that fails stops the others.
+
+    But a task that kills workers, which is no answer, stops nothing.
+
+    Raises
+    ------
+    DeadlyTaskError
+        Some tasks killed each worker that tried them.
+    CutlineError
+        The scheduler is gone.
+    """
     if client is None:
         yield from dask.compute(*tasks)
         return
     board.show(client, watcher.say)
     identity, futures = events.submit(tasks, client, stage)
+    places = {future.key: place for place, future in enumerate(futures)}
+    deadly = []
+    done = 0
     try:
-        for _, result in as_completed(futures, loop=client.loop, with_results=True):
-            yield result
+        with looked_after(client, watcher):
+            for future in as_completed(futures, loop=client.loop):
+                # Asked for here: `with_results` never ends when a scheduler dies at a bad moment.
+                try:
+                    result = future.result()
+                except KilledWorker:
+                    deadly.append(places[future.key])
+                except (CancelledError, CommClosedError) as error:
+                    raise CutlineError(gone(client)) from error
+                else:
+                    done += 1
+                    yield result
     finally:
         client.cancel(futures)
-        events.end(client, identity)
+        events.end(client, identity, done)
+    if deadly:
+        raise DeadlyTaskError(sorted(deadly))
+
+
+@contextmanager
+def looked_after(client: Client, watcher: Watcher) -> Iterator[None]:
+    """Tell the user of a cluster what happens to its workers."""
+    scheduler, loop = client.scheduler, client.loop
+    assert scheduler is not None and loop is not None  # noqa: PT018 - it is connected
+    before = health.workers_of(client.scheduler_info())
+
+    async def look() -> None:
+        nonlocal before
+        with suppress(OSError):  # the scheduler is gone: the futures tell that
+            now = health.workers_of(await scheduler.identity())
+            for line in health.changes(before, now):
+                watcher.say(line)
+            before = now
+
+    looking = PeriodicCallback(look, 1000 * LOOK_EVERY)
+    loop.add_callback(looking.start)
+    try:
+        yield
+        client.sync(look)
+    finally:
+        loop.add_callback(looking.stop)
+
+
+def gone(client: Client) -> str:
+    """Say that there is no scheduler any more, or that it has forgotten the job."""
+    address = client.scheduler.address if client.scheduler else "this job"
+    return (
+        f"The Dask scheduler at {address} is gone or has dropped the job: see to it, and run this"
+        " again, which goes on from what is done."
+    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeAlias
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 
 from cutline.errors import CutlineError, UsageError
@@ -98,7 +99,7 @@ class Folder:
             raise CutlineError(
                 f"The folder {folder} cannot be listed: {error.strerror}. Mend it or move it away."
             ) from error
-        return lines_of(pa.array(paths, pa.binary()))
+        return lines_of(binary_array(paths))
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Look at the sidecars of some lines."""
@@ -141,8 +142,9 @@ class OpenFolders:
         if folder != self.folder:
             place = os.path.join(self.root, folder)
             descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-            os.close(self.descriptor)
-            self.folder, self.descriptor = folder, descriptor
+            before, self.folder, self.descriptor = self.descriptor, folder, descriptor
+            with suppress(OSError):  # of the folder before: it says nothing about this file
+                os.close(before)
         return self.descriptor, name
 
 
@@ -241,7 +243,7 @@ class RemoteFolder:
         paths = sorted(path for path in found if is_sidecar(path))
         infos = [resolved(fs, found[path]) for path in paths]
         return lines_of(
-            pa.array(paths, pa.binary()),
+            binary_array(paths),
             pa.array([info.get("size") for info in infos], pa.int64()),
             pa.array([stamp(info) for info in infos], pa.string()),
         )
@@ -335,6 +337,14 @@ def read_object(fs: fsspec.AbstractFileSystem, path: str, size: int | None) -> b
     except OSError as error:
         return unreadable(error)
     return too_large(len(data)) if len(data) > TOO_LARGE else data
+
+
+def binary_array(values: Sequence[bytes]) -> pa.Array:
+    """Make an array; `pa.array` would import pandas for it, where that is installed: 0.17 s."""
+    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), dtype=np.int64)
+    offsets = np.concatenate([np.zeros(1, np.int64), ends])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
+    return pa.Array.from_buffers(pa.large_binary(), len(values), buffers).cast(pa.binary())
 
 
 def lines_of(

@@ -6,13 +6,14 @@ a worker, one task a part, as a stream: read, judge, write.
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, groupby
 from operator import itemgetter
 from time import perf_counter
 from typing import Any, TypeAlias
 
 import dask.bag as db
+import pyarrow.parquet as pq
 from distributed import Client
 from distributed.metrics import context_meter
 
@@ -20,8 +21,8 @@ from cutline import events, merge, parts, store, watch
 from cutline.errors import CutlineError
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.plan import Part, Receipt, Stamp, digest, missing, read_receipt, write_plan
-from cutline.records import Outcome, Reject, Rules, judge
-from cutline.running import results
+from cutline.records import Outcome, Reject, Rules, judge, shown_path
+from cutline.running import DeadlyTaskError, results
 from cutline.sources import Source, open_source
 
 
@@ -61,7 +62,6 @@ class Job:
     source: Source
     outputs: store.Outputs
     options: CompileOptions
-    lock: store.Lock
 
 
 Read: TypeAlias = tuple[Part, bytes, bytes | Reject, Stamp]
@@ -100,8 +100,12 @@ def compile_table(
     clock = watch.Clock()
     origin = open_source(source)
     outputs = store.Outputs.of(table)
-    with store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as lock:
-        job = Job(origin, outputs, options, lock)
+    with (
+        store.in_words(outputs.parts, lambda: space_to_finish(outputs)),
+        store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as staging,
+    ):
+        outputs = replace(outputs, staging=staging)
+        job = Job(origin, outputs, options)
         with clock.stage("list"):
             parts = plan_parts(job)
         with clock.stage("rows"):
@@ -168,7 +172,21 @@ def make_parts(
     if not parts:
         return []
     load = watch.Load(sum(part.sidecars for part in parts), "sidecars")
-    return list(results(rows_bag(job, parts), client, watcher, load))
+    try:
+        return list(results(rows_bag(job, parts), client, watcher, load))
+    except DeadlyTaskError as error:
+        raise CutlineError(deadly(parts[error.partitions[0]], len(error.partitions))) from error
+
+
+def deadly(part: Part, count: int) -> str:
+    """Name a part that kills workers."""
+    paths = part.lines()["path"]
+    others = f" and {count - 1} more parts have" if count > 1 else " has"
+    return (
+        f"Part {part.index}, from {shown_path(paths[0].as_py())} to {shown_path(paths[-1].as_py())}"
+        f",{others} killed each worker that tried, and all other parts are done and kept: give the"
+        " workers more memory, or take out the sidecar that does it, and run this again."
+    )
 
 
 def rows_bag(job: Job, parts: list[Part]) -> db.Bag:
@@ -181,6 +199,18 @@ def rows_bag(job: Job, parts: list[Part]) -> db.Bag:
     judged = sidecars.map_partitions(judge_sidecars, job.options.rules)
     receipts: db.Bag = judged.map_partitions(write_parts, job, token="compile-rows")
     return receipts
+
+
+def space_to_finish(outputs: store.Outputs) -> int:
+    """Estimate what the parts that are missing take, in bytes, and then the table.
+
+    By the parts that are done; a table is about as large as all of its parts together.
+    """
+    if not os.path.exists(outputs.plan):
+        return 0
+    planned: int = pq.read_metadata(outputs.plan).num_row_groups
+    sizes = [entry.stat().st_size for entry in os.scandir(outputs.parts)]
+    return (2 * planned - len(sizes)) * sum(sizes) // max(len(sizes), 1)
 
 
 def check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
@@ -297,7 +327,5 @@ def write_part(part: Part, sheet: parts.Sheet, job: Job) -> Receipt:
         stem_mismatches=sheet.stem_mismatches(),
         column_values=tuple(len(rows) - column.null_count for column in rows.columns[4:]),
     )
-    if not job.lock.is_held():  # Dask may have given up on this worker long ago
-        raise CutlineError("This run is over: its lock is another's.")
     parts.publish(job.outputs, receipt, rows, sheet.rejects)
     return receipt

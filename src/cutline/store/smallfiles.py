@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Self
 
 from cutline.store.publish import unique
+from cutline.store.room import Room, room_for
 
 NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 """What a file system (or a kernel) without O_TMPFILE answers."""
@@ -22,7 +23,8 @@ class SmallFiles:
     crash, and it costs less than a rename. A file that has other bytes is replaced by a rename.
     """
 
-    def __init__(self, root: str, staging: str) -> None:
+    def __init__(self, root: str, staging: str = "") -> None:
+        self.place = root
         self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         self.staging = staging
         self.path = ""
@@ -49,6 +51,14 @@ class SmallFiles:
             Something is in the way: a folder of that name, a symbolic link for a folder. Or the
             path has a ``..``.
         """
+        try:
+            return self.settle(path, data)
+        except OSError as error:  # which may name a descriptor, or nothing
+            error.filename = f"{self.place}/{path}"
+            raise
+
+    def settle(self, path: str, data: bytes) -> str:
+        """Make a file hold some bytes."""
         folder, _, name = path.rpartition("/")
         if folder != self.path:
             self.enter(folder)
@@ -122,8 +132,19 @@ class SmallFiles:
                 os.close(file)
             os.rename(attempt, name, dst_dir_fd=self.folder)
         except BaseException:
-            os.unlink(attempt)
+            with suppress(OSError):
+                os.unlink(attempt)
             raise
+
+    def lacks(self, path: str, length: int) -> Room:
+        """Say what room it takes to put a file of so many bytes."""
+        needed = room_for(length, self.place)
+        try:
+            there = os.stat(path, dir_fd=self.root, follow_symlinks=False)
+        except OSError:
+            return needed
+        taken = there.st_blocks * 512 if there.st_size != length else needed.bytes
+        return Room(max(0, needed.bytes - taken))
 
     def sync(self) -> None:
         """Make everything that was put survive a power cut: one call, and not one a file."""
