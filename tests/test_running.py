@@ -23,9 +23,9 @@ class Notes:
         self.stages = []
         self.advanced = []
 
-    def stage(self, name, tasks):
+    def stage(self, name, tasks, load=None):
         self.stages.append((name, tasks))
-        return SILENT.stage(name, tasks)
+        return SILENT.stage(name, tasks, load)
 
     def say(self, line): ...
 

@@ -16,7 +16,7 @@ from cutline.sources import Folder
 from cutline.table import CompileSummary, compile_table
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RunSummary:
     """What each step of a run came to."""
 
@@ -30,6 +30,9 @@ class RunSummary:
         steps = {"extract": self.extract, "compile": self.compile, "captions": self.captions}
         done = {name: step.as_json() for name, step in steps.items() if step}
         return {"job": "run", **done, "seconds": self.seconds}
+
+    def __repr__(self) -> str:
+        return "\n".join(watch.readable(self))
 
     @property
     def shortfall(self) -> str:
