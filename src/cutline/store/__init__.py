@@ -10,7 +10,7 @@ can come behind the same calls.
 
 from cutline.store.lock import Lock, locked
 from cutline.store.names import Outputs, Workspace, is_part_name, part_name
-from cutline.store.publish import make_folder, publish, remove
+from cutline.store.publish import empty_folder, make_folder, publish, remove
 from cutline.store.smallfiles import SmallFiles
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Outputs",
     "SmallFiles",
     "Workspace",
+    "empty_folder",
     "is_part_name",
     "locked",
     "make_folder",
