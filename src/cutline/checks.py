@@ -1,6 +1,8 @@
 """What `cutline verify` looks for, and what it found."""
 
 import heapq
+import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -150,7 +152,7 @@ def miscount(sidecars: int, expected: int) -> Finding:
     return Finding(abs(sidecars - expected), (f"{sidecars:,} sidecars, not {expected:,}",))
 
 
-def fails(findings: Findings) -> list[str]:
+def failures(findings: Findings) -> list[str]:
     """Name the checks that must not find anything, and did."""
     return [
         check.name for check in CHECKS if check.level == FAILURE and count(findings, check.name)
@@ -187,11 +189,11 @@ class VerifySummary:
     @property
     def ok(self) -> bool:
         """Whether nothing was found that must not be."""
-        return not fails(self.findings)
+        return not failures(self.findings)
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
-        failing = fails(self.findings)
+        failing = failures(self.findings)
         results = {
             name: {"ok": name not in failing, "count": found.count, "examples": found.examples}
             for name, found in self.findings.items()
@@ -210,6 +212,13 @@ class VerifySummary:
 
     @property
     def shortfall(self) -> str:
-        """What is wrong, in one sentence; empty if nothing is."""
-        failing = [f"{name} {self.findings[name].count:,}" for name in fails(self.findings)]
-        return f"The trainer would not find what it needs: {', '.join(failing)}." if failing else ""
+        """What is wrong, and the command that mends it where there is one; empty if nothing is."""
+        failing = [f"{name} {self.findings[name].count:,}" for name in failures(self.findings)]
+        if not failing:
+            return ""
+        wrong = f"The trainer would stop, or train on less than there is: {', '.join(failing)}"
+        if not self.orphans:
+            return wrong + "."
+        folder = os.path.join(os.path.dirname(self.data), "orphans")
+        command = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
+        return f"{wrong}; move images without row out of the way with: {shlex.join(command)}"

@@ -101,15 +101,18 @@ def explain(
     sidecars, captions = files
     for path, stem in images:
         caption = stem + b".txt" if stem in captions else None
-        own = stem + b".json" if stem in sidecars else None
         line = ledger.line(path, stem)
+        sidecar = sidecar_of(line[0], folders) if line else None
+        if (
+            sidecar is None
+            and stem in sidecars
+            and image_of(stem + b".json", folders) in {None, path}
+        ):
+            sidecar = stem + b".json"
         if line:
-            source, reason, detail = line
-            yield Orphan(path, reason, detail, sidecar_of(source, folders) or own, caption)
-        elif own and image_of(own, folders) in {None, path}:
-            yield Orphan(path, *NOT_COMPILED, own, caption)
+            yield Orphan(path, line[1], line[2], sidecar, caption)
         else:
-            yield Orphan(path, *NO_SIDECAR, None, caption)
+            yield Orphan(path, *(NOT_COMPILED if sidecar else NO_SIDECAR), sidecar, caption)
 
 
 def sidecar_of(source: str, folders: OpenFolders) -> bytes | None:

@@ -64,8 +64,9 @@ def check_rows(rows: pa.Table, first: int) -> Findings:
 
 def any_null(rows: pa.Table) -> npt.NDArray[np.bool_]:
     """Tell which rows have a null in one of the four columns."""
-    nulls: npt.NDArray[np.bool_] = np.array([rows[name].is_null().to_numpy() for name in COLUMNS])
-    return nulls.any(axis=0)
+    nulls = [rows[name].is_null().to_numpy() for name in COLUMNS]
+    every: npt.NDArray[np.bool_] = np.logical_or.reduce(nulls)
+    return every
 
 
 def is_unclean(caption: str | None, blank: bool) -> bool:  # noqa: FBT001 - a mask's cell

@@ -9,8 +9,9 @@ can come behind the same calls.
 """
 
 from cutline.store.lock import Lock, locked
+from cutline.store.move import move, other_file_system
 from cutline.store.names import Outputs, Workspace, is_part_name, part_name
-from cutline.store.publish import empty_folder, make_folder, publish, remove
+from cutline.store.publish import empty_folder, make_folder, publish, remove, remove_folder
 from cutline.store.smallfiles import SmallFiles
 
 __all__ = [
@@ -22,7 +23,10 @@ __all__ = [
     "is_part_name",
     "locked",
     "make_folder",
+    "move",
+    "other_file_system",
     "part_name",
     "publish",
     "remove",
+    "remove_folder",
 ]
