@@ -51,8 +51,7 @@ def test_the_output_tree_of_the_readme_is_what_is_left_behind(reader):
     tree = next(block for block in blocks("text") if block.startswith("dalle3/"))
     shown = {line.split()[0].rstrip("/") for line in tree.splitlines()[1:]}
     left = {path.name for path in (reader / "dalle3").iterdir()} - {"expected.json"}
-    assert shown == left | {"dalle3.parts/_cutline"}
-    assert (reader / "dalle3/dalle3.parts/_cutline").is_dir()
+    assert shown == left
 
 
 def test_the_python_of_the_readme_runs(reader, monkeypatch):

@@ -4,31 +4,8 @@ Each command of the command line is a function here. Given a Dask `client` it wo
 cluster; without one, on Dask's scheduler of this process. It returns a summary and prints nothing.
 """
 
-from cutline.captions import CaptionsSummary, write_captions
-from cutline.cluster import Address, Local, connect, read_cluster
-from cutline.demo import DemoOptions, Expected, make_demo
-from cutline.errors import CutlineError, UsageError
-from cutline.options import CompileOptions
-from cutline.recipe import RunSummary, run
-from cutline.records import Rules
-from cutline.table import CompileSummary, compile_table
+import lazy_loader
 
-__all__ = [
-    "Address",
-    "CaptionsSummary",
-    "CompileOptions",
-    "CompileSummary",
-    "CutlineError",
-    "DemoOptions",
-    "Expected",
-    "Local",
-    "Rules",
-    "RunSummary",
-    "UsageError",
-    "compile_table",
-    "connect",
-    "make_demo",
-    "read_cluster",
-    "run",
-    "write_captions",
-]
+# By the names in __init__.pyi. Lazy, because the command line has something to do before half a
+# second of imports; see __main__.py.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,6 +1,21 @@
-"""`python -m cutline` is `cutline`."""
+"""The command line's first step: `cutline`, and `python -m cutline`."""
 
-from cutline.cli import main
+import sys
+
+from cutline import prefork
+
+JOBS = {"compile", "captions", "run"}
+"""The commands that start a cluster."""
+
+
+def main() -> None:
+    """Begin to load what workers need, and run the command line."""
+    if JOBS.intersection(sys.argv[1:2]):
+        prefork.start_server()
+    from cutline.cli import main  # noqa: PLC0415 - after what must come first
+
+    main()
+
 
 if __name__ == "__main__":
     main()

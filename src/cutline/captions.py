@@ -18,14 +18,17 @@ import pyarrow.parquet as pq
 from distributed import Client
 
 from cutline import parts, store, watch
-from cutline.errors import UsageError
+from cutline.errors import CutlineError, UsageError
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.records import key, path_fault
 from cutline.running import results
 from cutline.sources import open_source
 from cutline.table import compile_table
 
-BLOCKED: Final = {errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM}
+BLOCKED: Final = {
+    *(errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM),
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),  # names that some file systems do not take
+}
 """What keeps one caption file from being written, and not the next one."""
 
 
@@ -140,7 +143,7 @@ def data_folder(data: str) -> str:
     if "://" in data:
         raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
     if not os.path.isdir(data):
-        raise UsageError(f"The folder {data} is not there: name the folder of the images.")
+        raise UsageError(f"There is no folder {data}: name the folder of the images.")
     return os.path.abspath(data)
 
 
@@ -176,9 +179,12 @@ def slices_of(table: str) -> list[Slice]:
         raise UsageError(f"The table {table} is not there: compile it first.") from None
     except pa.ArrowInvalid as error:
         raise UsageError(f"The table {table} is not a parquet file: compile it again.") from error
+    schema = metadata.schema.to_arrow_schema()
     for column in ("caption", "filename"):
-        if column not in metadata.schema.to_arrow_schema().names:
-            raise UsageError(f"The table {table} has no column {column}: compile it with cutline.")
+        if column not in schema.names or not is_text(schema.field(column).type):
+            raise UsageError(
+                f"The table {table} has no column {column} of text: compile it with cutline."
+            )
     table = os.path.abspath(table)
     return [
         Slice(table, group, start, min(parts.ROW_GROUP, rows - start))
@@ -186,6 +192,13 @@ def slices_of(table: str) -> list[Slice]:
         for rows in [metadata.row_group(group).num_rows]
         for start in range(0, rows, parts.ROW_GROUP)
     ]
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column's values are text in Python, however they are kept."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return kind in {pa.string(), pa.large_string(), pa.string_view()}
 
 
 def captions_bag(slices: list[Slice], job: Job) -> db.Bag:
@@ -201,10 +214,16 @@ def captions_bag(slices: list[Slice], job: Job) -> db.Bag:
 def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
     """Read the captions of some slices."""
     for one in slices:
-        with pq.ParquetFile(one.table) as table:
-            rows = table.read_row_group(one.row_group, ["caption", "filename"])
-        rows = rows.slice(one.start, one.rows)
-        yield from map(Caption, rows["filename"].to_pylist(), rows["caption"].to_pylist())
+        try:
+            with pq.ParquetFile(one.table) as table:
+                rows = table.read_row_group(one.row_group, ["caption", "filename"])
+            rows = rows.slice(one.start, one.rows)
+            filenames, captions = rows["filename"].to_pylist(), rows["caption"].to_pylist()
+        except (ValueError, OSError) as error:  # text that is not UTF-8; damaged pages
+            raise CutlineError(
+                f"The table {one.table} cannot be read ({error}): compile it again."
+            ) from error
+        yield from map(Caption, filenames, captions)
 
 
 def write_files(captions: Iterable[Caption], job: Job) -> list[Batch]:

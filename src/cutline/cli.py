@@ -35,8 +35,8 @@ def main() -> None:
 @cutline.command("compile")
 @click.argument("source", type=SOURCE)
 @click.argument("table", type=TABLE)
-@job
 @compile_options
+@job
 def compile_command(source: str, table: str, **job: Any) -> CompileSummary:
     """Compile the sidecars below SOURCE, a folder or its URL, into one parquet TABLE."""
     return compile_table(source, table, **job)
@@ -45,8 +45,8 @@ def compile_command(source: str, table: str, **job: Any) -> CompileSummary:
 @cutline.command("captions")
 @click.argument("source", type=CAPTION_SOURCE)
 @click.argument("data", type=DATA)
-@job
 @compile_options
+@job
 def captions_command(source: str, data: str, **job: Any) -> CaptionsSummary:
     """Write one caption text file per image of SOURCE, a table or sidecars, below DATA."""
     return write_captions(source, data, **job)
@@ -54,8 +54,8 @@ def captions_command(source: str, data: str, **job: Any) -> CaptionsSummary:
 
 @cutline.command("run")
 @click.argument("root", type=ROOT)
-@job
 @compile_options
+@job
 def run_command(root: str, **job: Any) -> recipe.RunSummary:
     """Do the whole recipe on one dataset folder: ROOT/data to table and caption files."""
     return recipe.run(root, **job)

@@ -15,7 +15,7 @@ import orjson
 from cutline import cluster, watch
 from cutline.errors import CutlineError, UsageError
 from cutline.options import DEFAULTS, CompileOptions
-from cutline.records import Rules
+from cutline.records import Rules, clean
 
 Command = Callable[..., Any]
 
@@ -56,8 +56,10 @@ def job(command: Command) -> Command:
         watcher = watch.SILENT if quiet else watch.on_stderr()
         with one_sentence():
             chosen = chosen_cluster(cluster_file, scheduler)
-            with cluster.connect(adjusted(chosen, workers, dashboard_address)) as client:
-                watcher.say(f"The dashboard is at {client.dashboard_link}")
+            chosen = adjusted(chosen, workers, dashboard_address)
+            with cluster.connect(chosen) as client:
+                if cluster.has_dashboard(chosen):
+                    watcher.say(f"The dashboard is at {client.dashboard_link}")
                 summary = command(client=client, watcher=watcher, **arguments)
             if as_json:
                 click.echo(orjson.dumps(summary.as_json()))
@@ -74,12 +76,21 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except CutlineError as error:
-        click.echo(f"cutline: {error}", err=True)
+        complain(str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
+    except OSError as error:  # a disk that is full, a folder where nothing may be written
+        complain(f"The job cannot go on ({error}): see to that, and run it again.")
+        sys.exit(1)
     except KeyboardInterrupt:
-        again = shlex.join(["cutline", *sys.argv[1:]])
-        click.echo(f"cutline: Stopped; what is done is kept, go on with: {again}", err=True)
+        program = click.get_current_context().find_root().info_name  # cutline, or dask
+        again = f"{program} {shlex.join(sys.argv[1:])}"
+        complain(f"Stopped; what is done is kept, go on with: {again}")
         sys.exit(INTERRUPTED)
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence on standard error; names in it may hold anything."""
+    click.echo(f"cutline: {clean(sentence)}", err=True)
 
 
 def chosen_cluster(file: str | None, scheduler: str | None) -> cluster.Cluster:
@@ -156,7 +167,9 @@ def compile_options(command: Command) -> Command:
     ) -> Any:
         rules = Rules(caption_fields, columns, raw_captions)
         chosen = {field.name: arguments.pop(field.name) for field in OPTION_FIELDS}
-        return command(options=CompileOptions(rules, **chosen), **arguments)
+        with one_sentence():
+            options = CompileOptions(rules, **chosen)
+        return command(options=options, **arguments)
 
     return run
 

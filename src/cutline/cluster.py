@@ -2,23 +2,38 @@
 
 import difflib
 import importlib.metadata
+import logging
 import os
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import ExitStack, contextmanager
+from typing import Annotated, Final
 
 import dask
 import msgspec
 import yaml
+from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
+from distributed.comm.addressing import resolve_address
 
 from cutline.errors import CutlineError, UsageError
+from cutline.prefork import ENVIRONMENT, ctrl_c_held
 
 MUST_MATCH: Final = ("cutline", "pyarrow", "orjson", "fsspec")
 """Packages whose versions change the bytes of what is written."""
 
 PATIENCE: Final = 15
 """Seconds that a scheduler has to answer, and its first worker to be there."""
+
+CONFIG: Final = {
+    # A worker that dies takes down every task that it had, guilty or not: three times, which is
+    # Dask's default, is soon reached by a part that did nothing.
+    "distributed.scheduler.allowed-failures": 10,
+    **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ENVIRONMENT.items()},
+}
+"""What Dask has to know while a cluster is used."""
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="local"):
@@ -36,10 +51,15 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
         Where the dashboard listens, or ``none``.
     """
 
-    workers: int | None = None
-    threads_per_worker: int = 1
+    workers: Count | None = None
+    threads_per_worker: Count = 1
     memory_limit: str = "auto"
     dashboard_address: str = "127.0.0.1:8787"
+
+    def __post_init__(self) -> None:
+        """Refuse an amount of memory that Dask cannot read."""
+        if self.memory_limit != "auto":
+            parse_bytes(self.memory_limit)
 
 
 class Address(
@@ -66,10 +86,12 @@ def read_cluster(path: str) -> Cluster:
             body = yaml.safe_load(file)
         cluster: Cluster = msgspec.convert(body, Cluster)
     except OSError as error:
-        raise UsageError(f"The cluster file {path} cannot be read: {error.strerror}.") from error
+        raise UsageError(
+            f"The cluster file {path} cannot be read ({error.strerror}): name a cluster.yaml."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise UsageError(f"The cluster file {path} is not YAML: {reason}.") from error
+        raise UsageError(f"The cluster file {path} is not YAML: correct it, {reason}.") from error
     except msgspec.ValidationError as error:
         raise UsageError(f"The cluster file {path} is wrong: {explain(body, error)}.") from error
     return cluster
@@ -80,14 +102,20 @@ def explain(body: object, error: msgspec.ValidationError) -> str:
     if not isinstance(body, dict):
         return "it holds no keys; start from the cluster.yaml of the project"
     kinds = {"local": Local, "address": Address}
-    if body.get("kind") not in kinds:
-        return f"kind is {body.get('kind')!r}, and must be {' or '.join(kinds)}"
-    known = ["kind", *kinds[body["kind"]].__struct_fields__]
+    kind = str(body.get("kind"))
+    if kind not in kinds:
+        return f"kind is {kind!r}, and must be {' or '.join(kinds)}"
+    known = ["kind", *kinds[kind].__struct_fields__]
     for key in body:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0) or known
             return f"it has no key {key!r}; the nearest is {near[0]!r}"
     return str(error)
+
+
+def has_dashboard(cluster: Cluster) -> bool:
+    """Tell whether a cluster shows a dashboard."""
+    return isinstance(cluster, Address) or cluster.dashboard_address != "none"
 
 
 @contextmanager
@@ -99,42 +127,60 @@ def connect(cluster: Cluster) -> Iterator[Client]:
     CutlineError
         It cannot be reached, has no workers, or they have other versions.
     """
-    with dask.config.set(
-        {
-            # A worker that dies takes down every task that it had, guilty or not: three times,
-            # which is Dask's default, is soon reached by a part that did nothing.
-            "distributed.scheduler.allowed-failures": 10,
-        }
-    ):
-        if isinstance(cluster, Address):
-            with join(cluster.address) as client:
-                yield client
-        else:
-            with start(cluster) as started, Client(started, set_as_default=False) as client:
-                yield client
-
-
-def start(cluster: Local) -> LocalCluster:
-    """Start a cluster on this machine."""
-    dashboard = cluster.dashboard_address
-    try:
-        return LocalCluster(
-            n_workers=cluster.workers or os.cpu_count(),
-            threads_per_worker=cluster.threads_per_worker,
-            memory_limit=cluster.memory_limit,
-            host="127.0.0.1",
-            dashboard_address=None if dashboard == "none" else dashboard,
+    threshold = logging.root.manager.disable
+    with ExitStack() as stack:
+        stack.callback(logging.disable, threshold)
+        stack.enter_context(dask.config.set(CONFIG))
+        client = stack.enter_context(
+            join(cluster) if isinstance(cluster, Address) else start(cluster)
         )
-    except (OSError, ValueError) as error:
-        raise CutlineError(f"The local cluster does not start: {error}.") from error
+        try:
+            yield client
+        except BaseException:
+            # Dask logs a traceback for each answer that it was still waiting for.
+            logging.disable()
+            raise
 
 
 @contextmanager
-def join(address: str) -> Iterator[Client]:
-    """Join a scheduler that is running."""
+def start(cluster: Local) -> Iterator[Client]:
+    """Start a cluster on this machine."""
+    with local_cluster(cluster) as started, Client(started, set_as_default=False) as client:
+        yield client
+
+
+def local_cluster(cluster: Local) -> LocalCluster:
+    """Start the processes."""
+    dashboard = cluster.dashboard_address
     try:
+        with ctrl_c_held(), warnings.catch_warnings():
+            # Dask takes another one, and the job says which.
+            warnings.filterwarnings("ignore", message="Port .* is already in use")
+            return LocalCluster(
+                n_workers=cluster.workers or os.cpu_count(),
+                threads_per_worker=cluster.threads_per_worker,
+                memory_limit=cluster.memory_limit,
+                host="127.0.0.1",
+                dashboard_address=None if dashboard == "none" else dashboard,
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CutlineError(
+            f"The local cluster does not start ({error}): correct its options."
+        ) from error
+
+
+@contextmanager
+def join(cluster: Address) -> Iterator[Client]:
+    """Join a scheduler that is running."""
+    address = cluster.address
+    try:
+        resolve_address(address)  # a Client that fails over this takes half a minute to go away
         client = Client(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        raise UsageError(
+            f"The scheduler cannot be at {address} ({error}): write it as tcp://HOST:PORT."
+        ) from error
+    except OSError as error:
         raise CutlineError(
             f"No Dask scheduler answers at {address}: start one, or correct the address."
         ) from error

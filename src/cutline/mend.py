@@ -16,7 +16,7 @@ from cutline.errors import CutlineError, UsageError
 from cutline.orphans import Orphan, read
 from cutline.records import Reject, Rules, caption, parse, shown_path
 from cutline.sources import OpenFolders, read_file
-from cutline.verify import verified, verify
+from cutline.verify import verified, verify_dataset
 
 LIST: Final = "orphans.jsonl"
 """What was moved into a folder: an object a line, of which `path` is relative to both folders.
@@ -54,7 +54,7 @@ def move_orphans(
     Parameters
     ----------
     table, data, options, client, watcher
-        As of `verify`.
+        As of `verify_dataset`.
     folder
         Where they go, under the same relative paths: on the same file system and not below `data`.
         `orphans.jsonl` lists them there before the first one is moved.
@@ -79,7 +79,7 @@ def move_orphans(
         tally = move_all(moves_of(found.orphans), source, target)
     watcher.say(f"Moved {tally.moved:,} files to {target}.")
     tally.check(source, target)
-    return verify(table, data, options, client=client, watcher=watcher)
+    return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
 def restore_orphans(
@@ -112,7 +112,7 @@ def restore_orphans(
     watcher.say(f"Put {tally.moved:,} files back into {source}.")
     tally.check(target, source)
     remove_folders(target)
-    return verify(table, data, options, client=client, watcher=watcher)
+    return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
 def caption_orphans(
@@ -145,7 +145,7 @@ def caption_orphans(
                 written += 1
         files.sync()
     watcher.say(f"Wrote {written:,} caption files.")
-    return verify(table, data, options, client=client, watcher=watcher)
+    return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
 def caption_for(orphan: Orphan, rules: Rules, folders: OpenFolders) -> str | None:

@@ -185,7 +185,7 @@ def check_rejects(
         return
     top = sorted(faults, key=lambda reason: -faults[reason])[:3]
     shown = "; ".join(
-        f"{faults[reason]:,} {reason}{example(reason, outputs, receipts)}" for reason in top
+        f"{faults[reason]:,} {reason} ({example(reason, outputs, receipts)})" for reason in top
     )
     raise CutlineError(
         f"{sum(faults.values()):,} of {sidecars:,} sidecars were rejected, more than the share of"
@@ -196,12 +196,11 @@ def check_rejects(
 
 def example(reason: str, outputs: store.Outputs, receipts: list[Receipt]) -> str:
     """Show the first reject of a reason."""
-    for receipt in receipts:
-        if reason in receipt.rejects:
-            rejects = parts.read_rejects(outputs, receipt)
-            first = rejects.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
-            return f" ({first['source']}: {first['detail']})"
-    return ""
+    twice = duplicates(outputs, receipts) if reason == "duplicate" else {}
+    holder = next(one for one in receipts if reason in one.rejects or one.index in twice)
+    rejects = ledger_lines(outputs, holder, twice)
+    first = rejects.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
+    return f"{first['source']}: {first['detail']}"
 
 
 def unique_rows(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
@@ -174,19 +175,43 @@ def read_rows(
     Raises
     ------
     CutlineError
-        Something has replaced the part's file.
+        Something has replaced or damaged the part's file.
     """
-    with pq.ParquetFile(outputs.part(receipt.index)) as file:
+    path = outputs.part(receipt.index)
+    with sound(path), pq.ParquetFile(path) as file:
         metadata = file.metadata.metadata or {}
-        if receipt.footer().items() > metadata.items():
-            raise CutlineError(
-                f"{outputs.part(receipt.index)} was replaced while it was read: run it again."
-            )
+        if not receipt.footer().items() <= metadata.items():
+            raise CutlineError(f"{path} was replaced while it was read: run it again.")
         return file.read(columns=columns)
+
+
+def has_rejects(outputs: store.Outputs, receipt: Receipt) -> bool:
+    """Tell whether the rejects of a part are there, which somebody may have removed."""
+    if not receipt.rejects:
+        return True
+    try:
+        metadata = pq.read_metadata(outputs.part_rejects(receipt.index, receipt.digest))
+    except (OSError, ValueError):  # no file, or a damaged one
+        return False
+    return bool(metadata.num_rows == sum(receipt.rejects.values()))
 
 
 def read_rejects(outputs: store.Outputs, receipt: Receipt) -> pa.Table:
     """Read the rejects of a part."""
     if not receipt.rejects:
         return REJECTS.empty_table()
-    return pq.read_table(outputs.part_rejects(receipt.index, receipt.digest), partitioning=None)
+    path = outputs.part_rejects(receipt.index, receipt.digest)
+    with sound(path):
+        return pq.read_table(path, partitioning=None)
+
+
+@contextmanager
+def sound(path: str) -> Iterator[None]:
+    """Tell what to do about a file that cannot be read; a receipt says nothing of its pages."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise CutlineError(
+            f"{path} is damaged ({reason}): remove it and run this again."
+        ) from error

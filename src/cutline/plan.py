@@ -82,9 +82,9 @@ def read_receipt(path: str, index: int) -> Receipt | None:
     """Read the receipt of a part's file, or None if there is none of this format."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid):
+        body = json.loads(metadata.get(RECEIPT_KEY, b"{}"))
+    except (OSError, ValueError):  # no file, or a damaged one: pyarrow tells that in both ways
         return None
-    body = json.loads(metadata.get(RECEIPT_KEY, b"{}"))
     if body.pop("format", None) != FORMAT:
         return None
     body["column_values"] = tuple(body["column_values"])
@@ -113,8 +113,12 @@ def digest(paths: Sequence[bytes], stamps: Sequence[int | str | None], options: 
     options
         Every option that changes the bytes of the part.
     """
+    try:
+        seen = orjson.dumps(stamps)
+    except orjson.JSONEncodeError:  # some file systems keep times after the year 2554
+        seen = json.dumps(stamps).encode()
     state = hashlib.blake2b(options, digest_size=20)
-    for piece in (b"\0".join(paths), orjson.dumps(stamps)):
+    for piece in (b"\0".join(paths), seen):
         state.update(b"%d:" % len(piece))
         state.update(piece)
     return state.hexdigest()

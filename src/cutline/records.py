@@ -140,11 +140,13 @@ def size(value: object) -> int | None:
 
     An integral float and a string of digits are taken, as the recipe's `int()` did.
     """
-    if isinstance(value, str):
-        digits = len(value) < 20 and value.isascii() and value.isdigit()
-        number = int(value) if digits else 0
-    elif type(value) is int or (isinstance(value, float) and value.is_integer()):  # and no bool
+    if type(value) is int:  # first, because almost every one is, and a bool is not
+        number = value
+    elif isinstance(value, float) and value.is_integer():
         number = int(value)
+    elif isinstance(value, str) and value.isascii() and value.isdigit():
+        digits = value.lstrip("0")
+        number = int(digits) if 0 < len(digits) < 20 else 0
     else:
         return None
     return number if 0 < number < 2**31 else None

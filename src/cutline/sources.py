@@ -8,15 +8,16 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeAlias
 
 import fsspec
 import pyarrow as pa
 
-from cutline.errors import UsageError
+from cutline.errors import CutlineError, UsageError
 from cutline.plan import LINES, Stamp
-from cutline.records import TOO_LARGE, Reject
+from cutline.records import TOO_LARGE, Reject, shown_path
 
 CONCURRENT_READS: Final = 32
 """Files asked for at once from a file system that is not local: latency is what costs there."""
@@ -27,6 +28,9 @@ BATCH_BYTES: Final = 2**26
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How a sidecar is opened; O_NONBLOCK, because a pipe of that name would wait for a writer."""
+
+NO_FILE: Final = -1
+"""What stands for the size of something that is no file, such as a pipe, in a remote listing."""
 
 UNSEEN: Final = (0, 0, 0)
 """The stamp of a local file that cannot be looked at."""
@@ -82,9 +86,18 @@ class Folder:
 
     root: str
 
+    def __str__(self) -> str:
+        return self.root
+
     def list(self) -> pa.Table:
         """Find the sidecars."""
-        paths = sorted(walk_folder(os.fsencode(self.root)))
+        try:
+            paths = sorted(walk_folder(os.fsencode(self.root)))
+        except OSError as error:  # nobody knows how many sidecars are in there
+            folder = shown_path(error.filename)
+            raise CutlineError(
+                f"The folder {folder} cannot be listed: {error.strerror}. Mend it or move it away."
+            ) from error
         return lines_of(pa.array(paths, pa.binary()))
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
@@ -120,19 +133,16 @@ class OpenFolders:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
+        os.close(self.descriptor)
 
     def of(self, path: bytes) -> tuple[int, bytes]:
         """Give the descriptor of a file's folder, and the file's name in it."""
         folder, _, name = path.rpartition(b"/")
         if folder != self.folder:
-            descriptor, self.descriptor = self.descriptor, -1
-            if descriptor >= 0:
-                os.close(descriptor)
-            self.folder = folder
             place = os.path.join(self.root, folder)
-            self.descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+            os.close(self.descriptor)
+            self.folder, self.descriptor = folder, descriptor
         return self.descriptor, name
 
 
@@ -218,6 +228,9 @@ class RemoteFolder:
 
     url: str
 
+    def __str__(self) -> str:
+        return self.url
+
     def list(self) -> pa.Table:
         """Find the sidecars."""
         fs, root = fsspec.url_to_fs(self.url)
@@ -226,19 +239,20 @@ class RemoteFolder:
             for path, info in fs.find(root, withdirs=True, detail=True).items()
         }
         paths = sorted(path for path in found if is_sidecar(path))
+        infos = [resolved(fs, found[path]) for path in paths]
         return lines_of(
             pa.array(paths, pa.binary()),
-            pa.array([found[path].get("size") for path in paths], pa.int64()),
-            pa.array([stamp(found[path]) for path in paths], pa.string()),
+            pa.array([info.get("size") for info in infos], pa.int64()),
+            pa.array([stamp(info) for info in infos], pa.string()),
         )
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Take the stamps that the listing gave."""
         return list(zip(lines["size"].to_pylist(), lines["stamp"].to_pylist(), strict=True))
 
-    def unreadable(self, stamp: Stamp) -> bool:  # noqa: ARG002
-        """Tell nothing: a listing does not say what can be read."""
-        return False
+    def unreadable(self, stamp: Stamp) -> bool:
+        """Tell from its stamp that a sidecar cannot be read."""
+        return stamp[0] == NO_FILE
 
     def read(self, lines: pa.Table) -> Iterator[Sidecar]:
         """Read the sidecars of some lines, many at a time."""
@@ -275,6 +289,14 @@ def is_sidecar(path: bytes) -> bool:
     return name.endswith(b".json") and not hidden and not any(map(is_sidecar, folders))
 
 
+def resolved(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> dict[str, Any]:
+    """Follow a link of a listing, and mark what is no file: a pipe would never end."""
+    if info["type"] != "file":
+        with suppress(OSError):
+            info = fs.info(info["name"])
+    return info if info["type"] == "file" else {"size": NO_FILE}
+
+
 def stamp(info: dict[str, Any]) -> str | None:
     """Take from an fsspec listing what tells that a file has changed."""
     for name in ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created"):
@@ -301,6 +323,8 @@ def batches(
 
 def read_object(fs: fsspec.AbstractFileSystem, path: str, size: int | None) -> bytes | Reject:
     """Read one sidecar from a file system that is not local; its size may not be known."""
+    if size == NO_FILE:
+        return Reject("unreadable", "it is not a regular file")
     if size is not None and size > TOO_LARGE:
         return too_large(size)
     try:

@@ -95,14 +95,13 @@ def compile_table(
     clock = watch.Clock()
     origin = open_source(source)
     outputs = store.Outputs.of(table)
-    outputs.make_parts_folder()
     with store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as lock:
-        store.make_folder(outputs.rejects)
         job = Job(origin, outputs, options, lock)
         with clock.stage("list"):
             parts = plan_parts(job)
         with clock.stage("rows"):
             done = finished_parts(job, parts, client, watcher)
+            drop_rejects(job, done)
             made = make_parts(job, missing(parts, done), client, watcher)
         with clock.stage("merge"):
             receipts = sorted([*done, *made], key=lambda receipt: receipt.index)
@@ -126,6 +125,7 @@ def plan_parts(job: Job) -> list[Part]:
     lines = job.source.list()
     if not len(lines):
         raise CutlineError(f"There is no .json file in {job.source}: name another folder.")
+    job.outputs.make_folders()
     parts = write_plan(lines, job.options.partition_size, job.outputs)
     names = {store.part_name(part.index) for part in parts}
     for name in os.listdir(job.outputs.parts):
@@ -145,6 +145,15 @@ def finished_parts(
     bag = db.from_sequence(suspects, partition_size=1)
     checks = bag.map_partitions(check_parts, job, token="check-parts")
     return list(results(checks, client, watcher))
+
+
+def drop_rejects(job: Job, done: list[Receipt]) -> None:
+    """Remove the rejects of parts that will be made anew, or are no more."""
+    outputs = job.outputs
+    kept = {outputs.part_rejects(receipt.index, receipt.digest) for receipt in done}
+    for name in os.listdir(outputs.rejects):
+        if f"{outputs.rejects}/{name}" not in kept:
+            store.remove(f"{outputs.rejects}/{name}")
 
 
 def make_parts(
@@ -181,10 +190,10 @@ def check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
 # On a worker from here on.
 
 
-def check_parts(parts: Iterable[Part], job: Job) -> list[Receipt]:
+def check_parts(suspects: Iterable[Part], job: Job) -> list[Receipt]:
     """Give the receipts of those parts that need not be made again."""
     receipts = []
-    for part in parts:
+    for part in suspects:
         receipt = read_receipt(job.outputs.part(part.index), part.index)
         lines = part.lines()
         stamps = job.source.stamps(lines)
@@ -194,6 +203,7 @@ def check_parts(parts: Iterable[Part], job: Job) -> list[Receipt]:
             and receipt.digest == digest(paths, [*chain(*stamps)], job.options.digest())
             # A file that could not be read though it looked well may be readable now.
             and receipt.rejects.get("unreadable", 0) <= sum(map(job.source.unreadable, stamps))
+            and parts.has_rejects(job.outputs, receipt)
         ):
             receipts.append(receipt)
     return receipts

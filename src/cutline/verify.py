@@ -93,7 +93,7 @@ class Verified(NamedTuple):
     orphans: list[str]
 
 
-def verify(
+def verify_dataset(
     table: str,
     data: str,
     options: VerifyOptions = checks.DEFAULTS,

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cutline.records import clean
+
 Advance = Callable[[int], None]
 
 LOG_EVERY: Final = 10
@@ -75,7 +77,7 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """Show a line."""
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(clean(line), highlight=False, markup=False, soft_wrap=True)
 
     def report(self, summary: Summary) -> None:
         """Show a table."""
@@ -108,8 +110,8 @@ class Log:
         self.say(f"{name}: {done:,} of {tasks:,} tasks in {time.monotonic() - began:.1f} s")
 
     def say(self, line: str) -> None:
-        """Write a line."""
-        print(line, file=self.file, flush=True)
+        """Write a line; names in it may hold anything."""
+        print(clean(line), file=self.file, flush=True)
 
     def report(self, summary: Summary) -> None:
         """Write a line."""

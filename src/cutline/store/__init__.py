@@ -11,7 +11,7 @@ can come behind the same calls.
 from cutline.store.lock import Lock, locked
 from cutline.store.move import move, other_file_system
 from cutline.store.names import Outputs, Workspace, is_part_name, part_name
-from cutline.store.publish import empty_folder, make_folder, publish, remove, remove_folder
+from cutline.store.publish import empty_folder, publish, remove, remove_folder
 from cutline.store.smallfiles import SmallFiles
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "empty_folder",
     "is_part_name",
     "locked",
-    "make_folder",
     "move",
     "other_file_system",
     "part_name",

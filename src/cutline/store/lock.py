@@ -100,9 +100,9 @@ def locked(
         empty_folder(workspace.staging)
         yield lock
     finally:
-        if lock.is_held():
+        if lock.is_held():  # if not, another run is at work in these folders
             remove(lock.path)
-        workspace.leave()
+            workspace.leave()
 
 
 def acquire(lock: Lock, staging: str, *, force: bool) -> Owner | None:

@@ -92,8 +92,12 @@ class Outputs:
 
     @property
     def workspace(self) -> Workspace:
-        """The job's own files, below a name that readers of a dataset skip."""
-        return Workspace(self.parts + "/_cutline")
+        """The job's own files.
+
+        Beside the parts and not below them: polars 2.1 reads every file below a folder that it is
+        pointed at, DuckDB 2.0 and Dask 2026.8 every ``*.parquet``, whatever their names begin with.
+        """
+        return Workspace(self.stem + ".cutline")
 
     @property
     def staging(self) -> str:
@@ -122,9 +126,10 @@ class Outputs:
         """
         return f"{self.rejects}/{index:05}-{digest[:16]}.parquet"
 
-    def make_parts_folder(self) -> None:
-        """Make the folder of the parts."""
+    def make_folders(self) -> None:
+        """Make the folders of the parts and of their rejects."""
         make_folder(self.parts)
+        make_folder(self.rejects)
 
     def remove(self) -> None:
         """Remove the outputs, of which nobody has need any more."""

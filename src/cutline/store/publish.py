@@ -58,10 +58,20 @@ def sync_folder(folder: str) -> None:
 
 
 def make_folder(folder: str) -> None:
-    """Make one folder, if it is not there, so that it survives a power cut."""
+    """Make one folder, if it is not there, so that it survives a power cut.
+
+    Raises
+    ------
+    CutlineError
+        Its name is that of a symbolic link: files would be written, and removed, somewhere else.
+    """
     try:
         os.mkdir(folder)
     except FileExistsError:
+        if os.path.islink(folder):
+            raise CutlineError(
+                f"{folder} is a link, and cutline keeps its files in a folder there: remove it."
+            ) from None
         return
     sync_folder(os.path.dirname(folder))
 

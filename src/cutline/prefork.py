@@ -1,0 +1,62 @@
+"""Workers of a local cluster that have their imports behind them.
+
+The workers are forked from a server process that has loaded what they need, and that loads it on
+one core while the command line and the dashboard are loaded on another. Against workers that each
+load for themselves, a job of 200,000 sidecars starts 0.4 s and ends 0.3 s earlier.
+"""
+
+import multiprocessing.forkserver
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from typing import Final
+
+ENVIRONMENT: Final = {
+    # What fails on a worker comes back as an exception, and workers that are stopped at their work
+    # complain of that: no need to log either, with tracebacks, on standard error.
+    "DASK_LOGGING": str({"distributed.worker": "critical", "distributed.worker.memory": "warning"}),
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
+"""The environment of a worker of a local cluster."""
+
+PRELOADED: Final = [
+    "distributed.nanny",
+    "cutline.captions",
+    "pandas",  # which pyarrow imports for its first array, wherever it is installed: 0.2 s
+]
+
+
+def start_server() -> None:
+    """Start the process that workers are forked from.
+
+    To be called before `distributed` is imported, which is when that decides how to start workers.
+    """
+    os.environ.setdefault("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
+    multiprocessing.forkserver.set_forkserver_preload(PRELOADED)
+    with ctrl_c_held():
+        multiprocessing.forkserver.ensure_running()
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+
+
+@contextmanager
+def ctrl_c_held() -> Iterator[None]:
+    """Hold a Ctrl-C until the end, and keep it for ever from the processes that are started here.
+
+    A terminal sends it to all of them, and this one has to stop the others. They inherit what is
+    blocked, and so does the thread that starts their successors.
+    """
+    resource_tracker.ensure_running()  # or the first process that is started unblocks it again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

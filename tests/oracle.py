@@ -1,0 +1,242 @@
+"""The truth as plainly as it can be said: the recipe's two loops, and what a row is.
+
+Nothing of cutline is imported here.
+"""
+
+import glob
+import json
+import math
+import os
+import sys
+import unicodedata
+
+import pandas as pd
+
+LARGEST = 16 * 1024 * 1024
+
+# The recipe
+
+
+def recipe_table(folder, table):
+    """The recipe's first loop: flat sidecars to a table, in the order of glob."""
+    data = []
+    for file_path in glob.glob(f"{glob.escape(folder)}/*.json"):
+        with open(file_path) as file:
+            content = json.load(file)
+            if "width" not in content:
+                continue
+            width = int(content["width"])
+            height = int(content["height"])
+            caption = content["short_caption"]
+            filename = content["image_name"]
+            data.append(
+                {"width": width, "height": height, "caption": caption, "filename": filename}
+            )
+    frame = pd.DataFrame(data, columns=["width", "height", "caption", "filename"])
+    frame.to_parquet(table, index=False)
+
+
+def recipe_captions(folder, caption_field="short_caption"):
+    """The recipe's second loop: a caption file beside each image."""
+    for file_path in glob.glob(f"{glob.escape(folder)}/*.json"):
+        with open(file_path) as file:
+            content = json.load(file)
+            if "width" not in content:
+                continue
+            text_path = f"{folder}/" + os.path.splitext(content["image_name"])[0] + ".txt"
+            with open(text_path, "w") as text_file:
+                text_file.write(content[caption_field])
+
+
+# What a row is. A verdict is ("row", width, height, caption, filename, columns) or
+# ("reject", reason, filename).
+
+
+def judge(path, data, caption_fields=("short_caption",), columns=(), raw_captions=False):
+    """Judge one sidecar: its path in the source and its bytes."""
+    try:
+        record = parse(data)
+    except ValueError:
+        return ("reject", "bad_json", None)
+    if not isinstance(record, dict):
+        return ("reject", "not_object", None)
+    return judge_record(path, record, caption_fields, columns, raw_captions)
+
+
+def judge_record(path, record, caption_fields, columns, raw_captions):
+    """Judge what a sidecar holds, its faults in the order of the reasons."""
+    filename = image_filename(path, record.get("image_name"))
+    if record.get("width") is None:
+        return ("reject", "no_width", filename)
+    if not is_size(record["width"]):
+        return ("reject", "bad_width", filename)
+    if not is_size(record.get("height")):
+        return ("reject", "bad_height", filename)
+    if record.get("image_name") is None:
+        return ("reject", "no_image_name", None)
+    if filename is None:
+        return ("reject", "bad_image_name", None)
+    texts, odd = caption_texts(record, caption_fields)
+    if not texts:
+        return ("reject", "bad_caption" if odd else "no_caption", filename)
+    caption = texts[0] if raw_captions else clean(texts[0])
+    values = []
+    for field in columns:
+        value = record.get(field)
+        if depth(value) > 254:  # more than orjson writes
+            return ("reject", "bad_json", filename)
+        values.append(value if value is None or isinstance(value, str) else json.dumps(value))
+    return ("row", int(record["width"]), int(record["height"]), caption, filename, tuple(values))
+
+
+def parse(data):
+    """Strict JSON in UTF-8, as deep and with numbers as large as orjson takes them."""
+    if data.startswith(b"\xef\xbb\xbf"):
+        data = data[3:]
+    text = data.decode("utf-8")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        value = json.loads(text, parse_constant=refuse)
+    finally:
+        sys.setrecursionlimit(limit)
+    if depth(value) > 1024 or any(map(is_beyond, scalars(value))):
+        raise ValueError
+    return value
+
+
+def refuse(constant):
+    """NaN and Infinity are not JSON."""
+    raise ValueError(constant)
+
+
+def is_beyond(value):
+    """Half a surrogate pair, or a number that is infinite as a double."""
+    if isinstance(value, str):
+        return any("\ud800" <= letter <= "\udfff" for letter in value)
+    if isinstance(value, int):
+        return abs(value) > sys.float_info.max
+    return isinstance(value, float) and math.isinf(value)
+
+
+def walk(value):
+    """Every value inside a value, itself too, and how deep lists and objects go there."""
+    left = [(value, 0)]
+    while left:
+        value, above = left.pop()
+        if isinstance(value, dict):
+            left += [(key, above + 1) for key in value]
+            left += [(item, above + 1) for item in value.values()]
+        elif isinstance(value, list):
+            left += [(item, above + 1) for item in value]
+        yield value, above + isinstance(value, (dict, list))
+
+
+def depth(value):
+    return max(deep for _, deep in walk(value))
+
+
+def scalars(value):
+    return (inner for inner, _ in walk(value) if not isinstance(inner, (dict, list)))
+
+
+def is_size(value):
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, str):
+        if value == "" or any(letter not in "0123456789" for letter in value):
+            return False
+        return len(value) < 4000 and 0 < int(value) < 2**31
+    if isinstance(value, int):
+        return 0 < value < 2**31
+    if isinstance(value, float):
+        return value == math.floor(value) and 0 < value < 2**31
+    return False
+
+
+def image_filename(path, image_name):
+    """The folder of the sidecar and the image's name, or None if that is no safe name."""
+    if not isinstance(image_name, str) or image_name in ("", ".", ".."):
+        return None
+    if len(image_name.encode()) > 250 or image_name.endswith(".txt"):
+        return None
+    for letter in image_name:
+        if letter in "/\\" or unicodedata.category(letter) == "Cc":
+            return None
+    folder = os.path.dirname(path)
+    try:
+        return os.path.join(folder.decode(), image_name)
+    except UnicodeDecodeError:
+        return None
+
+
+def caption_texts(record, caption_fields):
+    """The texts that could be the caption, best first; and whether anything there is no text."""
+    texts, odd = [], False
+    for field in caption_fields:
+        value = record.get(field)
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str):
+                if clean(item) != "":
+                    texts.append(item)
+            elif item is not None:
+                odd = True
+    return texts, odd
+
+
+def clean(text):
+    """One space for each run of control characters and line breaks; the ends stripped."""
+    letters = []
+    in_run = False
+    for letter in text:
+        is_break = unicodedata.category(letter) == "Cc" or letter in "\u2028\u2029"
+        if not is_break:
+            letters.append(letter)
+        elif not in_run:
+            letters.append(" ")
+        in_run = is_break
+    return "".join(letters).strip()
+
+
+# A compile. Rows are (width, height, caption, filename, *columns), lines of the ledger
+# (source, reason, filename), both in source order.
+
+
+def compile_folder(folder, **rules):
+    """What a compile of a folder must give: the rows and the ledger."""
+    rows, ledger, keys = [], [], set()
+    for path in sidecar_paths(folder):
+        data = read(os.path.join(os.fsencode(folder), path))
+        verdict = judge(path, data, **rules) if isinstance(data, bytes) else data
+        if verdict[0] == "row":
+            filename = verdict[4]
+            key = os.path.splitext(filename)[0]
+            if key not in keys:
+                keys.add(key)
+                rows.append((*verdict[1:5], *verdict[5]))
+                continue
+            verdict = ("reject", "duplicate", filename)
+        ledger.append((path.decode(errors="backslashreplace"), verdict[1], verdict[2]))
+    return rows, ledger
+
+
+def sidecar_paths(folder):
+    """Every sidecar's path in a folder, as bytes, sorted."""
+    found = []
+    root = os.fsencode(folder)
+    for place, folders, files in os.walk(root):
+        seen = [name for name in folders + files if not name.startswith(b".")]
+        sidecars = [name for name in seen if name.endswith(b".json")]
+        found += [os.path.relpath(os.path.join(place, name), root) for name in sidecars]
+        folders[:] = [name for name in folders if name in seen and name not in sidecars]
+    return sorted(found)
+
+
+def read(path):
+    """A sidecar's bytes, or the verdict on one that is not read."""
+    if not os.path.isfile(path):
+        return ("reject", "unreadable", None)
+    if os.path.getsize(path) > LARGEST:
+        return ("reject", "too_large", None)
+    with open(path, "rb") as file:
+        return file.read()

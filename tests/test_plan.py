@@ -1,0 +1,160 @@
+import json
+import os
+import random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cutline import store
+from cutline.plan import (
+    FORMAT,
+    LINES,
+    RECEIPT_KEY,
+    Part,
+    Receipt,
+    digest,
+    missing,
+    read_receipt,
+    write_plan,
+)
+
+RECEIPT = Receipt(
+    index=7,
+    digest="d1",
+    rows=3,
+    rejects={"no_width": 1, "unreadable": 2},
+    stem_mismatches=1,
+    column_values=(3, 0),
+)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    outputs = store.Outputs.of(tmp_path_factory.mktemp("plan") / "t.parquet")
+    outputs.workspace.make()
+    return outputs
+
+
+# The frozen listing
+
+lines = st.lists(
+    st.tuples(st.binary(min_size=1), st.none() | st.integers(0, 2**40), st.none() | st.text()),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=40)
+@given(lines, st.integers(1, 50))
+def test_the_parts_of_a_plan_hold_its_lines_in_order(outputs, lines, partition_size):
+    paths, sizes, stamps = zip(*lines, strict=True)
+    listing = pa.table([pa.array(paths, pa.binary()), sizes, stamps], schema=LINES)
+    parts = write_plan(listing, partition_size, outputs)
+    assert [part.index for part in parts] == list(range(len(parts)))
+    assert {part.sidecars for part in parts[:-1]} <= {partition_size}
+    assert sum(part.sidecars for part in parts) == len(lines)
+    for part in parts:
+        assert part.lines().schema == LINES
+        assert len(part.lines()) == part.sidecars
+    read = [tuple(line.values()) for part in parts for line in part.lines().to_pylist()]
+    assert read == lines
+
+
+def test_a_listing_that_comes_in_chunks_is_cut_where_the_partition_size_says(outputs):
+    one = pa.table([pa.array([b"a"] * 7), [1] * 7, ["x"] * 7], schema=LINES)
+    parts = write_plan(pa.concat_tables([one, one, one]), 5, outputs)
+    assert [len(part.lines()) for part in parts] == [5, 5, 5, 5, 1]
+
+
+def test_what_is_left_to_do_is_every_part_without_a_receipt():
+    parts = [Part("plan", index, 10) for index in range(9)]
+    done = [Receipt(index, "d", 0, {}, 0, ()) for index in (8, 0, 3)]
+    assert [part.index for part in missing(parts, done)] == [1, 2, 4, 5, 6, 7]
+    assert missing(parts, []) == parts
+
+
+# Digests
+
+
+def test_a_digest_tells_any_two_sets_of_inputs_apart():
+    inputs = [
+        ([b"a", b"bc"], [1, 2, None, "x"], b"o"),
+        ([b"ab", b"c"], [1, 2, None, "x"], b"o"),
+        ([b"abc"], [1, 2, None, "x"], b"o"),
+        ([b"bc", b"a"], [1, 2, None, "x"], b"o"),
+        ([b"a", b"bc"], [1, 2, None, "y"], b"o"),
+        ([b"a", b"bc"], [1, 3, None, "x"], b"o"),
+        ([b"a", b"bc"], [1, 2, "null", "x"], b"o"),
+        ([b"a", b"bc"], [12, None, "x"], b"o"),
+        ([b"a", b"bc"], [1, 2, None, "x"], b"p"),
+        ([b"a", b"bc", b""], [1, 2, None, "x"], b"o"),
+        ([], [], b""),
+    ]
+    assert len({digest(*each) for each in inputs}) == len(inputs)
+    assert digest(*inputs[0]) == digest(*inputs[0])
+
+
+def test_a_digest_takes_times_that_do_not_fit_in_64_bits():
+    assert digest([b"a"], [2**64], b"") != digest([b"a"], [2**64 + 1], b"")
+    assert digest([b"a"], [-(2**64)], b"") != digest([b"a"], [2**64], b"")
+
+
+# Receipts
+
+
+def write_part(path, receipt):
+    table = pa.table({"width": [1, 2, 3]})
+    table = table.replace_schema_metadata(receipt)
+    pq.write_table(table, path)
+
+
+def test_a_receipt_comes_back_from_the_footer(tmp_path):
+    write_part(tmp_path / "part", RECEIPT.footer())
+    assert read_receipt(tmp_path / "part", 7) == RECEIPT
+    assert RECEIPT.sidecars == 6
+
+
+def test_a_receipt_is_small():
+    assert len(RECEIPT.footer()[RECEIPT_KEY]) < 200
+
+
+@pytest.mark.parametrize(
+    "footer", [{}, {b"cutline": b"{}"}, {b"cutline": b"garbage \xff"}, {b"other": b"{}"}]
+)
+def test_a_part_of_somebody_else_has_no_receipt(tmp_path, footer):
+    write_part(tmp_path / "part", footer)
+    assert read_receipt(tmp_path / "part", 7) is None
+
+
+def test_a_part_of_another_format_has_no_receipt(tmp_path):
+    body = json.loads(RECEIPT.footer()[RECEIPT_KEY]) | {"format": FORMAT + 1}
+    write_part(tmp_path / "part", {RECEIPT_KEY: json.dumps(body | {"new": 1})})
+    assert read_receipt(tmp_path / "part", 7) is None
+
+
+def test_a_part_that_is_not_there_or_is_a_folder_has_no_receipt(tmp_path):
+    assert read_receipt(tmp_path / "nothing", 7) is None
+    assert read_receipt(tmp_path, 7) is None
+
+
+def test_a_truncated_part_has_no_receipt(tmp_path):
+    write_part(tmp_path / "part", RECEIPT.footer())
+    size = os.path.getsize(tmp_path / "part")
+    for length in range(size - 1, -1, -1):
+        os.truncate(tmp_path / "part", length)
+        assert read_receipt(tmp_path / "part", 7) is None
+
+
+def test_garbage_has_no_receipt_even_with_the_magic_of_parquet_around_it(tmp_path):
+    noise = random.Random(0)
+    for size in [*range(30), 100, 1000, 10_000]:
+        body = noise.randbytes(size)
+        for data in (body, b"PAR1" + body + b"PAR1"):
+            (tmp_path / "part").write_bytes(data)
+            assert read_receipt(tmp_path / "part", 7) is None
+        footer = b"PAR1" + body + size.to_bytes(4, "little") + b"PAR1"
+        (tmp_path / "part").write_bytes(footer)
+        assert read_receipt(tmp_path / "part", 7) is None

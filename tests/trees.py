@@ -1,0 +1,27 @@
+"""What is below a folder, to compare before and after."""
+
+import os
+
+
+def tree(folder):
+    """{path: what stands there} of everything below a folder: bytes, a link's target, or None."""
+    found = {}
+    for place, folders, files in os.walk(folder):
+        for name in folders + files:
+            path = os.path.join(place, name)
+            found[os.path.relpath(path, folder)] = content(path)
+    return found
+
+
+def content(path):
+    if os.path.islink(path):
+        return f"-> {os.readlink(path)}"
+    if os.path.isdir(path):
+        return None
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def texts(folder):
+    """The caption files of a flat folder: {name: bytes}."""
+    return {name: data for name, data in tree(folder).items() if name.endswith(".txt")}
