@@ -4,7 +4,7 @@ import sys
 
 from cutline import prefork
 
-JOBS = {"compile", "captions", "run"}
+JOBS = {"compile", "captions", "run", "verify", "report"}
 """The commands that start a cluster."""
 
 

@@ -1,11 +1,9 @@
 """What `cutline verify` looks for, and what it found."""
 
 import heapq
-import os
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from cutline.errors import UsageError
 from cutline.trainer import STRATEGIES
@@ -162,63 +160,3 @@ def failures(findings: Findings) -> list[str]:
 def count(findings: Findings, name: str) -> int:
     """Say how often a check found something."""
     return findings.get(name, Finding()).count
-
-
-@dataclass(frozen=True, slots=True)
-class VerifySummary:
-    """What the trainer will find.
-
-    Attributes
-    ----------
-    rows, images
-        How many there are of each.
-    findings
-        What each check found, in the order of `CHECKS`.
-    orphans
-        The images without row by the reason why they have none.
-    """
-
-    table: str
-    data: str
-    rows: int
-    images: int
-    findings: Findings
-    orphans: dict[str, int]
-    seconds: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing was found that must not be."""
-        return not failures(self.findings)
-
-    def as_json(self) -> dict[str, Any]:
-        """Give the object that ``--json`` prints."""
-        failing = failures(self.findings)
-        results = {
-            name: {"ok": name not in failing, "count": found.count, "examples": found.examples}
-            for name, found in self.findings.items()
-        }
-        return {
-            "job": "verify",
-            "ok": self.ok,
-            "checks": results,
-            "orphans": self.orphans,
-            "table": self.table,
-            "data": self.data,
-            "rows": self.rows,
-            "images": self.images,
-            "seconds": self.seconds,
-        }
-
-    @property
-    def shortfall(self) -> str:
-        """What is wrong, and the command that mends it where there is one; empty if nothing is."""
-        failing = [f"{name} {self.findings[name].count:,}" for name in failures(self.findings)]
-        if not failing:
-            return ""
-        wrong = f"The trainer would stop, or train on less than there is: {', '.join(failing)}"
-        if not self.orphans:
-            return wrong + "."
-        folder = os.path.join(os.path.dirname(self.data), "orphans")
-        command = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
-        return f"{wrong}; move images without row out of the way with: {shlex.join(command)}"

@@ -11,11 +11,12 @@ from distributed import Client
 
 from cutline import checks, store, watch
 from cutline.captions import data_folder
-from cutline.checks import VerifyOptions, VerifySummary
+from cutline.checks import VerifyOptions
 from cutline.errors import CutlineError, UsageError
 from cutline.orphans import Orphan, read
 from cutline.records import Reject, Rules, caption, parse, shown_path
 from cutline.sources import OpenFolders, read_file
+from cutline.verdict import VerifySummary
 from cutline.verify import verified, verify_dataset
 
 LIST: Final = "orphans.jsonl"

@@ -25,6 +25,7 @@ ENVIRONMENT: Final = {
 PRELOADED: Final = [
     "distributed.nanny",
     "cutline.captions",
+    "cutline.verify",
     "pandas",  # which pyarrow imports for its first array, wherever it is installed: 0.2 s
 ]
 

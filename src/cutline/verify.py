@@ -22,12 +22,13 @@ from distributed import Client
 
 from cutline import checks, filechecks, orphans, rowchecks, shuffle, store, watch
 from cutline.captions import Slice, data_folder, slices_of
-from cutline.checks import Finding, Findings, VerifyOptions, VerifySummary
+from cutline.checks import Finding, Findings, VerifyOptions
 from cutline.head import damage, open_parquet
 from cutline.listing import FILES, IMAGE, SIDECAR, Listing
 from cutline.options import COLUMNS
 from cutline.records import key, path_fault
 from cutline.running import results
+from cutline.verdict import VerifySummary
 
 SHARE: Final = 50_000
 """Records that one task joins, in about 30 MB."""

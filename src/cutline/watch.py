@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,12 +18,31 @@ Advance = Callable[[int], None]
 LOG_EVERY: Final = 10
 """Seconds between two lines of a log."""
 
+LOG_WIDTH: Final = 120
+"""Characters of a line of a table in a log."""
+
 
 class Summary(Protocol):
     """What a job gives back."""
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A summary that is read as a table."""
+
+    def as_table(self) -> Table:
+        """Lay it out."""
+
+
+@runtime_checkable
+class Stepped(Protocol):
+    """A summary of several steps, each with one of its own."""
+
+    def steps(self) -> list[Summary]:
+        """Give those of the steps."""
 
 
 class Watcher(Protocol):
@@ -81,10 +100,8 @@ class Terminal:
 
     def report(self, summary: Summary) -> None:
         """Show a table."""
-        table = Table(show_header=False, box=None)
-        for name, value in flat(summary.as_json()):
-            table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
-        self.console.print(table)
+        for step in steps(summary):
+            self.console.print(step.as_table() if isinstance(step, Tabled) else plain_table(step))
 
 
 class Log:
@@ -114,14 +131,31 @@ class Log:
         print(clean(line), file=self.file, flush=True)
 
     def report(self, summary: Summary) -> None:
-        """Write a line."""
-        self.say(", ".join(f"{name}: {value}" for name, value in flat(summary.as_json())))
+        """Write a line, or a table."""
+        for step in steps(summary):
+            if isinstance(step, Tabled):
+                Console(file=self.file, width=LOG_WIDTH).print(step.as_table())
+            else:
+                self.say(", ".join(f"{name}: {value}" for name, value in flat(step.as_json())))
 
 
 def on_stderr() -> Watcher:
     """Watch on standard error: as a terminal if it is one."""
     console = Console(stderr=True)
     return Terminal(console) if console.is_terminal else Log(sys.stderr)
+
+
+def steps(summary: Summary) -> list[Summary]:
+    """Give the summaries of a job's steps, or its own."""
+    return summary.steps() if isinstance(summary, Stepped) else [summary]
+
+
+def plain_table(summary: Summary) -> Table:
+    """Lay a summary out, a value a line."""
+    table = Table(show_header=False, box=None)
+    for name, value in flat(summary.as_json()):
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
+    return table
 
 
 def flat(body: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
