@@ -14,6 +14,7 @@ from cutline.cli_verify import ORPHANS, PARQUET, Orphans, loader_options, verify
 from cutline.export import FORMATS, default_name, export
 from cutline.loader import beside, write_loader
 from cutline.records import Rules
+from cutline.report import ReportSummary, report_table
 from cutline.sources import open_source
 from cutline.table import CompileSummary, compile_table
 from cutline.trainer import LoaderOptions
@@ -146,6 +147,15 @@ def export_command(table: str, data: str | None, form: str, out: str | None) -> 
         path = out or default_name(table, folder, form)
         rows = export(table, path, form, folder)
     click.echo(f"Wrote {rows:,} rows to {path}", err=True)
+
+
+@cutline.command("report")
+@click.argument("table", type=PARQUET)
+@click.argument("data", type=DATA, required=False)
+@job
+def report_command(table: str, data: str | None, **job: Any) -> ReportSummary:
+    """Write X.report.html beside TABLE; with DATA, also of what `cutline verify` finds."""
+    return report_table(table, data, **job)
 
 
 if __name__ == "__main__":

@@ -75,11 +75,21 @@ class VerifySummary:
         if not failing:
             return ""
         wrong = f"The trainer would stop, or train on less than there is: {', '.join(failing)}"
+        return (
+            f"{wrong}; move images without row out of the way with: {self.mend}"
+            if self.mend
+            else wrong + "."
+        )
+
+    @property
+    def mend(self) -> str:
+        """The command that moves orphans out of the way; empty if there are none."""
         if not self.orphans:
-            return wrong + "."
+            return ""
         folder = os.path.join(os.path.dirname(self.data), "orphans")
-        command = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
-        return f"{wrong}; move images without row out of the way with: {shlex.join(command)}"
+        return shlex.join(
+            ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
+        )
 
     def as_table(self) -> Table:
         """Lay the checks out for a terminal."""
