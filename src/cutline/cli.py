@@ -14,7 +14,7 @@ from cutline.cli_verify import ORPHANS, PARQUET, Orphans, loader_options, verify
 from cutline.export import FORMATS, default_name, export
 from cutline.loader import beside, write_loader
 from cutline.records import Rules
-from cutline.report import ReportSummary, report_table
+from cutline.report.write import ReportSummary, report_table
 from cutline.sources import open_source
 from cutline.table import CompileSummary, compile_table
 from cutline.trainer import LoaderOptions

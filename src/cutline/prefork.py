@@ -22,13 +22,6 @@ ENVIRONMENT: Final = {
 }
 """The environment of a worker of a local cluster."""
 
-PRELOADED: Final = [
-    "distributed.nanny",
-    "cutline.captions",
-    "cutline.verify",
-    "pandas",  # which pyarrow imports for its first array, wherever it is installed: 0.2 s
-]
-
 
 def start_server() -> None:
     """Start the process that workers are forked from.
@@ -38,7 +31,7 @@ def start_server() -> None:
     os.environ.setdefault("DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD", "forkserver")
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)
-    multiprocessing.forkserver.set_forkserver_preload(PRELOADED)
+    multiprocessing.forkserver.set_forkserver_preload(["cutline.worker"])
     with ctrl_c_held():
         multiprocessing.forkserver.ensure_running()
     for name, value in before.items():

@@ -103,7 +103,7 @@ def verified_section(verified: VerifySummary) -> str:
         table = f'<div class="box"><table class="stack"><tbody>{lines}</tbody></table></div>'
     command = verified.mend
     mend = (
-        f'<p class="fine">To move them out of the way:</p><pre>{text(command)}</pre>'
+        f'<p class="fine">To move images without row out of the way:</p><pre>{text(command)}</pre>'
         if command
         else ""
     )

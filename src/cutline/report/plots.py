@@ -24,6 +24,9 @@ HEIGHT: Final = 300
 SMALLEST, LARGEST = 5, 42
 """Pixels across, of the circles of the plot of sizes."""
 
+NAMED: Final = 3
+"""Sizes that are named in the plot."""
+
 CROWDED: Final = 8
 """Bars whose labels no longer stand side by side."""
 
@@ -59,6 +62,7 @@ def sizes_plot(shapes: Shapes) -> figure:
             "count": [count for _, count in ranked],
             "share": [count / shapes.rows for _, count in ranked],
             "diameter": [SMALLEST + LARGEST * (count / most) ** 0.5 for _, count in ranked],
+            "label": [f"{w} x {h}" if n < NAMED else "" for n, ((w, h), _) in enumerate(ranked)],
         }
     )
     drawn = styled(around(), around())
@@ -70,6 +74,16 @@ def sizes_plot(shapes: Shapes) -> figure:
         color=COLOUR,
         alpha=0.55,
         line_color="white",
+    )
+    drawn.text(
+        "width",
+        "height",
+        "label",
+        source=source,
+        text_align="center",
+        text_baseline="middle",
+        text_font_size="11px",
+        text_color=INK,
     )
     drawn.xaxis.axis_label, drawn.yaxis.axis_label = "width", "height"
     drawn.xaxis.formatter = drawn.yaxis.formatter = NumeralTickFormatter(format="0,0")
@@ -125,7 +139,7 @@ def hover(lines: list[tuple[str, str]]) -> HoverTool:
 
 def around() -> DataRange1d:
     """Leave room for the circles at the edge."""
-    return DataRange1d(range_padding=0.25)
+    return DataRange1d(range_padding=0.4)
 
 
 def styled(x_range: Range, y_range: Range) -> figure:

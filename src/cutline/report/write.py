@@ -8,7 +8,6 @@ from distributed import Client
 from cutline import checks, store, watch
 from cutline.checks import VerifyOptions
 from cutline.report.facts import gather
-from cutline.report.page import page
 from cutline.verdict import VerifySummary
 from cutline.verify import verify_dataset
 
@@ -73,6 +72,8 @@ def write_report(
 
     The page holds all that it shows, and asks for nothing from elsewhere.
     """
+    from cutline.report.page import page  # noqa: PLC0415 - bokeh takes 0.4 s, no job but this one
+
     clock = watch.Clock()
     path = store.Outputs.of(table).report
     text = page(gather(table, verified, client, watcher))
