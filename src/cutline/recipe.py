@@ -21,7 +21,7 @@ from cutline.verify import verify_dataset
 
 @dataclass(frozen=True, slots=True)
 class EntrySummary:
-    """The trainer's file; `written` is False where it was left as somebody has made it."""
+    """The trainer's file, and whether the entry was added; one of the same id is left as it is."""
 
     out: str
     id: str
@@ -45,11 +45,11 @@ class RunSummary:
 
     def steps(self) -> list[watch.Summary]:
         """Give the summaries of the steps, for people to read."""
-        return [self.compile, self.captions, self.loader, self.report, self.verify]
+        return [self.compile, self.captions, self.verify, self.loader, self.report]
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints: each step under its own name."""
-        steps = {body.pop("job"): body for body in (step.as_json() for step in self.steps())}
+        steps = {body["job"]: body for body in (step.as_json() for step in self.steps())}
         return {"job": "run", **steps, "seconds": self.seconds}
 
     @property
@@ -107,14 +107,14 @@ def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
     try:
         options = LoaderOptions(id=name)
         mine = [entry for entry in read_entries(out) if entry.get("id") == name]
-        if mine and mine != [loader_entry(table, data, options)]:
+        if not mine:
+            write_loader(table, data, out, options)
+        elif mine != [loader_entry(table, data, options)]:
             watcher.say(f"{out} has an entry {name!r} of its own: left as it is.")
-            return EntrySummary(out, name, written=False)
-        write_loader(table, data, out, options)
     except UsageError as error:  # the table and the caption files are there all the same
         watcher.say(f"The trainer's file {out} was not written: {error}")
         return EntrySummary(out, name, written=False)
-    return EntrySummary(out, name, written=True)
+    return EntrySummary(out, name, written=not mine)
 
 
 def layout(root: str) -> tuple[str, str]:

@@ -98,7 +98,7 @@ def check_caption_files(data: str, rows: Iterable[tuple[str, str | None]]) -> Fi
                 continue
             if not text.strip():
                 empty.append(path)
-            elif caption is not None and text != caption.encode():
+            elif caption and caption.strip() and text != caption.encode():
                 differing.append(path)
     return {"differing_caption_files": found(differing), "empty_caption_files": found(empty)}
 
@@ -108,16 +108,14 @@ def read_caption(folders: OpenFolders, path: bytes) -> bytes | None:
     try:
         folder, name = folders.of(path)
         file = os.open(name, OPEN_FLAGS, dir_fd=folder)
-    except (FileNotFoundError, NotADirectoryError):
+        try:
+            return read_whole(file)
+        finally:
+            os.close(file)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError:
         return b""
-    try:
-        return read_whole(file)
-    except OSError:  # a folder of that name
-        return b""
-    finally:
-        os.close(file)
 
 
 def read_whole(file: int) -> bytes:

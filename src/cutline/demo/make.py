@@ -33,6 +33,10 @@ class Expected:
         Image files.
     orphans
         Image files that no row names.
+    images_without_caption_file
+        Those of them that no row's caption file is beside.
+    sidecars_without_image
+        Sidecars that neither name an image that is there, nor stand beside one.
     """
 
     records: int
@@ -43,6 +47,8 @@ class Expected:
     stem_mismatches: int
     images: int
     orphans: int
+    images_without_caption_file: int
+    sidecars_without_image: int
     marker: str = MARKER
 
 
@@ -71,7 +77,7 @@ def make_demo(folder: str | os.PathLike[str], options: DemoOptions) -> Expected:
     tally = _Tally()
     try:
         _claim(root)
-        _write_loose(tally.counted(samples(options)), os.path.join(root, "data"))
+        _write_loose(tally.counted(options), os.path.join(root, "data"))
         expected = tally.expected(options)
         _write_expected(expected, os.path.join(root, "expected.json"))
     except OSError as error:
@@ -111,16 +117,20 @@ class _Tally:
 
     def __init__(self) -> None:
         self._reasons: Counter[str | None] = Counter()
-        self._mismatches = self._images = self._orphans = 0
+        self._mismatches = self._images = self._orphans = self._bare = self._lonely = 0
 
-    def counted(self, passing: Iterable[Sample]) -> Iterator[Sample]:
-        for sample in passing:
+    def counted(self, options: DemoOptions) -> Iterator[Sample]:
+        for sample in samples(options):
             is_row = sample.reason is None
             self._reasons[sample.reason] += 1
             self._mismatches += is_row and os.path.splitext(sample.image_name)[0] != sample.stem
             if sample.image is not None:
                 self._images += 1
                 self._orphans += not is_row
+                # A duplicate's image is beside the caption file of the sample that it doubles.
+                self._bare += not is_row and sample.reason != "duplicate"
+            elif not options.images or sample.reason != "duplicate":
+                self._lonely += 1
             yield sample
 
     def expected(self, options: DemoOptions) -> Expected:
@@ -134,6 +144,8 @@ class _Tally:
             stem_mismatches=self._mismatches,
             images=self._images,
             orphans=self._orphans,
+            images_without_caption_file=self._bare,
+            sidecars_without_image=self._lonely,
         )
 
 
