@@ -61,20 +61,28 @@ def write_run(path: str, schema: pa.Schema) -> Iterator[Run]:
 
 def read_range(runs: Iterable[str], schema: pa.Schema, wanted: Range) -> pa.Table:
     """Read one range of hashes out of every run."""
-    pieces = [schema.empty_table()]
-    for run in runs:
-        # Mapped: of a run only the pages of the range come into memory.
+    pieces = [piece for run in runs for piece in read_pieces(run, wanted)]
+    return pa.Table.from_batches(pieces, schema).combine_chunks()
+
+
+def read_pieces(run: str, wanted: Range) -> Iterator[pa.RecordBatch]:
+    """Read one range of hashes out of each batch of a run."""
+    index, batches = 0, 1
+    while index < batches:
+        # Mapped, so that little more than the range is read; and mapped again for each batch,
+        # because around a page that is looked at the kernel puts others into memory, as long as
+        # there is a map: with one for all batches it grew by the size of the run.
         with pa.memory_map(run) as file:
             reader = pa.ipc.open_file(file)
-            for index in range(reader.num_record_batches):
-                piece = cut(reader.get_batch(index), wanted)
-                if piece.num_rows:
-                    pieces.append(pa.Table.from_batches([piece]).drop_columns(HASH.name))
-    return pa.concat_tables(pieces).combine_chunks()
+            batches = reader.num_record_batches
+            if index < batches:
+                yield cut(reader.get_batch(index), wanted)
+        index += 1
 
 
 def cut(batch: pa.RecordBatch, wanted: Range) -> pa.RecordBatch:
-    """Cut a range of hashes out of a sorted batch."""
+    """Copy a range of hashes out of a sorted batch: the records, without the hashes."""
     hashes = batch.column(0).to_numpy()
     first, last = np.searchsorted(hashes, np.array(wanted.bounds(), np.uint64))
-    return batch.slice(first, last - first)
+    records = pa.RecordBatch.from_arrays(batch.columns[1:], schema=batch.schema.remove(0))
+    return records.take(pa.array(np.arange(first, last)))
