@@ -8,8 +8,8 @@ from cutline.listing import CAPTION, IMAGE, IMAGES, SIDECAR, Listing
 from cutline.sources import Folder
 
 names = st.sampled_from(
-    ["a.jpg", "a.JPG", ".a.png", "a.b.tiff", "a.txt", "a.TXT", "a.json", ".a.json", "a", "a.", ".png",
-     "b.json", "b.gif", "b.xyz", "ä b.webp", "c.txt", "é.json", "a.jpg.json", "a.json.jpg"]
+    ["a.jpg", "a.JPG", ".a.png", "a.b.tiff", "a.txt", "a.TXT", "a.json", ".a.json", "a", "a.",
+     ".png", "b.json", "b.gif", "b.xyz", "ä b.webp", "c.txt", "é.json", "a.jpg.json", "a.json.jpg"]
 )  # fmt: skip
 folders = st.sampled_from(["", "sub/", "sub/deep/", ".hidden/", "f.png/", "sub/.cutline/", "x y/"])
 
@@ -24,7 +24,7 @@ def by_walking(root):
             continue
         hidden = path != "." and any(step.startswith(".") for step in path.split("/"))
         for name in files:
-            stem, dot, extension = name.rpartition(".")
+            stem, _, extension = name.rpartition(".")
             kind = {"txt": CAPTION, "json": SIDECAR}.get(extension)
             if extension.lower().encode() in IMAGES:
                 kind = IMAGE

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import cutline
-from cutline import mend, store
+from cutline import mend, movelist, store
 from cutline.records import Rules
 from intact import SIZE, intact
 
@@ -67,7 +67,7 @@ def test_after_a_move_every_image_has_a_row_and_a_caption_file(dataset, folder):
     assert (summary.ok, summary.orphans) == (True, {})
     assert summary.rows == summary.images
     after, moved = tree(dataset.data), tree(folder)
-    listed = moved.pop(mend.LIST.encode())
+    listed = moved.pop(movelist.LIST.encode())
     assert {path for path in moved if moved[path] is not False} | {b"folder.json"} == MOVED
     assert set(before) - set(after) == MOVED
     assert {path: before[path] for path in MOVED} == {path: moved[path] for path in MOVED}
@@ -91,7 +91,7 @@ def test_a_move_that_was_stopped_half_way_is_restored_and_is_gone_on_with(datase
     with mend.verified(
         dataset.table, str(dataset.data), cutline.VerifyOptions(), None, mend.watch.SILENT
     ) as found:
-        mend.write_list(str(folder), mend.moves_of(found.orphans))
+        movelist.write_list(str(folder), mend.moves_of(found.orphans))
         some = islice(mend.moves_of(found.orphans), 5)
         assert mend.move_all(some, str(dataset.data), str(folder)).moved == 5
     shutil.copytree(dataset.root.parent, dataset.root.parent.parent / "copy")
@@ -124,7 +124,7 @@ def test_what_an_old_list_names_is_not_moved_again(dataset, folder):
 
 def test_nothing_is_overwritten_on_either_way(dataset, folder):
     folder.mkdir()
-    (folder / mend.LIST).touch()
+    (folder / movelist.LIST).touch()
     (folder / "late.png").write_text("somebody's")
     with pytest.raises(cutline.CutlineError, match=r"1 files are still in .* such as late.png"):
         move(dataset, folder)
@@ -135,7 +135,7 @@ def test_nothing_is_overwritten_on_either_way(dataset, folder):
     with pytest.raises(cutline.CutlineError, match=r"such as late.json"):
         restore(dataset, folder)
     assert (dataset.data / "late.json").read_text() == "new"
-    assert (folder / mend.LIST).exists()
+    assert (folder / movelist.LIST).exists()
 
 
 def test_nothing_is_moved_where_nothing_is_wrong(tmp_path, folder):
@@ -178,7 +178,7 @@ def test_orphans_do_not_go_to_another_file_system(dataset):
 def test_a_list_that_leads_elsewhere_is_refused(dataset, folder, path):
     folder.mkdir()
     line = {"path": path, "orphan": "a.png", "reason": "no_width", "detail": ""}
-    (folder / mend.LIST).write_text(json.dumps(line) + "\n")
+    (folder / movelist.LIST).write_text(json.dumps(line) + "\n")
     with pytest.raises(cutline.CutlineError, match="outside of the folder"):
         restore(dataset, folder)
 
@@ -186,7 +186,7 @@ def test_a_list_that_leads_elsewhere_is_refused(dataset, folder, path):
 @pytest.mark.parametrize("line", ["[]", "{}", "nonsense", '{"path": 1, "orphan": "a"}'])
 def test_a_list_that_is_damaged_is_refused(dataset, folder, line):
     folder.mkdir()
-    (folder / mend.LIST).write_text(line + "\n")
+    (folder / movelist.LIST).write_text(line + "\n")
     with pytest.raises(cutline.CutlineError, match="is damaged"):
         restore(dataset, folder)
 

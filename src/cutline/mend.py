@@ -1,11 +1,8 @@
 """Orphans moved out of the way, put back, or given a caption file. Nothing is ever deleted."""
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
-from typing import Final, NamedTuple
 
 from distributed import Client
 
@@ -13,32 +10,12 @@ from cutline import checks, store, watch
 from cutline.captions import data_folder
 from cutline.checks import VerifyOptions
 from cutline.errors import CutlineError, UsageError
+from cutline.movelist import LIST, Move, read_list, remove_folders, write_list
 from cutline.orphans import Orphan, read
 from cutline.records import Reject, Rules, caption, parse, shown_path
 from cutline.sources import OpenFolders, read_file
 from cutline.verdict import VerifySummary
 from cutline.verify import verified, verify_dataset
-
-LIST: Final = "orphans.jsonl"
-"""What was moved into a folder: an object a line, of which `path` is relative to both folders.
-
-A name that is not UTF-8 has surrogates in it, as `os.fsdecode` makes them.
-"""
-
-
-class Move(NamedTuple):
-    """A line of the list: a file, and the orphan and the reason that it was moved for."""
-
-    path: bytes
-    orphan: bytes
-    reason: str
-    detail: str
-
-    def line(self) -> bytes:
-        """Write it down."""
-        path, orphan = os.fsdecode(self.path), os.fsdecode(self.orphan)
-        body = {"path": path, "orphan": orphan, "reason": self.reason, "detail": self.detail}
-        return json.dumps(body).encode() + b"\n"
 
 
 def move_orphans(
@@ -198,30 +175,6 @@ def moves_of(orphans: list[str]) -> Iterator[Move]:
                 yield Move(path, orphan.path, orphan.reason, orphan.detail)
 
 
-def write_list(folder: str, moves: Iterable[Move]) -> None:
-    """Write the list of what will be moved, after what was moved into the same folder before."""
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, LIST)
-    before = read_list(folder) if os.path.exists(path) else ()
-    with store.publish(path) as file:
-        file.writelines(one.line() for one in chain(before, moves))
-
-
-def read_list(folder: str) -> Iterator[Move]:
-    """Read the list of what was moved; somebody may have written into it."""
-    path = os.path.join(folder, LIST)
-    with open(path, "rb") as file:
-        for line in file:
-            try:
-                body = json.loads(line)
-                one = Move(os.fsencode(body.pop("path")), os.fsencode(body.pop("orphan")), **body)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise CutlineError(f"{path} is damaged: a line is {line[:80]!r}.") from error
-            if one.path.startswith(b"/") or b".." in one.path.split(b"/"):
-                raise CutlineError(f"{path} names {one.path!r}, outside of the folder: correct it.")
-            yield one
-
-
 def target_folder(folder: str, data: str) -> str:
     """Check the folder that orphans go to; it is made when there is one."""
     target, source = os.path.realpath(folder), os.path.realpath(data)
@@ -237,21 +190,3 @@ def target_folder(folder: str, data: str) -> str:
     if os.stat(there).st_dev != os.stat(source).st_dev:
         raise store.other_file_system(folder)
     return target
-
-
-def remove_folders(folder: str) -> None:
-    """Remove the list, and the folders that were made for what it lists, as far as they are empty.
-
-    Not every empty folder: one that was moved, or that somebody made, is not ours to remove.
-    """
-    made = {above for one in read_list(folder) for above in folders_above(one.path)}
-    store.remove(os.path.join(folder, LIST))
-    for path in sorted(made, key=len, reverse=True):
-        store.remove_folder(os.path.join(folder, os.fsdecode(path)))
-    store.remove_folder(folder)
-
-
-def folders_above(path: bytes) -> Iterator[bytes]:
-    """Give the folders on the way to a file."""
-    while path := os.path.dirname(path):
-        yield path

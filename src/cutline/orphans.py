@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
+from cutline.head import damage, open_parquet
 from cutline.records import Reject, image_filename, key, parse
 from cutline.sources import OpenFolders, read_file
 
@@ -139,17 +140,26 @@ def image_of(sidecar: bytes, folders: OpenFolders) -> bytes | None:
     return None if isinstance(filename, Reject) else filename.encode()
 
 
-def keys_of(ledger: pa.Table) -> list[bytes]:
-    """Give the key of the image that each line of the ledger is about.
+def read_ledger(path: str) -> Iterator[pa.Table]:
+    """Read the ledger, if there is one, a piece at a time, as `LEDGER`."""
+    if not os.path.exists(path):
+        return
+    names = ["filename", "source", "reason", "detail"]
+    with open_parquet(path) as file, damage(path):
+        for batch in file.iter_batches(columns=names):
+            filenames, sources, *rest = (batch[name] for name in names)
+            keys = map(key_of, filenames.to_pylist(), sources.to_pylist())
+            columns = [pa.array(keys, pa.binary()), filenames.cast(pa.binary()), sources, *rest]
+            yield pa.table(columns, LEDGER)
+
+
+def key_of(filename: str | None, source: str) -> bytes:
+    """Give the key of the image that a line of the ledger is about.
 
     A record that names no image is about that of its sidecar's stem; in a shard, which was
     extracted flat, the path starts after the shard's name.
     """
-    lines = zip(ledger["filename"].to_pylist(), ledger["source"].to_pylist(), strict=True)
-    return [
-        key(filename if filename is not None else SHARD.sub("", source)).encode()
-        for filename, source in lines
-    ]
+    return key(SHARD.sub("", source) if filename is None else filename).encode()
 
 
 def write(orphans: list[Orphan], path: str) -> None:

@@ -1,19 +1,23 @@
 """What is wrong with rows of a table and with their caption files: a slice on a worker."""
 
 import os
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Self
 
 import imagesize
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from cutline import checks
+from cutline.captions import Slice
 from cutline.checks import Findings, found
+from cutline.errors import CutlineError
 from cutline.options import COLUMNS
-from cutline.records import TOO_LARGE, clean, key, path_fault
+from cutline.records import TOO_LARGE, clean, key, path_fault, shown_path
 from cutline.sources import OPEN_FLAGS, OpenFolders
 
 TYPES: Final[dict[str, tuple[str, Callable[[pa.DataType], bool]]]] = {
@@ -33,25 +37,62 @@ def check_schema(schema: pa.Schema) -> checks.Finding:
     )
 
 
-def check_rows(rows: pa.Table, first: int) -> Findings:
-    """Look at the cells of some rows.
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a table.
 
-    Parameters
+    Attributes
     ----------
-    rows
-        The rows, with the four columns.
-    first
-        How many rows of the table come before them; a row without a filename is shown by number.
+    table
+        The four columns.
+    filenames, captions
+        Two of them, as Python has them.
+    safe
+        The positions of the rows whose filename leads to a file below the folder.
     """
-    captions, filenames = rows["caption"].to_pylist(), rows["filename"].to_pylist()
-    small = pc.or_(pc.less(rows["width"], 1), pc.less(rows["height"], 1))
-    blank = [caption is not None and not caption.strip() for caption in captions]
+
+    table: pa.Table
+    filenames: list[str]
+    captions: list[str | None]
+    safe: list[int]
+
+    @classmethod
+    def read(cls, one: Slice) -> Self:
+        """Read a slice of a table."""
+        try:
+            with pq.ParquetFile(one.table) as file:
+                table = file.read_row_group(one.row_group, list(COLUMNS))
+            table = table.slice(one.start, one.rows)
+            names, captions = table["filename"].to_pylist(), table["caption"].to_pylist()
+        except (ValueError, OSError) as error:  # text that is not UTF-8; damaged pages
+            raise CutlineError(
+                f"The table {one.table} cannot be read ({error}): compile it again."
+            ) from error
+        safe = [n for n, name in enumerate(names) if name is not None and not path_fault(name)]
+        return cls(table, names, captions, safe)
+
+    def keys(self) -> list[bytes]:
+        """Give the keys of the safe rows."""
+        return [key(self.filenames[row]).encode() for row in self.safe]
+
+    def paths(self) -> list[bytes]:
+        """Give the filenames of the safe rows, in the bytes of the file system."""
+        return [self.filenames[row].encode() for row in self.safe]
+
+
+def check_cells(rows: Rows, first: int) -> Findings:
+    """Look at the cells of some rows, before which there are `first` in the table."""
+    table, filenames = rows.table, rows.filenames
+    small = pc.or_(pc.less(table["width"], 1), pc.less(table["height"], 1))
+    blank = [caption is not None and not caption.strip() for caption in rows.captions]
+    unsafe = np.array([name is not None for name in filenames], bool)
+    unsafe[rows.safe] = False
     faulty = {
-        "nulls": any_null(rows),
+        "nulls": any_null(table),
         "bad_sizes": pc.fill_null(small, fill_value=False).to_numpy(),
         "empty_captions": np.array(blank, bool),
-        "unclean_captions": np.array(list(map(is_unclean, captions, blank)), bool),
-        "unsafe_filenames": np.array([is_unsafe(name) for name in filenames], bool),
+        "unclean_captions": np.array(list(map(is_unclean, rows.captions, blank)), bool),
+        "unsafe_filenames": unsafe,
     }
     return {
         name: found(
@@ -74,32 +115,19 @@ def is_unclean(caption: str | None, blank: bool) -> bool:  # noqa: FBT001 - a ma
     return not blank and caption is not None and clean(caption) != caption
 
 
-def is_unsafe(filename: str | None) -> bool:
-    """Tell whether a filename leads elsewhere than to a file below the folder."""
-    return filename is not None and path_fault(filename) is not None
-
-
-def check_caption_files(data: str, rows: Iterable[tuple[str, str | None]]) -> Findings:
-    """Compare the caption files that are there with the table.
-
-    Parameters
-    ----------
-    data
-        The folder of the images.
-    rows
-        Filenames that are safe, and their captions.
-    """
+def check_caption_files(data: str, rows: Rows) -> Findings:
+    """Compare the caption files that are there with the table."""
     differing, empty = [], []
     with OpenFolders(data) as folders:
-        for filename, caption in rows:
-            path = key(filename) + ".txt"
-            text = read_caption(folders, path.encode())
+        for row, stem in zip(rows.safe, rows.keys(), strict=True):
+            path, caption = stem + b".txt", rows.captions[row]
+            text = read_caption(folders, path)
             if text is None:
                 continue
             if not text.strip():
-                empty.append(path)
+                empty.append(shown_path(path))
             elif caption and caption.strip() and text != caption.encode():
-                differing.append(path)
+                differing.append(shown_path(path))
     return {"differing_caption_files": found(differing), "empty_caption_files": found(empty)}
 
 
@@ -126,14 +154,15 @@ def read_whole(file: int) -> bytes:
     return data
 
 
-def check_sizes(data: str, rows: Iterable[tuple[str, tuple[int, int]]]) -> Findings:
-    """Compare sizes with what the images' own headers say.
+def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
+    """Compare the sizes of some rows with what the images' own headers say.
 
     As the trainer sees it (`correct_image` of its ``image_manipulation/training_sample.py``), an
     image is turned as its EXIF orientation says.
     """
     wrong, unreadable = [], []
-    for filename, size in rows:
+    sizes = list(zip(*(rows.table[name].to_pylist() for name in COLUMNS[:2]), strict=True))
+    for filename, size in ((rows.filenames[row], sizes[row]) for row in chosen):
         try:
             own = imagesize.get(os.path.join(data, filename), exif_rotation=True)
         except FileNotFoundError:

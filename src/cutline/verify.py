@@ -6,27 +6,24 @@ through files, so that no process holds more than its share of them. The small f
 on a worker, one task a share.
 """
 
-import os
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import dask.bag as db
 import pyarrow as pa
-import pyarrow.parquet as pq
 from distributed import Client
 
 from cutline import checks, filechecks, orphans, rowchecks, shuffle, store, watch
 from cutline.captions import Slice, data_folder, slices_of
 from cutline.checks import Finding, Findings, VerifyOptions
-from cutline.head import damage, open_parquet
+from cutline.head import open_parquet
 from cutline.listing import FILES, IMAGE, SIDECAR, Listing
-from cutline.options import COLUMNS
-from cutline.records import key, path_fault
 from cutline.running import results
 from cutline.verdict import VerifySummary
 
@@ -147,7 +144,9 @@ def verified(
                 files = list_folder(listing, job)
                 seen = list(results(rows_bag(pieces_of(outputs.table), job), client, watcher))
                 shares = shares_of(listing, files, write_ledger(outputs.ledger, job), seen)
-                joined = sorted(results(files_bag(shares, job), client, watcher), key=index_of)
+                joined = sorted(
+                    results(files_bag(shares, job), client, watcher), key=attrgetter("index")
+                )
                 findings = total(schema, listing, [*seen, *joined], options)
             summary = VerifySummary(
                 table=outputs.table,
@@ -181,16 +180,9 @@ def pieces_of(table: str) -> list[Piece]:
 def write_ledger(ledger: str, job: Job) -> str:
     """Put the ledger, if there is one, into a run, by the key of the image."""
     path = job.attempt()
-    columns = ["filename", "source", "reason", "detail"]
     with shuffle.write_run(path, orphans.LEDGER) as run:
-        if os.path.exists(ledger):
-            with open_parquet(ledger) as file, damage(ledger):
-                for batch in file.iter_batches(columns=columns):
-                    lines = pa.Table.from_batches([batch])
-                    keys = orphans.keys_of(lines)
-                    names = lines["filename"].cast(pa.binary())
-                    rest = [lines[name] for name in columns[1:]]
-                    run.add(keys, pa.table([pa.array(keys), names, *rest], orphans.LEDGER))
+        for lines in orphans.read_ledger(ledger):
+            run.add(lines["key"].to_pylist(), lines)
     return path
 
 
@@ -217,11 +209,6 @@ def files_bag(shares: list[Share], job: Job) -> db.Bag:
     return joined
 
 
-def index_of(joined: Joined) -> int:
-    """Give the place of a share."""
-    return joined.index
-
-
 def total(
     schema: Finding, listing: Listing, done: list[RowsDone | Joined], options: VerifyOptions
 ) -> Findings:
@@ -246,26 +233,14 @@ def check_slices(pieces: Iterable[Piece], job: Job) -> list[RowsDone]:
 
 def check_slice(piece: Piece, job: Job, run: shuffle.Run) -> Findings:
     """Look at one slice, and put the names of its rows into the run."""
-    one = piece.slice
-    with pq.ParquetFile(one.table) as file:
-        rows = file.read_row_group(one.row_group, list(COLUMNS)).slice(one.start, one.rows)
-    names = rows["filename"].to_pylist()
-    safe = [row for row, name in enumerate(names) if name is not None and not path_fault(name)]
-    keys = [key(names[row]).encode() for row in safe]
-    paths = pa.array([names[row].encode() for row in safe], pa.binary())
-    run.add(keys, pa.table([pa.array(keys, pa.binary()), paths], filechecks.NAMES))
-    findings = [rowchecks.check_rows(rows, piece.first)]
+    rows = rowchecks.Rows.read(piece.slice)
+    run.add(rows.keys(), pa.table([rows.keys(), rows.paths()], filechecks.NAMES))
+    findings = [rowchecks.check_cells(rows, piece.first)]
     if job.options.strategy == "textfile":
-        captions = rows["caption"].to_pylist()
-        findings.append(
-            rowchecks.check_caption_files(job.data, [(names[row], captions[row]) for row in safe])
-        )
+        findings.append(rowchecks.check_caption_files(job.data, rows))
     if job.options.sizes:
-        sizes = list(zip(rows["width"].to_pylist(), rows["height"].to_pylist(), strict=True))
-        chosen = [row for row in safe if is_sampled(piece.first + row, job)]
-        findings.append(
-            rowchecks.check_sizes(job.data, [(names[row], sizes[row]) for row in chosen])
-        )
+        chosen = [row for row in rows.safe if is_sampled(piece.first + row, job)]
+        findings.append(rowchecks.check_sizes(job.data, rows, chosen))
     return checks.merged(findings)
 
 
