@@ -153,6 +153,8 @@ def test_a_record_without_text_has_no_caption(caption):
 @pytest.mark.parametrize("caption", [7, 0, False, 1.5, {}, {"en": "A fox"}, [7], ["", ["A fox"]]])
 def test_what_is_no_text_is_a_bad_caption(caption):
     assert reason(record(short_caption=caption)) == "bad_caption"
+    both = judged(record(title=[7], short_caption=caption), rules=Rules(("title", "short_caption")))
+    assert both.detail == "title is a list of 1"
 
 
 def test_the_first_caption_field_with_text_is_taken():
@@ -177,10 +179,10 @@ def test_who_misses_a_caption_is_told_the_fields_of_the_record():
 
 
 def test_a_column_is_text_as_it_is_or_the_json_of_anything_else():
-    fields = record(text=" a\nb ", number=7, many=[1, {"a": None}], nothing=None)
-    names = ("text", "number", "many", "nothing", "absent")
+    fields = record(text=" a\nb ", empty="", number=7, many=[1, {"a": None}], nothing=None)
+    names = ("text", "empty", "number", "many", "nothing", "absent")
     rules = Rules(columns=tuple((name.upper(), name) for name in names))
-    assert judged(fields, rules=rules).columns == (" a\nb ", "7", '[1,{"a":null}]', None, None)
+    assert judged(fields, rules=rules).columns == (" a\nb ", "", "7", '[1,{"a":null}]', None, None)
 
 
 def test_a_column_that_is_nested_too_deep_to_be_written_is_bad_json():

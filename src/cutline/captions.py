@@ -54,8 +54,9 @@ class CaptionsSummary:
         if not count:
             return ""
         return (
-            f"{count:,} caption files could not be written below {self.data}, where a folder, a"
-            " link for a folder or a forbidden file is in the way: move it and run this again."
+            f"{count:,} caption {'file' if count == 1 else 'files'} could not be written below"
+            f" {self.data}, where a folder, a link for a folder or a forbidden file is in the way:"
+            " move it and run this again."
         )
 
 

@@ -1,5 +1,6 @@
 """A cluster to work on: from a `cluster.yaml` and the command line to a Dask client."""
 
+import asyncio
 import difflib
 import importlib.metadata
 import logging
@@ -14,7 +15,9 @@ import msgspec
 import yaml
 from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
-from distributed.comm.addressing import resolve_address
+from distributed.comm.core import connect as connect_to
+from distributed.security import Security
+from distributed.utils import LoopRunner
 
 from cutline.errors import CutlineError, UsageError
 from cutline.prefork import ENVIRONMENT, ctrl_c_held
@@ -174,9 +177,9 @@ def join(cluster: Address) -> Iterator[Client]:
     """Join a scheduler that is running."""
     address = cluster.address
     try:
-        resolve_address(address)  # a Client that fails over this takes half a minute to go away
+        reach(address)
         client = Client(address, timeout=PATIENCE, set_as_default=False)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UsageError(
             f"The scheduler cannot be at {address} ({error}): write it as tcp://HOST:PORT."
         ) from error
@@ -193,6 +196,28 @@ def join(cluster: Address) -> Iterator[Client]:
             ) from error
         check_versions(client)
         yield client
+
+
+def reach(address: str) -> None:
+    """See that a scheduler answers.
+
+    A Client waits for ever for a server that does not, such as the dashboard's, and one that cannot
+    be made takes half a minute to go away.
+    """
+    runner = LoopRunner()
+    runner.start()
+    try:
+        runner.run_sync(shake_hands, address)
+    finally:
+        runner.stop()
+
+
+async def shake_hands(address: str) -> None:
+    """Connect to a scheduler as a Client does, and leave again."""
+    options = Security().get_connection_args("client")
+    async with asyncio.timeout(PATIENCE):
+        comm = await connect_to(address, timeout=PATIENCE, **options)
+    await comm.close()
 
 
 def check_versions(client: Client) -> None:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from cutline import parts, store
 from cutline.errors import CutlineError
 from cutline.options import CompileOptions
-from cutline.plan import Part, Receipt
+from cutline.plan import RECEIPT_KEY, Part, Receipt
 from cutline.records import key, shown_path
 
 
@@ -95,7 +95,8 @@ def merge_digest(receipts: list[Receipt], options: CompileOptions) -> str:
     state = hashlib.blake2b(options.digest(), digest_size=20)
     state.update(options.compression.encode())
     for receipt in receipts:
-        state.update(receipt.digest.encode())
+        # And not its digest alone: what was unreadable may be a row now, of the same sidecar.
+        state.update(receipt.footer()[RECEIPT_KEY])
     return state.hexdigest()
 
 

@@ -275,8 +275,11 @@ def open_remote(url: str) -> RemoteFolder:
     try:
         fs, root = fsspec.url_to_fs(url)
         there = fs.isdir(root)
-    except (ValueError, ImportError) as error:  # an unknown protocol; a package that it needs
-        raise UsageError(f"The source {url} cannot be opened: {error}.") from error
+    # An unknown protocol; a package that it needs; a server that does not answer.
+    except (ValueError, ImportError, OSError) as error:
+        raise UsageError(
+            f"The source {url} cannot be opened ({error}): correct the URL."
+        ) from error
     if not there:
         raise UsageError(f"The source {url} is not there: name the folder that holds the sidecars.")
     return RemoteFolder(url)

@@ -141,8 +141,8 @@ class Log:
 
 def on_stderr() -> Watcher:
     """Watch on standard error: as a terminal if it is one."""
-    console = Console(stderr=True)
-    return Terminal(console) if console.is_terminal else Log(sys.stderr)
+    # Rich takes FORCE_COLOR, which many a log's environment has, for a terminal.
+    return Terminal(Console(stderr=True)) if sys.stderr.isatty() else Log(sys.stderr)
 
 
 def steps(summary: Summary) -> list[Summary]:

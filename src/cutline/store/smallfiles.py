@@ -41,13 +41,13 @@ class SmallFiles:
         Parameters
         ----------
         path
-            Relative to the folder, ``/``-separated, without ``.`` and ``..``; folders on the way
-            are made.
+            Relative to the folder, ``/``-separated; folders on the way are made.
 
         Raises
         ------
         OSError
-            Something is in the way: a folder of that name, a symbolic link for a folder.
+            Something is in the way: a folder of that name, a symbolic link for a folder. Or the
+            path has a ``..``.
         """
         folder, _, name = path.rpartition("/")
         if folder != self.path:
@@ -133,6 +133,8 @@ class SmallFiles:
 
 def open_folder(name: str, above: int) -> int:
     """Open a folder in another, and make it if it is not there."""
+    if name == "..":
+        raise PermissionError(errno.EPERM, "It leads out of the folder", name)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(name, flags, dir_fd=above)

@@ -1,0 +1,229 @@
+"""Hold cutline against the recipe, the naive bag and a floor, as whole processes.
+
+    python bench.py [--records N] [--full] [--rounds N] [--only MEASUREMENT ...]
+
+Prints, in Markdown, the runs side by side and a verdict for each target. It takes some minutes,
+and memory for four copies of the data; `--full` adds the size of the real dataset.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import contenders
+from measure import ContenderError, Fresh, Runs, race, run, say
+from room import MountError, Room, fresh_data, fresh_ext4, fresh_folder, open_room
+from verdict import (
+    Verdict,
+    at_least,
+    at_most,
+    machine,
+    not_measured,
+    noted,
+    runs_table,
+    verdicts_table,
+)
+
+BUSY = 0.5  # processes that run or wait, on average over the last minute
+FULL_RECORDS = 1_161_957  # what the recipe counts in the real dataset
+
+
+class Bench(NamedTuple):
+    """What every measurement needs: where, on which sidecars, how often."""
+
+    room: Room
+    data: str
+    records: int
+    rounds: int
+
+
+class Report(NamedTuple):
+    """What a measurement found, and what that says about cutline."""
+
+    title: str
+    runs: Sequence[Runs]
+    verdicts: Sequence[Verdict]
+
+
+Measurement = Callable[[Bench], Report]
+
+
+def compile_table(bench: Bench) -> Report:
+    """Hold everybody's way from sidecars to one table side by side."""
+    fresh = fresh_folder(bench.room)
+    runs = race(contenders.compilers(bench.data), bench.rounds, fresh, contenders.same_rows)
+    recipe, _, floor, cutline = runs
+    title = f"compile of {bench.records:,}"
+    faster = 2.3 if bench.records >= FULL_RECORDS else 1.5
+    rows = rows_seconds(cutline) / rows_seconds(floor)
+    return Report(
+        title,
+        runs,
+        [
+            at_least(f"{title}: times the recipe's speed", speed(cutline, recipe), faster),
+            at_most(f"{title}: times the floor's seconds for the rows", rows, 1.3),
+            peak(title, cutline),
+        ],
+    )
+
+
+def compile_again(bench: Bench) -> Report:
+    """Hold a second run, which finds everything done, against the first."""
+    first, second = Runs("first run", []), Runs("second run", [])
+    fresh = fresh_folder(bench.room)
+    for _ in range(bench.rounds):
+        with fresh() as folder:
+            command = contenders.cutline("compile", bench.data, contenders.table_in(folder))
+            first.results.append(run(command))
+            second.results.append(run(command))
+            must_have_reused_all(said(second)[-1])
+    title = f"second run of {bench.records:,}"
+    measure, share = f"{title}: times the first's seconds", second.seconds / first.seconds
+    # A small run is mostly starting up, and the second has to do that, too.
+    verdict = (
+        at_most(measure, share, 1 / 3) if bench.records >= FULL_RECORDS else noted(measure, share)
+    )
+    return Report(title, [first, second], [verdict, peak(title, second)])
+
+
+def graph(bench: Bench) -> Report:
+    """Weigh the graphs that a scheduler is sent."""
+    naive, cutline = (int(run(command).stdout) / 1e3 for command in contenders.graphs(bench.data))
+    title = f"graph of {bench.records:,}"
+    return Report(
+        title, [], [noted(f"{title}: kB, naive bag", naive), at_most(f"{title}: kB", cutline, 1000)]
+    )
+
+
+def captions_in_memory(bench: Bench) -> Report:
+    """Hold the caption loops side by side in memory."""
+    title = f"captions of {bench.records:,} on {bench.room.kind}"
+    return captions(bench, title, fresh_data(bench.room, bench.data), faster=2)
+
+
+def captions_on_ext4(bench: Bench) -> Report:
+    """Hold the caption loops side by side, each on a fresh ext4, where one can be mounted."""
+    title = f"captions of {bench.records:,} on a fresh ext4"
+    fresh = fresh_ext4(bench.room, bench.data, bench.records)
+    try:
+        return captions(bench, title, fresh, faster=2.5)
+    except MountError as reason:
+        return Report(title, [], [not_measured(title, str(reason))])
+
+
+def captions(bench: Bench, title: str, fresh: Fresh, *, faster: float) -> Report:
+    with fresh_folder(bench.room)() as folder:
+        table = contenders.table_in(folder)
+        run(contenders.cutline("compile", bench.data, table))
+        loops = contenders.captioners(table)
+        recipe, *ours = race(loops, bench.rounds, fresh, contenders.same_captions)
+    speeds = [
+        at_least(f"{title}, {each.name}: times the recipe's speed", speed(each, recipe), faster)
+        for each in ours
+    ]
+    return Report(title, [recipe, *ours], [*speeds, peak(title, *ours)])
+
+
+def peak(title: str, *ours: Runs) -> Verdict:
+    largest = max(runs.peak_bytes for runs in ours)
+    return at_most(f"{title}: MB of the largest process", largest / 1e6, 500)
+
+
+def speed(runs: Runs, reference: Runs) -> float:
+    """Say how many times as fast as the reference they were."""
+    return reference.seconds / runs.seconds
+
+
+def rows_seconds(runs: Runs) -> float:
+    return float(statistics.median(summary["stages"]["rows"] for summary in said(runs)))
+
+
+def said(runs: Runs) -> list[dict[str, Any]]:
+    return [json.loads(result.stdout) for result in runs.results]
+
+
+def must_have_reused_all(summary: dict[str, Any]) -> None:
+    if summary["reused_parts"] != summary["parts"]:
+        raise ContenderError(f"the second run did parts again: {summary}")
+
+
+MEASUREMENTS: dict[str, Measurement] = {
+    "compile": compile_table,
+    "second-run": compile_again,
+    "graph": graph,
+    "captions-memory": captions_in_memory,
+    "captions-ext4": captions_on_ext4,
+}
+AT_FULL_SIZE = ["compile", "second-run", "graph"]
+
+
+def main(arguments: Sequence[str]) -> None:
+    options = parse(arguments)
+    sizes = {options.records: [*MEASUREMENTS]}
+    if options.full:
+        sizes |= {FULL_RECORDS: AT_FULL_SIZE}
+    verdicts: list[Verdict] = []
+    # Captions hold up to four copies of the small data; the full data stand alone, with tables.
+    files = max(4 * options.records, options.full * FULL_RECORDS * 5 // 4)
+    with open_room(files) as room:
+        print(machine(room.kind))
+        warn(room)
+        for records, names in sizes.items():
+            chosen = [MEASUREMENTS[name] for name in names if name in options.only]
+            for report in measure(room, records, options.rounds, chosen):
+                if report.runs:
+                    print(f"\n### {report.title}\n\n{runs_table(report.runs)}", flush=True)
+                verdicts += report.verdicts
+    print(f"\n### Verdicts\n\n{verdicts_table(verdicts)}")
+
+
+def warn(room: Room) -> None:
+    """Say what makes the figures worth less."""
+    if room.kind != "tmpfs":
+        say(f"no room in memory: the seconds are those of {room.path}, too")
+    if os.getloadavg()[0] > BUSY:
+        say("this machine is at work on something else: the seconds will be off")
+
+
+def measure(
+    room: Room, records: int, rounds: int, measurements: Sequence[Measurement]
+) -> Iterator[Report]:
+    """Make the data of one size and measure on it."""
+    with fresh_folder(room)() as folder:
+        data = f"{folder}/data"
+        say(f"making {records:,} sidecars")
+        run(contenders.script("data", data, str(records)))
+        for measurement in measurements:
+            say(f"{measurement.__name__}, {records:,}")
+            yield measurement(Bench(room, data, records, rounds))
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Hold cutline against the recipe and others.")
+    parser.add_argument("--records", type=int, default=200_000, help="how many sidecars (200000)")
+    parser.add_argument("--full", action="store_true", help=f"also with {FULL_RECORDS:,}")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*MEASUREMENTS], default=[*MEASUREMENTS], help="not all"
+    )
+    return parser.parse_args(arguments)
+
+
+def stop(*_: object) -> NoReturn:
+    """Make a SIGTERM unwind as Ctrl-C does, so that nothing stays mounted."""
+    sys.exit(143)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        main(sys.argv[1:])
+    except ContenderError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,61 @@
+"""The command lines that are held against each other."""
+
+import os
+import sys
+
+from measure import Contender
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CUTLINE = os.path.join(os.path.dirname(sys.executable), "cutline")
+WORKERS = ["--workers", "2"]  # as many processes as the naive bag and the floor have
+
+
+def script(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, f"{HERE}/{name}.py", *arguments]
+
+
+def cutline(verb: str, *arguments: str) -> list[str]:
+    return [CUTLINE, verb, *arguments, *WORKERS, "--json", "--quiet"]
+
+
+def table_in(folder: str) -> str:
+    return f"{folder}/table.parquet"
+
+
+def compilers(data: str) -> list[Contender]:
+    """Name everybody who makes a table from `data`; the recipe first, cutline last."""
+    return [
+        Contender("recipe", lambda folder: script("recipe", "compile", data, table_in(folder))),
+        Contender(
+            "naive bag", lambda folder: script("naive_bag", "compile", data, table_in(folder))
+        ),
+        Contender("floor", lambda folder: script("floor", data, table_in(folder))),
+        Contender("cutline", lambda folder: cutline("compile", data, table_in(folder))),
+    ]
+
+
+def captioners(table: str) -> list[Contender]:
+    """Name everybody who writes caption files in the `data` of a folder; the recipe first."""
+    return [
+        Contender("recipe", lambda folder: script("recipe", "captions", f"{folder}/data")),
+        Contender(
+            "cutline from sidecars",
+            lambda folder: cutline("captions", f"{folder}/data", f"{folder}/data"),
+        ),
+        Contender(
+            "cutline from the table", lambda folder: cutline("captions", table, f"{folder}/data")
+        ),
+    ]
+
+
+def graphs(data: str) -> list[list[str]]:
+    """Say what prints the bytes of a graph, pickled: the naive bag's, then cutline's."""
+    return [script("naive_bag", "graph", data), script("cutline_graph", data)]
+
+
+def same_rows(folder: str) -> list[str]:
+    return script("digest", "rows", table_in(folder))
+
+
+def same_captions(folder: str) -> list[str]:
+    return script("digest", "captions", f"{folder}/data")

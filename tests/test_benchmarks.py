@@ -1,0 +1,206 @@
+"""The bench measures what it says, and all that it holds side by side do the same work."""
+
+import glob
+import json
+import os
+import signal
+import sys
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contenders import captioners, compilers, graphs, same_captions, same_rows, script
+from data import sidecar
+from measure import Contender, ContenderError, Result, Runs, race, run
+from room import MountError, fresh_data, fresh_ext4, fresh_folder, has_room, kind_of, open_room
+from verdict import at_least, at_most, noted, runs_table, verdicts_table
+
+RECORDS = 300
+ROWS = RECORDS - RECORDS // 50
+
+
+def python(code, *arguments):
+    return [sys.executable, "-c", code, *arguments]
+
+
+@pytest.fixture(scope="module")
+def room():
+    with open_room(10 * RECORDS) as room:
+        yield room
+
+
+@pytest.fixture(scope="module")
+def data(room):
+    run(script("data", f"{room.path}/data", str(RECORDS)))
+    return f"{room.path}/data"
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    @contextmanager
+    def folder():
+        path = tmp_path / str(len(list(tmp_path.iterdir())))
+        path.mkdir()
+        yield str(path)
+
+    return folder
+
+
+def test_all_who_compile_make_the_same_rows(data, fresh, tmp_path):
+    runs = race(compilers(data), 1, fresh, same_rows)
+    assert [each.name for each in runs] == ["recipe", "naive bag", "floor", "cutline"]
+    tables = [pq.read_metadata(path) for path in tmp_path.glob("*/table.parquet")]
+    assert [table.num_rows for table in tables] == [ROWS] * 4
+
+
+def test_all_who_write_captions_write_the_same_files(data, room, tmp_path):
+    table = str(tmp_path / "table.parquet")
+    run(script("floor", data, table))
+    race(captioners(table), 1, fresh_data(room, data), same_captions)
+    assert not glob.glob(f"{data}/*.txt")
+
+
+def test_the_floor_and_cutline_tell_the_seconds_of_their_stages(data, tmp_path):
+    _, _, *both = compilers(data)
+    for contender in both:
+        summary = json.loads(run(contender.command(str(tmp_path))).stdout)
+        assert set(summary["stages"]) == {"list", "rows", "merge"}
+
+
+def test_the_graph_of_the_naive_bag_holds_the_paths_and_that_of_cutline_does_not(data):
+    naive, cutline = (int(run(command).stdout) for command in graphs(data))
+    assert naive > RECORDS * len(data) > cutline > 0
+
+
+def test_the_sidecars_are_what_their_numbers_say_whoever_writes_them(data):
+    assert len(os.listdir(data)) == RECORDS
+    for number in (0, 1, 50, RECORDS - 1):
+        stem, fields = sidecar(number)
+        with open(f"{data}/{stem}.json") as file:
+            assert json.load(file) == fields
+        assert ("width" in fields) == (number % 50 > 0)
+
+
+def test_a_sidecar_has_about_two_kilobytes(data):
+    sizes = [os.path.getsize(path) for path in glob.glob(f"{data}/*.json")]
+    assert 1900 < sum(sizes) / len(sizes) < 2200
+
+
+def test_contenders_take_turns(fresh, tmp_path):
+    note = "import sys; open(sys.argv[1], 'a').write(sys.argv[2])"
+    log = tmp_path / "log"
+    both = [Contender(name, lambda _, name=name: python(note, str(log), name)) for name in "ab"]
+    runs = race(both, 3, fresh, lambda _: python("print('same')"))
+    assert log.read_text() == "ababab"
+    assert [len(each.results) for each in runs] == [3, 3]
+
+
+def test_contenders_that_disagree_stop_the_bench(fresh):
+    write = "import sys; open(sys.argv[1] + '/made', 'w').write(sys.argv[2])"
+    show = "import sys; print(open(sys.argv[1] + '/made').read())"
+    both = [Contender(name, lambda at, name=name: python(write, at, name)) for name in "ab"]
+    with pytest.raises(ContenderError, match="differ"):
+        race(both, 1, fresh, lambda at: python(show, at))
+
+
+def test_rows_have_one_digest_in_any_order_and_another_when_a_value_differs(tmp_path):
+    rows = [{"filename": name, "caption": "a fox"} for name in ("1.jpg", "2.jpg", "3.jpg")]
+    versions = [rows, rows[::-1], [*rows[:2], rows[2] | {"caption": "an owl"}], rows[:2]]
+    digests = []
+    for number, version in enumerate(versions):
+        table = str(tmp_path / f"{number}.parquet")
+        pq.write_table(pa.Table.from_pylist(version), table)
+        digests.append(run(script("digest", "rows", table)).stdout)
+    assert digests[0] == digests[1]
+    assert len({*digests}) == 3
+
+
+def test_the_peak_is_that_of_the_largest_process_of_the_tree():
+    grandchild = "bytearray(400_000_000)"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])"
+    assert 400e6 < run(python(child)).peak_bytes < 600e6
+
+
+def test_the_peak_is_also_that_of_a_process_that_was_left_behind_and_is_ended():
+    left = "hog = bytearray(400_000_000); print(flush=True); import time; time.sleep(600)"
+    child = f"""
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", {left!r}], stdout=subprocess.PIPE).stdout.readline()
+"""
+    assert 400e6 < run(python(child)).peak_bytes < 600e6
+
+
+def test_cpu_time_counts_descendants():
+    spin = "import time\nwhile time.process_time() < 0.3: pass"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}])"
+    assert run(python(child)).cpu_seconds > 0.3
+
+
+def test_a_process_that_fails_stops_the_bench_with_what_it_said():
+    with pytest.raises(ContenderError, match="out of luck"):
+        run(python("import sys; sys.exit('out of luck')"))
+
+
+def test_a_bench_that_is_stopped_takes_its_process_with_it(tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    code = f"""
+import os, signal, time
+with open({str(tmp_path / "pid")!r}, "w") as file:
+    file.write(str(os.getpid()))
+os.kill(os.getppid(), signal.SIGUSR1)
+time.sleep(600)
+"""
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(python(code))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_fresh_ext4_has_the_data_and_goes_away_or_the_reason_is_said(data, room):
+    try:
+        with fresh_ext4(room, data, RECORDS)() as folder:
+            assert kind_of(folder) == "ext2/ext3"
+            assert sorted(os.listdir(f"{folder}/data")) == sorted(os.listdir(data))
+    except MountError as reason:
+        assert str(reason)  # noqa: PT017 - where nothing can be mounted, this is what is promised
+    with open("/proc/mounts") as mounts:
+        assert room.path not in mounts.read()
+
+
+def test_a_room_is_gone_after_an_interruption():
+    with pytest.raises(RuntimeError), open_room(1) as room, fresh_folder(room)() as folder:  # noqa: PT012
+        os.mkdir(f"{folder}/left")
+        raise RuntimeError
+    assert not os.path.exists(room.path)
+
+
+def test_memory_has_no_room_for_more_files_than_it_can_hold(tmp_path):
+    assert not has_room("/dev/shm", 10**15)
+    assert not has_room(str(tmp_path / "missing"), 1)
+
+
+def test_figures_are_the_median_the_span_and_the_largest_peak():
+    slow = Runs("slow", [Result(seconds, 3.0, 10**6, b"") for seconds in (4.0, 2.0, 9.0)])
+    fast = Runs("fast", [Result(1.0, 1.5, peak, b"") for peak in (10**6, 7 * 10**6, 10**6)])
+    assert runs_table([slow, fast]).splitlines()[2:] == [
+        "| slow | 4.00 | 2.00 | 9.00 | 1.00 | 3.00 | 1 |",
+        "| fast | 1.00 | 1.00 | 1.00 | 4.00 | 1.50 | 7 |",
+    ]
+
+
+def test_a_verdict_says_whether_its_target_was_met():
+    verdicts = [at_least("a", 1.5, 1.5), at_least("b", 1.49, 1.5), at_most("c", 2, 1 / 3)]
+    assert verdicts_table([*verdicts, noted("d", 4)]).splitlines()[2:] == [
+        "| a | 1.50 | at least 1.5 | yes |",
+        "| b | 1.49 | at least 1.5 | NO |",
+        "| c | 2.00 | at most 0.3333 | NO |",
+        "| d | 4.00 |  |  |",
+    ]

@@ -1,0 +1,222 @@
+import re
+import socket
+
+import dask
+import pytest
+from distributed import LocalCluster
+from distributed.client import _get_global_client
+
+from cutline import Address, CutlineError, Local, UsageError, cluster, connect, read_cluster
+
+KEYS = {"workers", "threads_per_worker", "memory_limit", "dashboard_address"}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a cluster.yaml, and give its path."""
+
+    def write(text):
+        path = tmp_path / "c.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    return write
+
+
+# The file
+
+
+def test_a_file_with_no_more_than_its_kind_is_the_default(written):
+    assert read_cluster(written("kind: local")) == Local()
+
+
+def test_every_key_is_read(written):
+    text = (
+        "kind: local\nworkers: 3\nthreads_per_worker: 2\n"
+        "memory_limit: 1.5 GiB\ndashboard_address: none\n"
+    )
+    assert read_cluster(written(text)) == Local(3, 2, "1.5 GiB", "none")
+
+
+def test_an_address_is_read(written):
+    text = "kind: address\naddress: tcp://10.0.0.1:8786"
+    assert read_cluster(written(text)) == Address("tcp://10.0.0.1:8786")
+
+
+def test_the_keys_of_a_local_cluster_are_its_fields():
+    assert set(Local.__struct_fields__) == KEYS
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[", "is not YAML: correct it, while parsing"),
+        ("a: !!python/object/apply:os.abort []", "is not YAML: correct it, could not determine"),
+        (b"\xff\xfe\x00", "is not YAML: correct it, 'utf-8' codec"),
+        ("", "holds no keys; start from the cluster.yaml"),
+        ("- kind: local", "holds no keys"),
+        ("local", "holds no keys"),
+        ("workers: 1", "kind is 'None', and must be local or address"),
+        ("kind: slurm", "kind is 'slurm', and must be local or address"),
+        ("kind: [local]", "must be local or address"),
+        ("kind: 7", "must be local or address"),
+        ("kind: local\nworker: 1", "it has no key 'worker'; the nearest is 'workers'"),
+        ("kind: local\nthreads: 1", "no key 'threads'; the nearest is 'threads_per_worker'"),
+        ("kind: local\nmemory: 1", "no key 'memory'; the nearest is 'memory_limit'"),
+        ("kind: local\ndashboard: 1", "no key 'dashboard'; the nearest is 'dashboard_address'"),
+        ("kind: local\n7: 1", "it has no key 7; the nearest is "),
+        ("kind: local\naddress: tcp://h:1", "it has no key 'address'; the nearest is "),
+        ("kind: address\nadress: tcp://h:1", "no key 'adress'; the nearest is 'address'"),
+        ("kind: address", "missing required field `address`"),
+        ("kind: address\naddress: 8786", "Expected `str`, got `int` - at `$.address`"),
+        ("kind: local\nworkers: two", "Expected `int | null`, got `str` - at `$.workers`"),
+        ("kind: local\nworkers: 0", "Expected `int` >= 1 - at `$.workers`"),
+        ("kind: local\nworkers: -1", "Expected `int` >= 1 - at `$.workers`"),
+        ("kind: local\nworkers: 1.5", "got `float` - at `$.workers`"),
+        ("kind: local\nthreads_per_worker: 0", ">= 1 - at `$.threads_per_worker`"),
+        ("kind: local\nmemory_limit: 4", "Expected `str`, got `int` - at `$.memory_limit`"),
+        ("kind: local\nmemory_limit: much", "Could not interpret 'much' as a byte unit"),
+        ("kind: local\nmemory_limit: 4 bananas", "Could not interpret 'bananas' as a byte unit"),
+        ("kind: local\ndashboard_address: true", "got `bool` - at `$.dashboard_address`"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_in_one_sentence(written, text, said):
+    path = written(text)
+    with pytest.raises(UsageError) as caught:
+        read_cluster(path)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"The cluster file {path} is ")
+    assert said in sentence
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("name", ["none.yaml", "."])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match=r"cannot be read \(.*\): name a cluster\.yaml\.$"):
+        read_cluster(str(tmp_path / name))
+
+
+# A cluster of this machine
+
+
+@pytest.fixture(scope="module")
+def started():
+    """A cluster as a job has it."""
+    with connect(Local(workers=2, dashboard_address="127.0.0.1:0")) as client:
+        yield client
+
+
+def test_a_local_cluster_has_the_workers_that_were_asked_for(started):
+    assert list(started.nthreads().values()) == [1, 1]
+
+
+def test_everything_of_a_local_cluster_listens_on_this_machine_alone(started):
+    def servers(dask_scheduler):
+        return dask_scheduler.address, dask_scheduler.http_server.address
+
+    def worker_servers(dask_worker):
+        return dask_worker.address, dask_worker.http_server.address
+
+    found = [started.run_on_scheduler(servers), *started.run(worker_servers).values()]
+    for address, http in found:
+        assert address.startswith("tcp://127.0.0.1:")
+        assert http == "127.0.0.1"
+
+
+def test_a_local_cluster_has_a_dashboard(started):
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/status", started.dashboard_link)
+
+
+def test_a_part_is_not_given_up_for_what_its_neighbours_do(started):
+    assert started.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures) == 10
+
+
+def test_a_client_of_a_job_is_not_the_default_of_the_process(started):
+    assert _get_global_client() is not started
+
+
+def test_what_dask_knew_before_is_as_it_was_after():
+    before = dask.config.get("distributed.scheduler.allowed-failures")
+    with connect(Local(workers=1, dashboard_address="none")):
+        assert dask.config.get("distributed.scheduler.allowed-failures") == 10
+    assert dask.config.get("distributed.scheduler.allowed-failures") == before
+
+
+@pytest.fixture
+def busy_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+def test_a_port_of_the_dashboard_that_is_busy_gives_another_without_a_warning(busy_port, recwarn):
+    wanted = Local(workers=1, dashboard_address=f"127.0.0.1:{busy_port}")
+    with connect(wanted) as client:
+        assert client.dashboard_link != f"http://127.0.0.1:{busy_port}/status"
+    assert [one for one in recwarn if "in use" in str(one.message)] == []
+
+
+@pytest.mark.parametrize("address", ["203.0.113.7:8787", "no host.invalid:8787"])
+def test_a_dashboard_that_cannot_be_there_is_said_in_a_sentence(address):
+    with (
+        pytest.raises(CutlineError, match=r"does not start \(.*\): correct its options\.$"),
+        connect(Local(workers=1, dashboard_address=address)),
+    ):
+        pass
+
+
+# A scheduler that is running
+
+
+@pytest.mark.parametrize(
+    "address", ["", "nonsense", "tcp://127.0.0.1", "127.0.0.1:port", "carrier-pigeon://x:1"]
+)
+def test_an_address_that_cannot_be_one_is_refused(address):
+    with (
+        pytest.raises(UsageError, match=r"write it as tcp://HOST:PORT\.$"),
+        connect(Address(address)),
+    ):
+        pass
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+
+
+def test_a_scheduler_that_is_not_there_is_said_in_a_sentence(impatient):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
+        with pytest.raises(CutlineError) as caught, connect(Address(address)):
+            pass
+    assert str(caught.value) == (
+        f"No Dask scheduler answers at {address}: start one, or correct the address."
+    )
+    assert not isinstance(caught.value, UsageError)
+
+
+def test_something_else_at_the_address_is_said_in_a_sentence(impatient, busy_port):
+    with (
+        pytest.raises(CutlineError, match="No Dask scheduler answers"),
+        connect(Address(f"tcp://127.0.0.1:{busy_port}")),
+    ):
+        pass
+
+
+def test_a_scheduler_without_workers_is_said_in_a_sentence(impatient):
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
+        pytest.raises(CutlineError, match=r"has no workers: start some with `dask worker`\.$"),
+        connect(Address(empty.scheduler_address)),
+    ):
+        pass
+
+
+def test_a_scheduler_with_workers_like_this_process_is_joined(client):
+    with connect(Address(client.scheduler.address)) as joined:
+        assert joined.submit(sum, [1, 2]).result() == 3
+        assert joined.nthreads() == client.nthreads()
+    assert client.submit(sum, [1, 2]).result() == 3

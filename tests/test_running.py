@@ -1,0 +1,159 @@
+import pickle
+
+import dask
+import dask.bag as db
+import pyarrow as pa
+import pytest
+from dask.utils import key_split
+from distributed import Queue
+
+from cutline import CompileOptions, captions, table
+from cutline.plan import LINES, write_plan
+from cutline.running import results, tasks_of
+from cutline.sources import open_source
+from cutline.store import Lock, Outputs
+from cutline.store.lock import Owner
+from cutline.watch import SILENT
+
+
+class Notes:
+    """A watcher that writes down what it is told."""
+
+    def __init__(self):
+        self.stages = []
+        self.advanced = []
+
+    def stage(self, name, tasks):
+        self.stages.append((name, tasks))
+        return SILENT.stage(name, tasks)
+
+    def say(self, line): ...
+
+    def report(self, summary): ...
+
+
+def squares(numbers):
+    return [number * number for number in numbers]
+
+
+def bag_of(numbers, partition_size=1):
+    return db.from_sequence(numbers, partition_size=partition_size).map_partitions(squares)
+
+
+# The graph
+
+
+@pytest.fixture
+def compile_job(tmp_path):
+    outputs = Outputs.of(tmp_path / "t.parquet")
+    outputs.workspace.make()
+    lock = Lock(outputs.workspace.lock, Owner.here("a run"))
+    return table.Job(open_source(tmp_path), outputs, CompileOptions(), lock)
+
+
+def parts_of(sidecars, job):
+    paths = pa.array([f"{number:07}.json".encode() for number in range(sidecars)])
+    nulls = [pa.nulls(sidecars, field.type) for field in list(LINES)[1:]]
+    lines = pa.table([paths, *nulls], schema=LINES)
+    return write_plan(lines, job.options.partition_size, job.outputs)
+
+
+def graph_of(tasks):
+    """What a client sends: all tasks are in one graph."""
+    (graph,) = {id(task.dask): dict(task.dask) for task in tasks}.values()
+    return graph
+
+
+def test_a_compile_is_one_task_a_part(compile_job):
+    parts = parts_of(20_000, compile_job)
+    tasks = tasks_of(table.rows_bag(compile_job, parts))
+    graph = graph_of(tasks)
+    assert len(parts) == 4
+    assert set(graph) == {task.key for task in tasks}
+    assert len(graph) == len(parts)
+    assert not any(task.dependencies for task in graph.values())
+
+
+def test_the_tasks_of_a_compile_have_one_name(compile_job):
+    tasks = tasks_of(table.rows_bag(compile_job, parts_of(20_000, compile_job)))
+    assert {key_split(task.key) for task in tasks} == {"compile-rows"}
+
+
+def test_the_captions_of_a_slice_are_one_task_of_one_name(tmp_path):
+    slices = [captions.Slice("t.parquet", group, 0, 10_000) for group in range(5)]
+    job = captions.Job(str(tmp_path), str(tmp_path))
+    graph = graph_of(tasks_of(captions.captions_bag(slices, job)))
+    assert len(graph) == 5
+    assert not any(task.dependencies for task in graph.values())
+    assert {key_split(key) for key in graph} == {"write-caption-files"}
+
+
+def test_the_graph_of_more_than_a_million_sidecars_is_small(compile_job):
+    parts = parts_of(1_200_000, compile_job)
+    assert len(parts) == 240
+    graph = graph_of(tasks_of(table.rows_bag(compile_job, parts)))
+    assert len(pickle.dumps(graph)) < 300_000
+
+
+def test_the_tasks_of_two_runs_have_different_keys(compile_job):
+    parts = parts_of(10, compile_job)
+    names = set()
+    for run in ("one", "another"):
+        lock = Lock(compile_job.lock.path, Owner.here(run))
+        job = table.Job(compile_job.source, compile_job.outputs, compile_job.options, lock)
+        names.add(table.rows_bag(job, parts).name)
+    assert len(names) == 2
+
+
+# The results
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_results_arrive_without_a_cluster(scheduler):
+    with dask.config.set(scheduler=scheduler):
+        found = results(bag_of(range(10), partition_size=3), None, SILENT)
+        assert sorted(found) == squares(range(10))
+
+
+def test_results_arrive_from_a_cluster(client):
+    found = results(bag_of(range(10), partition_size=3), client, SILENT)
+    assert sorted(found) == squares(range(10))
+
+
+@pytest.mark.parametrize("on_cluster", [False, True])
+def test_a_watcher_hears_of_the_stage_and_its_tasks(request, on_cluster):
+    notes = Notes()
+    client = request.getfixturevalue("client") if on_cluster else None
+    list(results(bag_of(range(4)), client, notes))
+    assert notes.stages == [("squares", 4)]
+
+
+def fail(numbers):
+    raise ValueError(f"no {next(iter(numbers))}")
+
+
+@pytest.mark.parametrize("on_cluster", [False, True])
+def test_the_exception_of_a_task_is_raised(request, on_cluster):
+    client = request.getfixturevalue("client") if on_cluster else None
+    with pytest.raises(ValueError, match="no 7"):
+        list(results(db.from_sequence([7]).map_partitions(fail), client, SILENT))
+
+
+def take_one(queues):
+    """Wait until the test lets one task go on."""
+    return [Queue(name).get(timeout=60) for name in queues]
+
+
+def test_results_arrive_as_they_come_and_what_nobody_waits_for_is_cancelled(client):
+    queue = Queue("permits", client=client)
+    bag = db.from_sequence(["permits"] * 6, partition_size=1).map_partitions(take_one)
+    arriving = results(bag, client, SILENT)
+    queue.put("the first")
+    assert next(arriving) == "the first"  # while five others wait
+    arriving.close()
+    for _ in client.nthreads():  # and one a worker cannot be stopped any more
+        queue.put("too late")
+    client.submit(int, pure=False).result(timeout=60)
+    keys = client.run_on_scheduler(lambda dask_scheduler: list(map(str, dask_scheduler.tasks)))
+    assert [key for key in keys if "take_one" in key] == []
+    queue.close()
