@@ -34,6 +34,14 @@ def compilers(data: str) -> list[Contender]:
     ]
 
 
+def stages(data: str) -> list[Contender]:
+    """Name who tells the seconds of the stages of a compile."""
+    return [
+        Contender("floor", lambda folder: script("floor", data, table_in(folder))),
+        Contender("cutline", lambda folder: script("cutline_stages", data, table_in(folder))),
+    ]
+
+
 def captioners(table: str) -> list[Contender]:
     """Name everybody who writes caption files in the `data` of a folder; the recipe first."""
     return [

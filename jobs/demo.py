@@ -22,7 +22,8 @@ def main() -> None:
     root = Path(sys.argv[1]) / "dalle3"
     step("A dataset with planted faults, and what must be counted on it", "demo", str(root))
     table, data, orphans = root / "dalle3.parquet", root / "data", f"move={root / 'orphans'}"
-    step("The table, the caption files, and what would stop a training", "run", str(root))
+    step("The table, straight from the shards", "run", str(root), "--no-extract")
+    step("The whole recipe, and what would stop a training", "run", str(root))
     step("Out of the way with that", "verify", str(table), str(data), "--orphans", orphans)
     step("The first rows", "head", str(table), "-n", "5")
     print(f"\n# What is there now\n{root}/")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contenders import captioners, compilers, graphs, same_captions, same_rows, script
+from contenders import captioners, compilers, graphs, same_captions, same_rows, script, stages
 from data import sidecar
 from measure import Contender, ContenderError, Result, Runs, race, run
 from room import MountError, fresh_data, fresh_ext4, fresh_folder, has_room, kind_of, open_room
@@ -63,8 +63,7 @@ def test_all_who_write_captions_write_the_same_files(data, room, tmp_path):
 
 
 def test_the_floor_and_cutline_tell_the_seconds_of_their_stages(data, tmp_path):
-    _, _, *both = compilers(data)
-    for contender in both:
+    for contender in stages(data):
         summary = json.loads(run(contender.command(str(tmp_path))).stdout)
         assert set(summary["stages"]) == {"list", "rows", "merge"}
 

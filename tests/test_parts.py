@@ -170,7 +170,7 @@ def test_a_part_and_its_rejects_are_all_that_publishing_leaves(outputs):
     published(outputs)
     assert os.listdir(outputs.parts) == ["part-00003.parquet"]
     assert os.listdir(outputs.rejects) == ["00003-0123456789abcdef.parquet"]
-    assert os.listdir(outputs.staging) == []
+    assert os.listdir(outputs.workspace.attempts) == []
 
 
 def test_the_rejects_are_there_before_the_part_that_counts_them(outputs, monkeypatch):

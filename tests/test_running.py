@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import dask
 import dask.bag as db
@@ -11,8 +12,7 @@ from cutline import CompileOptions, captions, table
 from cutline.plan import LINES, write_plan
 from cutline.running import results, tasks_of
 from cutline.sources import open_source
-from cutline.store import Lock, Outputs
-from cutline.store.lock import Owner
+from cutline.store import Outputs
 from cutline.watch import SILENT
 
 
@@ -47,8 +47,8 @@ def bag_of(numbers, partition_size=1):
 def compile_job(tmp_path):
     outputs = Outputs.of(tmp_path / "t.parquet")
     outputs.workspace.make()
-    lock = Lock(outputs.workspace.lock, Owner.here("a run"))
-    return table.Job(open_source(tmp_path), outputs, CompileOptions(), lock)
+    outputs = replace(outputs, staging=outputs.workspace.staging("a-run"))
+    return table.Job(open_source(tmp_path), outputs, CompileOptions())
 
 
 def parts_of(sidecars, job):
@@ -99,8 +99,8 @@ def test_the_tasks_of_two_runs_have_different_keys(compile_job):
     parts = parts_of(10, compile_job)
     names = set()
     for run in ("one", "another"):
-        lock = Lock(compile_job.lock.path, Owner.here(run))
-        job = table.Job(compile_job.source, compile_job.outputs, compile_job.options, lock)
+        outputs = replace(compile_job.outputs, staging=run)
+        job = replace(compile_job, outputs=outputs)
         names.add(table.rows_bag(job, parts).name)
     assert len(names) == 2
 

@@ -367,6 +367,25 @@ def test_many_workers_may_put_the_same_files_at_once(tmp_path, staging):
     assert os.listdir(staging) == []
 
 
+def test_a_file_that_another_worker_makes_meanwhile_is_replaced(small, tmp_path, monkeypatch):
+    (tmp_path / "data" / "a.txt").write_bytes(b"his")
+    monkeypatch.setattr(small, "read", lambda *_: None)  # it was not there yet
+    assert small.put("a.txt", b"mine") == "written"
+    assert tree(tmp_path / "data") == {"a.txt": b"mine"}
+
+
+def test_a_folder_that_another_worker_makes_meanwhile_is_used(small, tmp_path, monkeypatch):
+    make = os.mkdir
+
+    def make_after_him(name, dir_fd):
+        make(name, dir_fd=dir_fd)
+        make(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", make_after_him)
+    assert small.put("sub/a.txt", b"mine") == "written"
+    assert tree(tmp_path / "data") == {"sub": None, "sub/a.txt": b"mine"}
+
+
 def test_small_files_leave_nothing_open(tmp_path, staging):
     before = len(os.listdir("/proc/self/fd"))
     with SmallFiles(os.fspath(tmp_path), staging) as files:
@@ -395,12 +414,12 @@ def held_by(workspace, **changes):
 
 
 def test_a_lock_is_held_inside_and_nothing_is_left_after_it(workspace, tmp_path):
-    with locked(workspace, silent) as lock:
-        assert lock.is_held()
+    with locked(workspace, silent) as staging:
         owner = json.loads(Path(workspace.lock).read_bytes())
         assert (owner["pid"], owner["host"]) == (os.getpid(), socket.gethostname())
-        assert os.listdir(workspace.staging) == []
-    assert not lock.is_held()
+        assert staging == f"{workspace.attempts}/{owner['run']}"
+        assert os.listdir(workspace.attempts) == [owner["run"]]
+        assert os.listdir(staging) == []
     assert tree(tmp_path) == {}
 
 
@@ -418,21 +437,21 @@ def test_what_a_job_made_in_its_workspace_stays(workspace):
 
 
 def test_a_second_run_is_refused_and_told_who_is_at_work(workspace):
-    with locked(workspace, silent) as first:
+    with locked(workspace, silent):
+        owner = read_owner(workspace.lock)
         with pytest.raises(CutlineError) as caught, locked(workspace, silent):
             pass
-        assert first.is_held()
+        assert read_owner(workspace.lock) == owner
     said = str(caught.value)
     assert f"process {os.getpid()} on {socket.gethostname()} since 20" in said
     assert said.endswith(": wait for it to end.")
 
 
 def test_a_run_goes_on_undisturbed_after_a_second_one_was_refused(workspace):
-    with locked(workspace, silent) as first:
+    with locked(workspace, silent) as staging:
         with pytest.raises(CutlineError), locked(workspace, silent):
             pass
-        put(f"{workspace.folder}/plan", b"x", workspace.staging)
-        assert first.is_held()
+        put(f"{workspace.folder}/plan", b"x", staging)
 
 
 def test_a_run_in_another_process_is_refused_while_that_one_lives_and_not_when_it_was_killed(
@@ -453,12 +472,13 @@ def test_a_run_in_another_process_is_refused_while_that_one_lives_and_not_when_i
             locked(workspace, silent),
         ):
             pass
-        Path(workspace.staging, "half a part").write_text("x")
+        (run,) = os.listdir(workspace.attempts)
+        Path(workspace.attempts, run, "half a part").write_text("x")
         other.kill()
     told = []
-    with locked(workspace, told.append) as lock:
-        assert lock.is_held()
-        assert os.listdir(workspace.staging) == []
+    with locked(workspace, told.append) as staging:
+        assert os.listdir(workspace.attempts) == [os.path.basename(staging)] != [run]
+        assert os.listdir(staging) == []
     assert told == [told[0]]
     assert f"Took the lock over from process {other.pid} on " in told[0]
 
@@ -482,8 +502,8 @@ def ended_process():
 def test_the_lock_of_a_dead_run_is_taken_over(workspace, tmp_path, changes):
     owner = held_by(workspace, **changes)
     told = []
-    with locked(workspace, told.append) as lock:
-        assert lock.is_held()
+    with locked(workspace, told.append):
+        pass
     assert told == [f"Took the lock over from {owner}, which is gone."]
     assert tree(tmp_path) == {}
 
@@ -508,18 +528,42 @@ def test_a_run_on_another_host_is_refused_and_the_mend_is_named(workspace):
 
 def test_a_run_on_another_host_is_taken_over_by_force(workspace, tmp_path):
     held_by(workspace, host="elsewhere")
-    with locked(workspace, silent, force=True) as lock:
-        assert lock.is_held()
+    with locked(workspace, silent, force=True) as staging:
+        assert read_owner(workspace.lock).run == os.path.basename(staging)
     assert tree(tmp_path) == {}
 
 
-def test_a_run_that_lost_its_lock_leaves_the_new_owners_things_alone(workspace):
-    with locked(workspace, silent) as first:
-        second = held_by(workspace, host="elsewhere")
-        Path(workspace.staging, "attempt").write_text("x")
-        assert not first.is_held()
-    assert read_owner(workspace.lock) == second
-    assert os.listdir(workspace.staging) == ["attempt"]
+def test_a_run_that_lost_its_lock_publishes_nothing_and_leaves_the_new_owners_things_alone(
+    workspace,
+):
+    with locked(workspace, silent) as staging:
+        with locked(workspace, silent, force=True) as second:
+            owner = read_owner(workspace.lock)
+            with pytest.raises(CutlineError, match="This run is over"):
+                put(f"{workspace.folder}/plan", b"x", staging)
+            put(f"{workspace.folder}/plan", b"y", second)
+            Path(second, "attempt").write_text("x")
+        Path(workspace.folder, "lock").write_bytes(msgspec.json.encode(owner))
+    assert read_owner(workspace.lock) == owner
+    assert Path(workspace.folder, "plan").read_text() == "y"
+
+
+def test_an_attempt_that_was_begun_before_the_lock_was_lost_is_not_published(workspace):
+    with locked(workspace, silent) as staging:
+        late = publish(f"{workspace.folder}/part", staging)
+        late.__enter__().write(b"old")
+        with locked(workspace, silent, force=True) as second:
+            put(f"{workspace.folder}/part", b"new", second)
+            with pytest.raises(CutlineError, match="This run is over"):
+                late.__exit__(None, None, None)
+    assert Path(workspace.folder, "part").read_text() == "new"
+
+
+def test_what_is_no_lock_is_named(workspace):
+    workspace.make()
+    Path(workspace.lock).write_bytes(b"")
+    with pytest.raises(CutlineError, match="work/lock is not a lock of cutline: remove it"):
+        locked(workspace, silent).__enter__()
 
 
 def test_of_many_that_find_a_dead_owner_one_takes_over(workspace, monkeypatch):
@@ -563,7 +607,7 @@ def test_a_lock_that_appears_at_the_last_moment_is_respected(workspace, monkeypa
         pass
     monkeypatch.undo()
     assert read_owner(workspace.lock) == holder
-    assert os.listdir(workspace.staging) == []
+    assert os.listdir(workspace.attempts) == []
 
 
 def test_this_process_is_alive_and_says_so():

@@ -3,6 +3,7 @@ from .checks import VerifyOptions
 from .cluster import Address, Local, connect, read_cluster
 from .demo import DemoOptions, Expected, make_demo
 from .errors import CutlineError, UsageError
+from .extract import ExtractOptions, ExtractSummary, extract
 from .loader import write_loader
 from .mend import caption_orphans, move_orphans, restore_orphans
 from .options import CompileOptions
@@ -22,6 +23,8 @@ __all__ = [
     "CutlineError",
     "DemoOptions",
     "Expected",
+    "ExtractOptions",
+    "ExtractSummary",
     "LoaderOptions",
     "Local",
     "ReportSummary",
@@ -33,6 +36,7 @@ __all__ = [
     "caption_orphans",
     "compile_table",
     "connect",
+    "extract",
     "make_demo",
     "move_orphans",
     "read_cluster",

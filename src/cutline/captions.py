@@ -8,20 +8,20 @@ anything else is published whole.
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import dask.bag as db
-import pyarrow as pa
-import pyarrow.parquet as pq
 from distributed import Client
 
-from cutline import parts, store, watch
-from cutline.errors import CutlineError, UsageError
+from cutline import store, watch
+from cutline.errors import UsageError
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.records import key, path_fault
+from cutline.room import check_room
 from cutline.running import results
+from cutline.slices import Caption, Slice, read_captions, slices_of
 from cutline.sources import open_source
 from cutline.table import compile_table
 
@@ -61,16 +61,6 @@ class CaptionsSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """Some rows of a table: what one task does."""
-
-    table: str
-    row_group: int
-    start: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """What every task has to know: the folder of the images, and where attempts are written."""
 
@@ -83,13 +73,6 @@ class Batch:
     """What became of the caption files of one slice."""
 
     counts: Counter[str]
-
-
-class Caption(NamedTuple):
-    """One element of the bag: a caption, and the image that it belongs to."""
-
-    filename: str | None
-    text: str | None
 
 
 def write_captions(
@@ -125,15 +108,18 @@ def write_captions(
     clock = watch.Clock()
     folder = data_folder(data)
     workspace = store.Workspace(f"{folder}/.cutline")
-    job = Job(folder, workspace.staging)
-    with store.locked(workspace, watcher.say, force=options.force_unlock):
+    scratch = f"{workspace.folder}/captions.parquet"
+    with (
+        store.in_words(folder),
+        store.locked(workspace, watcher.say, force=options.force_unlock) as staging,
+    ):
+        job = Job(folder, staging)
         if is_table(source):
             counts = caption_files(source, job, client, watcher)
         else:
-            scratch = f"{workspace.folder}/captions.parquet"
             compiled = compile_table(source, scratch, options, client=client, watcher=watcher)
             counts = caption_files(scratch, job, client, watcher) + Counter(compiled.rejects)
-            store.Outputs(scratch).remove()
+        store.Outputs(scratch).remove()
     done = {name: counts.pop(name, 0) for name in ("written", "replaced", "unchanged")}
     rejects = dict(sorted(counts.items()))
     return CaptionsSummary(folder, **done, rejects=rejects, seconds=clock.total())
@@ -168,38 +154,9 @@ def caption_files(
     slices = slices_of(table)
     if not slices:
         return Counter()
+    check_room(slices, job.folder, client, watcher)
     bag = captions_bag(slices, job)
     return sum((batch.counts for batch in results(bag, client, watcher)), Counter[str]())
-
-
-def slices_of(table: str) -> list[Slice]:
-    """Cut a table into slices: its row groups, and a large one of another writer into pieces."""
-    try:
-        metadata = pq.read_metadata(table)
-    except FileNotFoundError:
-        raise UsageError(f"The table {table} is not there: compile it first.") from None
-    except pa.ArrowInvalid as error:
-        raise UsageError(f"The table {table} is not a parquet file: compile it again.") from error
-    schema = metadata.schema.to_arrow_schema()
-    for column in ("caption", "filename"):
-        if column not in schema.names or not is_text(schema.field(column).type):
-            raise UsageError(
-                f"The table {table} has no column {column} of text: compile it with cutline."
-            )
-    table = os.path.abspath(table)
-    return [
-        Slice(table, group, start, min(parts.ROW_GROUP, rows - start))
-        for group in range(metadata.num_row_groups)
-        for rows in [metadata.row_group(group).num_rows]
-        for start in range(0, rows, parts.ROW_GROUP)
-    ]
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Tell whether a column's values are text in Python, however they are kept."""
-    if pa.types.is_dictionary(kind):
-        return is_text(kind.value_type)
-    return kind in {pa.string(), pa.large_string(), pa.string_view()}
 
 
 def captions_bag(slices: list[Slice], job: Job) -> db.Bag:
@@ -210,21 +167,6 @@ def captions_bag(slices: list[Slice], job: Job) -> db.Bag:
 
 
 # On a worker from here on.
-
-
-def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
-    """Read the captions of some slices."""
-    for one in slices:
-        try:
-            with pq.ParquetFile(one.table) as table:
-                rows = table.read_row_group(one.row_group, ["caption", "filename"])
-            rows = rows.slice(one.start, one.rows)
-            filenames, captions = rows["filename"].to_pylist(), rows["caption"].to_pylist()
-        except (ValueError, OSError) as error:  # text that is not UTF-8; damaged pages
-            raise CutlineError(
-                f"The table {one.table} cannot be read ({error}): compile it again."
-            ) from error
-        yield from map(Caption, filenames, captions)
 
 
 def write_files(captions: Iterable[Caption], job: Job) -> list[Batch]:

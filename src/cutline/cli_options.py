@@ -1,7 +1,9 @@
 """The options that every job has on the command line, and how a command ends."""
 
 import functools
+import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +16,9 @@ import orjson
 
 from cutline import cluster, watch
 from cutline.errors import CutlineError, UsageError
+from cutline.extract import ExtractOptions
 from cutline.options import DEFAULTS, CompileOptions
+from cutline.prefork import STOPS
 from cutline.records import Rules, clean
 
 Command = Callable[..., Any]
@@ -54,7 +58,7 @@ def job(command: Command) -> Command:
         **arguments: Any,
     ) -> None:
         watcher = watch.SILENT if quiet else watch.on_stderr()
-        with one_sentence():
+        with one_sentence(), stoppable():
             chosen = chosen_cluster(cluster_file, scheduler)
             chosen = adjusted(chosen, workers, dashboard_address)
             with cluster.connect(chosen) as client:
@@ -86,6 +90,23 @@ def one_sentence() -> Iterator[None]:
         again = f"{program} {shlex.join(sys.argv[1:])}"
         complain(f"Stopped; what is done is kept, go on with: {again}")
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM stop a job in order, and the second at once."""
+
+    def stop(*_: object) -> None:
+        for number in STOPS:
+            signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, stop) for number in STOPS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(STOPS, before, strict=True):
+            signal.signal(number, handler)
 
 
 def complain(sentence: str) -> None:
@@ -155,6 +176,7 @@ def compile_options(command: Command) -> Command:
         show_default=True,
         help="The codec of the table.",
     )
+    @click.option("--allow-damaged", is_flag=True, help="Bear damage in shards.")
     @click.option("--fresh", is_flag=True, help="Make every part anew.")
     @click.option("--force-unlock", is_flag=True, help="Take over the lock of another host's run.")
     @functools.wraps(command)
@@ -170,6 +192,26 @@ def compile_options(command: Command) -> Command:
         with one_sentence():
             options = CompileOptions(rules, **chosen)
         return command(options=options, **arguments)
+
+    return run
+
+
+def extract_options(command: Command) -> Command:
+    """Give a command the options of an extraction, as one value."""
+
+    @click.option(
+        "--only",
+        type=click.Choice(["images", "sidecars"]),
+        help="Sidecars are *.json, images are all others.",
+    )
+    @click.option("--overwrite", is_flag=True, help="Replace also files of the right size.")
+    @click.option("--allow-damaged", is_flag=True, help="Bear damage in shards.")
+    @click.option("--force-unlock", is_flag=True, help="Take over the lock of another host's run.")
+    @functools.wraps(command)
+    def run(**arguments: Any) -> Any:
+        names = ("only", "overwrite", "allow_damaged", "force_unlock")
+        chosen = {name: arguments.pop(name) for name in names}
+        return command(options=ExtractOptions(**chosen), **arguments)
 
     return run
 

@@ -25,10 +25,16 @@ from cutline.prefork import ENVIRONMENT, ctrl_c_held
 MUST_MATCH: Final = ("cutline", "pyarrow", "orjson", "fsspec")
 """Packages whose versions change the bytes of what is written."""
 
+TALKATIVE: Final = ("distributed.client", "distributed.utils_comm", "tornado.application")
+"""Loggers that print tracebacks when a scheduler goes, which a job says in one sentence."""
+
 PATIENCE: Final = 15
 """Seconds that a scheduler has to answer, and its first worker to be there."""
 
 CONFIG: Final = {
+    # What a worker has not begun stays with the scheduler: a worker that dies takes down the task
+    # that it was at, and no other.
+    "distributed.scheduler.worker-saturation": 1.0,
     # A worker that dies takes down every task that it had, guilty or not: three times, which is
     # Dask's default, is soon reached by a part that did nothing.
     "distributed.scheduler.allowed-failures": 10,
@@ -132,6 +138,10 @@ def connect(cluster: Cluster) -> Iterator[Client]:
     """
     threshold = logging.root.manager.disable
     with ExitStack() as stack:
+        for name in TALKATIVE:
+            logger = logging.getLogger(name)
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
         stack.callback(logging.disable, threshold)
         stack.enter_context(dask.config.set(CONFIG))
         client = stack.enter_context(

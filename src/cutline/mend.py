@@ -110,9 +110,10 @@ def caption_orphans(
     folder = data_folder(data)
     workspace = store.Workspace(f"{folder}/.cutline")
     with (
+        store.in_words(folder),
         verified(table, data, options, client, watcher) as found,
-        store.locked(workspace, watcher.say, force=options.force_unlock),
-        store.SmallFiles(folder, workspace.staging) as files,
+        store.locked(workspace, watcher.say, force=options.force_unlock) as staging,
+        store.SmallFiles(folder, staging) as files,
         OpenFolders(folder) as folders,
     ):
         written = 0

@@ -117,8 +117,10 @@ def judge(path: bytes, data: bytes, rules: Rules) -> Outcome:
     text = caption(record, rules)
     if isinstance(text, Reject):
         return text._replace(filename=filename)
+    columns: tuple[str | None, ...] = ()
     try:
-        columns = tuple([column_text(record.get(field)) for _, field in rules.columns])
+        if rules.columns:
+            columns = tuple([column_text(record.get(field)) for _, field in rules.columns])
     except orjson.JSONEncodeError as error:  # orjson reads 1,024 levels and writes 254
         return Reject("bad_json", f"a --column value cannot be stored: {error}", filename)
     return Row(width, height, text, filename, columns)

@@ -13,18 +13,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cutline import checks
-from cutline.captions import Slice
 from cutline.checks import Findings, found
 from cutline.errors import CutlineError
 from cutline.options import COLUMNS
 from cutline.records import TOO_LARGE, clean, key, path_fault, shown_path
+from cutline.slices import Slice, is_text
 from cutline.sources import OPEN_FLAGS, OpenFolders
 
 TYPES: Final[dict[str, tuple[str, Callable[[pa.DataType], bool]]]] = {
     "width": ("a whole number", pa.types.is_integer),
     "height": ("a whole number", pa.types.is_integer),
-    "caption": ("text", lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind)),
-    "filename": ("text", lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind)),
+    "caption": ("text", is_text),
+    "filename": ("text", is_text),
 }
 
 

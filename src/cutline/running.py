@@ -1,16 +1,40 @@
 """Bags run: results as they come, on a cluster or in this process."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 import dask
 import dask.bag as db
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
-from distributed import Client, as_completed
+from distributed import CancelledError, Client, KilledWorker, as_completed
+from distributed.comm.core import CommClosedError
+from tornado.ioloop import PeriodicCallback
 
+from cutline.errors import CutlineError
 from cutline.watch import Watcher
+
+LOOK_EVERY: Final = 10
+"""Seconds between two looks at whether the cluster is at work."""
+
+
+class DeadlyTaskError(CutlineError):
+    """Some tasks killed each worker that tried them, and all the others are done.
+
+    Attributes
+    ----------
+    partitions
+        Which partitions of the bag they are.
+    """
+
+    def __init__(self, partitions: list[int]) -> None:
+        super().__init__(
+            f"{len(partitions)} tasks killed each worker that tried them, and all others are done:"
+            " give the workers more memory and run this again."
+        )
+        self.partitions = partitions
 
 
 def results(bag: db.Bag, client: Client | None, watcher: Watcher) -> Iterator[Any]:
@@ -23,11 +47,16 @@ def results(bag: db.Bag, client: Client | None, watcher: Watcher) -> Iterator[An
     client
         The cluster; without one, Dask's scheduler of this process.
     watcher
-        Told of each partition that is done.
+        Told of each partition that is done, and of a cluster that stands still.
+
+    Raises
+    ------
+    CutlineError
+        The cluster cannot go on.
     """
     tasks = tasks_of(bag)
     with watcher.stage(key_split(bag.name), len(tasks)) as advance:
-        for elements in completed(tasks, client):
+        for elements in completed(tasks, client, watcher):
             yield from elements
             advance(1)
 
@@ -45,14 +74,78 @@ def tasks_of(bag: db.Bag) -> list[Delayed]:
     return [Delayed(key, layer, layer=bag.name) for key in keys]
 
 
-def completed(tasks: list[Delayed], client: Client | None) -> Iterator[Any]:
-    """Give the result of each task as it is done."""
+def completed(tasks: list[Delayed], client: Client | None, watcher: Watcher) -> Iterator[Any]:
+    """Give the result of each task as it is done; the first that fails stops the others.
+
+    But a task that kills workers, which is no answer, stops nothing.
+
+    Raises
+    ------
+    DeadlyTaskError
+        Some tasks killed each worker that tried them.
+    CutlineError
+        The scheduler is gone.
+    """
     if client is None:
         yield from dask.compute(*tasks)
         return
     futures = client.compute(tasks)
+    places = {future.key: place for place, future in enumerate(futures)}
+    deadly = []
     try:
-        for _, result in as_completed(futures, loop=client.loop, with_results=True):
-            yield result
+        with looked_after(client, watcher):
+            for future in as_completed(futures, loop=client.loop):
+                # Asked for here: `with_results` never ends when a scheduler dies at a bad moment.
+                try:
+                    result = future.result()
+                except KilledWorker:
+                    deadly.append(places[future.key])
+                except (CancelledError, CommClosedError) as error:
+                    raise CutlineError(gone(client)) from error
+                else:
+                    yield result
     finally:
         client.cancel(futures)
+    if deadly:
+        raise DeadlyTaskError(sorted(deadly))
+
+
+@contextmanager
+def looked_after(client: Client, watcher: Watcher) -> Iterator[None]:
+    """Tell the user of a cluster where nobody works, and when somebody does again."""
+    idle = ""
+    scheduler, loop = client.scheduler, client.loop
+    assert scheduler is not None and loop is not None  # noqa: PT018 - it is connected
+
+    async def look() -> None:
+        nonlocal idle
+        before = idle
+        with suppress(OSError):  # the scheduler is gone: the futures tell that
+            idle = why_idle((await scheduler.identity())["workers"].values())
+        if idle != before:
+            watcher.say(idle or "The cluster is at work again.")
+
+    looking = PeriodicCallback(look, 1000 * LOOK_EVERY)
+    loop.add_callback(looking.start)
+    try:
+        yield
+    finally:
+        loop.add_callback(looking.stop)
+
+
+def why_idle(workers: Collection[dict[str, Any]]) -> str:
+    """Say why nobody works on a cluster, if nobody does."""
+    if not workers:
+        return "The cluster has lost all of its workers: waiting for others."
+    if all(worker["status"] == "paused" for worker in workers):
+        return "The cluster has paused all of its workers, which are short of memory: waiting."
+    return ""
+
+
+def gone(client: Client) -> str:
+    """Say that there is no scheduler any more, or that it has forgotten the job."""
+    address = client.scheduler.address if client.scheduler else "this job"
+    return (
+        f"The Dask scheduler at {address} is gone or has dropped the job: see to it, and run this"
+        " again, which goes on from what is done."
+    )

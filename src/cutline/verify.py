@@ -20,11 +20,12 @@ import pyarrow as pa
 from distributed import Client
 
 from cutline import checks, filechecks, orphans, rowchecks, shuffle, store, watch
-from cutline.captions import Slice, data_folder, slices_of
+from cutline.captions import data_folder
 from cutline.checks import Finding, Findings, VerifyOptions
 from cutline.head import open_parquet
 from cutline.listing import FILES, IMAGE, SIDECAR, Listing
 from cutline.running import results
+from cutline.slices import Slice, slices_of
 from cutline.verdict import VerifySummary
 
 SHARE: Final = 50_000
@@ -135,31 +136,31 @@ def verified(
     with open_parquet(table) as file:
         schema, rows = rowchecks.check_schema(file.schema_arrow), file.metadata.num_rows
     outputs = store.Outputs.of(table)
-    with store.locked(outputs.workspace, watcher.say, force=options.force_unlock):
-        job = Job(folder, outputs.staging, rows, options)
-        try:
-            listing, joined = Listing(folder), list[Joined]()
-            findings = {"schema": schema}
-            if not schema.count:
-                files = list_folder(listing, job)
-                seen = list(results(rows_bag(pieces_of(outputs.table), job), client, watcher))
-                shares = shares_of(listing, files, write_ledger(outputs.ledger, job), seen)
-                joined = sorted(
-                    results(files_bag(shares, job), client, watcher), key=attrgetter("index")
-                )
-                findings = total(schema, listing, [*seen, *joined], options)
-            summary = VerifySummary(
-                table=outputs.table,
-                data=folder,
-                rows=rows,
-                images=listing.counts[IMAGE],
-                findings=findings,
-                orphans=dict(sorted(sum((share.reasons for share in joined), Counter()).items())),
-                seconds=clock.total(),
+    with (
+        store.in_words(outputs.workspace.folder),
+        store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as staging,
+    ):
+        job = Job(folder, staging, rows, options)
+        listing, joined = Listing(folder), list[Joined]()
+        findings = {"schema": schema}
+        if not schema.count:
+            files = list_folder(listing, job)
+            seen = list(results(rows_bag(pieces_of(outputs.table), job), client, watcher))
+            shares = shares_of(listing, files, write_ledger(outputs.ledger, job), seen)
+            joined = sorted(
+                results(files_bag(shares, job), client, watcher), key=attrgetter("index")
             )
-            yield Verified(summary, [share.orphans for share in joined])
-        finally:
-            store.empty_folder(outputs.staging)
+            findings = total(schema, listing, [*seen, *joined], options)
+        summary = VerifySummary(
+            table=outputs.table,
+            data=folder,
+            rows=rows,
+            images=listing.counts[IMAGE],
+            findings=findings,
+            orphans=dict(sorted(sum((share.reasons for share in joined), Counter()).items())),
+            seconds=clock.total(),
+        )
+        yield Verified(summary, [share.orphans for share in joined])
 
 
 def list_folder(listing: Listing, job: Job) -> str:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from distributed import Client
 
 from cutline import watch
-from cutline.captions import Slice, slices_of
 from cutline.running import results
+from cutline.slices import Slice, slices_of
 from cutline.trainer import LoaderOptions, aspect_bucket
 
 MOST_SIZES: Final = 500

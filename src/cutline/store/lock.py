@@ -6,14 +6,18 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from cutline.errors import CutlineError
 from cutline.store.names import Workspace
-from cutline.store.publish import empty_folder, remove, unique
+from cutline.store.publish import remove, unique
+
+NO_FLOCK: Final = {errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBADF}
+"""What a file system answers that cannot lock a folder; NFS wants a file open for writing."""
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -66,59 +70,66 @@ class Lock:
     """One run at a time on a set of outputs.
 
     The lock is a file that names its owner, made in one atomic step. It holds wherever the folder
-    is seen, also between hosts.
+    is seen, also between hosts. What keeps a run that has lost it from publishing is that its
+    staging folder is gone: see `Workspace.staging`.
     """
 
     path: str
     owner: Owner
 
     def is_held(self) -> bool:
-        """Tell whether this run is still the one at work.
-
-        A worker that Dask has given up asks before it publishes: its run may be over.
-        """
-        return read_owner(self.path) == self.owner
+        """Tell whether this run is still the one at work."""
+        with suppress(CutlineError):
+            return read_owner(self.path) == self.owner
+        return False
 
 
 @contextmanager
 def locked(
     workspace: Workspace, say: Callable[[str], None], *, force: bool = False
-) -> Iterator[Lock]:
-    """Hold the lock of a job, in a workspace that is made and free of what the dead left.
+) -> Iterator[str]:
+    """Hold the lock of a job, and give a staging folder; the attempts of dead runs are removed.
 
     Raises
     ------
     CutlineError
         Another run is at work.
     """
-    workspace.make()
     lock = Lock(workspace.lock, Owner.here(unique()))
     try:
-        before = acquire(lock, workspace.staging, force=force)
+        before = acquire(lock, workspace, force=force)
         if before is not None:
-            say(f"Took the lock over from {before}, which is gone.")
-        empty_folder(workspace.staging)
-        yield lock
+            say(f"Took the lock over from {before}{', which is gone' if before.is_dead() else ''}.")
+        yield workspace.staging(lock.owner.run)
     finally:
         if lock.is_held():  # if not, another run is at work in these folders
+            workspace.sweep()
             remove(lock.path)
             workspace.leave()
 
 
-def acquire(lock: Lock, staging: str, *, force: bool) -> Owner | None:
-    """Take a lock that is free, whose owner is dead, or by force."""
-    with one_at_a_time(os.path.dirname(lock.path)):
+def acquire(lock: Lock, workspace: Workspace, *, force: bool) -> Owner | None:
+    """Take a lock that is free, whose owner is dead, or by force; give the owner before."""
+    while True:
+        workspace.make()
+        with suppress(FileNotFoundError):  # a run that has just ended removed the folders
+            return take(lock, workspace, force=force)
+
+
+def take(lock: Lock, workspace: Workspace, *, force: bool) -> Owner | None:
+    """Take a lock, one process of this host after the other."""
+    with one_at_a_time(workspace.folder):
         before = read_owner(lock.path)
         if before is not None:
             if not (force or before.is_dead()):
                 raise CutlineError(busy(before))
             remove(lock.path)
-        claim = f"{staging}/lock.{unique()}"
-        with open(claim, "xb") as file:
-            file.write(msgspec.json.encode(lock.owner))
-            file.flush()
-            os.fsync(file.fileno())
+        claim = f"{workspace.attempts}/lock.{unique()}"
         try:
+            with open(claim, "xb") as file:
+                file.write(msgspec.json.encode(lock.owner))
+                file.flush()
+                os.fsync(file.fileno())
             os.link(claim, lock.path)
         except FileExistsError:
             raise CutlineError(busy(read_owner(lock.path))) from None
@@ -142,6 +153,8 @@ def read_owner(path: str) -> Owner | None:
             return msgspec.json.decode(file.read(), type=Owner)
     except FileNotFoundError:
         return None
+    except msgspec.DecodeError as error:
+        raise CutlineError(f"{path} is not a lock of cutline: remove it.") from error
 
 
 @contextmanager
@@ -151,8 +164,8 @@ def one_at_a_time(folder: str) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:  # some network file systems have no flock; the lock file remains
-            if error.errno not in {errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}:
+        except OSError as error:
+            if error.errno not in NO_FLOCK:
                 raise
         yield
     finally:

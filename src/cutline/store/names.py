@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cutline.errors import UsageError
@@ -10,7 +11,7 @@ from cutline.store.publish import empty_folder, make_folder, remove, remove_fold
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A folder that only cutline writes to: a job's lock, and its attempts at files."""
+    """A folder that only cutline writes to: a job's lock, and the attempts of its runs at files."""
 
     folder: str
 
@@ -20,18 +21,37 @@ class Workspace:
         return self.folder + "/lock"
 
     @property
-    def staging(self) -> str:
-        """Where attempts are written."""
+    def attempts(self) -> str:
+        """Where each run has a staging folder."""
         return self.folder + "/attempts"
 
     def make(self) -> None:
         """Make its folders."""
         make_folder(self.folder)
-        make_folder(self.staging)
+        make_folder(self.attempts)
+
+    def staging(self, run: str) -> str:
+        """Make the staging folder of a run, and end all others.
+
+        A run whose folder is gone can publish nothing any more, wherever its workers still write.
+        """
+        folder = f"{self.attempts}/{run}"
+        os.mkdir(folder)
+        self.sweep(keep=run)
+        return folder
+
+    def sweep(self, keep: str = "") -> None:
+        """Remove the staging folders of all runs but one."""
+        empty_folder(self.attempts)
+        with suppress(FileNotFoundError):
+            for run in set(os.listdir(self.attempts)) - {keep}:
+                while os.path.isdir(f"{self.attempts}/{run}"):  # a late worker may still add to it
+                    empty_folder(f"{self.attempts}/{run}")
+                    remove_folder(f"{self.attempts}/{run}")
 
     def leave(self) -> None:
         """Remove its folders as far as they are empty."""
-        remove_folder(self.staging)
+        remove_folder(self.attempts)
         remove_folder(self.folder)
 
 
@@ -43,9 +63,12 @@ class Outputs:
     ----------
     table
         The absolute path of ``X.parquet``.
+    staging
+        Where the run at work writes its attempts; who holds the lock has one.
     """
 
     table: str
+    staging: str = ""
 
     @classmethod
     def of(cls, table: str | os.PathLike[str]) -> "Outputs":
@@ -105,11 +128,6 @@ class Outputs:
         return Workspace(self.stem + ".cutline")
 
     @property
-    def staging(self) -> str:
-        """Where attempts are written."""
-        return self.workspace.staging
-
-    @property
     def plan(self) -> str:
         """The frozen listing."""
         return self.workspace.folder + "/plan.parquet"
@@ -118,6 +136,11 @@ class Outputs:
     def rejects(self) -> str:
         """The rejects of the parts."""
         return self.workspace.folder + "/rejects"
+
+    @property
+    def indexes(self) -> str:
+        """What is in the shards, a file for each of them."""
+        return self.workspace.folder + "/shards"
 
     @property
     def merged(self) -> str:
@@ -136,9 +159,22 @@ class Outputs:
         make_folder(self.parts)
         make_folder(self.rejects)
 
+    def make_index_folder(self) -> None:
+        """Make the folder of what is in the shards."""
+        make_folder(self.workspace.folder)
+        make_folder(self.indexes)
+
+    def keep_indexes(self, paths: set[str]) -> None:
+        """Remove the indexes of shards that are no more."""
+        for name in os.listdir(self.indexes):
+            if f"{self.indexes}/{name}" not in paths:
+                remove(f"{self.indexes}/{name}")
+
     def remove(self) -> None:
         """Remove the outputs, of which nobody has need any more."""
-        for folder in (self.staging, self.rejects, self.workspace.folder, self.parts):
+        self.workspace.sweep()
+        self.workspace.leave()
+        for folder in (self.rejects, self.indexes, self.workspace.folder, self.parts):
             empty_folder(folder)
             remove_folder(folder)
         remove(self.ledger)

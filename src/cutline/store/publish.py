@@ -1,5 +1,6 @@
 """How a file comes to be: written under a name of its own, synced, and named in one step."""
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -7,10 +8,11 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from cutline.errors import CutlineError
+from cutline.store.trouble import in_words
 
 
 @contextmanager
-def publish(path: str, staging: str | None = None) -> Iterator[BinaryIO]:
+def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
     """Write a file that appears under its name complete and synced, or not at all.
 
     Parameters
@@ -18,8 +20,8 @@ def publish(path: str, staging: str | None = None) -> Iterator[BinaryIO]:
     path
         The final name; a file that is there already is replaced in one step.
     staging
-        A folder on the same file system for the attempt; without one, the attempt is a hidden file
-        beside the final name.
+        The folder of this run's attempts, on the same file system; without one, the attempt is a
+        hidden file beside the final name.
 
     Raises
     ------
@@ -28,19 +30,29 @@ def publish(path: str, staging: str | None = None) -> Iterator[BinaryIO]:
     """
     folder, name = os.path.split(path)
     attempt = f"{staging}/{name}.{unique()}" if staging else f"{folder}/.{name}.{unique()}"
-    try:
-        with open(attempt, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(attempt, path)
-        sync_folder(folder)
-    except BaseException as error:
-        with suppress(OSError):
-            os.unlink(attempt)
-        if isinstance(error, OSError):
-            raise CutlineError(f"{path} cannot be written: {error.strerror or error}.") from error
-        raise
+    with in_words(path):
+        try:
+            with open(attempt, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(attempt, path)
+            sync_folder(folder)
+        except BaseException as error:
+            with suppress(OSError):
+                os.unlink(attempt)
+            if isinstance(error, OSError):
+                refuse_late(error, staging)
+                if error.filename == attempt:
+                    error.filename = path
+            raise
+
+
+def refuse_late(error: OSError, staging: str) -> None:
+    """Tell a worker that Dask gave up long ago that its run is over: its folder is gone."""
+    missing = error.errno in {errno.ENOENT, errno.ESTALE}
+    if missing and staging and not os.path.isdir(staging):
+        raise CutlineError("This run is over: it has ended, or another has its lock.") from error
 
 
 def unique() -> str:
@@ -72,7 +84,7 @@ def make_folder(folder: str) -> None:
             raise CutlineError(
                 f"{folder} is a link, and cutline keeps its files in a folder there: remove it."
             ) from None
-        return
+    # Also if it was there: a run that was killed may have made it and not got further.
     sync_folder(os.path.dirname(folder))
 
 
@@ -83,7 +95,7 @@ def remove(path: str) -> None:
 
 
 def empty_folder(folder: str) -> None:
-    """Remove the files of a folder that only cutline writes to, such as its staging folder."""
+    """Remove the files of a folder that only cutline writes to."""
     with suppress(FileNotFoundError):
         for name in os.listdir(folder):
             if not os.path.isdir(f"{folder}/{name}"):

@@ -1,0 +1,76 @@
+"""What a file system refuses, in one sentence with the mend."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from cutline.errors import CutlineError
+from cutline.store.room import shown_room, shown_size
+
+FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+
+MENDS: Final = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room or have the quota raised",
+    errno.EROFS: "mount it for writing",
+    errno.EACCES: "get the right to write there",
+    errno.EPERM: "get the right to write there",
+    errno.EIO: "look after the disk",
+}
+
+
+class StorageError(CutlineError):
+    """A file system refuses what a job needs.
+
+    Attributes
+    ----------
+    fault
+        What is refused, and where.
+    number
+        The system's number of the error.
+    needed
+        Bytes that the rest of the job needs, if somebody knows.
+    """
+
+    def __init__(self, fault: str, number: int, needed: int = 0) -> None:
+        super().__init__(fault, number, needed)  # which is how it travels from a worker
+        self.fault = fault
+        self.number = number
+        self.needed = needed
+
+    def __str__(self) -> str:
+        more = f", and about {shown_size(self.needed)} are needed to finish" if self.needed else ""
+        mend = MENDS.get(self.number, "mend that")
+        return f"{self.fault}{more}: {mend} and run this again, which goes on from what is done."
+
+
+@contextmanager
+def in_words(path: str, needed: Callable[[], int] = lambda: 0) -> Iterator[None]:
+    """Turn what a file system refuses into a `StorageError`.
+
+    Parameters
+    ----------
+    path
+        What is being written, where the error itself does not say.
+    needed
+        Estimates the bytes that the rest of the job needs; asked when space has run out.
+    """
+    try:
+        yield
+    except StorageError as error:
+        full = error.number in FULL
+        raise StorageError(error.fault, error.number, needed() if full else 0) from error
+    except OSError as error:
+        number = error.errno or 0
+        needs = needed() if number in FULL else 0
+        raise StorageError(fault(error, path), number, needs) from error
+
+
+def fault(error: OSError, path: str) -> str:
+    """Say what a file system refuses."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else path
+    place = name if os.path.isabs(name) else path
+    refused = f"{place} cannot be written: {error.strerror or ' '.join(str(error).split())}"
+    return f"{refused} ({shown_room(place)})" if error.errno in FULL else refused

@@ -1,0 +1,146 @@
+"""A small dataset that was prepared once and has changed since, and what must hold on it always."""
+
+import os
+import shutil
+from dataclasses import dataclass
+
+import dask
+import pyarrow.parquet as pq
+
+import cutline
+from cutline.plan import read_receipt
+from oracle import compile_folder
+from sidecars import numbered, record, write_sidecars
+
+OPTIONS = cutline.CompileOptions(partition_size=15, max_rejects=1)
+OUTPUTS = ("x.parquet", "x.rejects.parquet", "x.parts/", "x.cutline/", "data/.cutline/")
+
+
+def prepare(root):
+    """Do the whole work on a dataset in this process, and give both summaries."""
+    with dask.config.set(scheduler="synchronous"):
+        compiled = cutline.compile_table(f"{root}/data", f"{root}/x.parquet", OPTIONS)
+        return compiled, cutline.write_captions(f"{root}/x.parquet", f"{root}/data", OPTIONS)
+
+
+def before():
+    """30 sidecars, in two parts and two folders, four of which give no row."""
+    return numbered(26) | {
+        "sub/00.json": record("00.png"),
+        "sub/01.json": b"{torn",
+        "sub/02.json": record("02.png", width=...),
+        "sub/03.json": record("00.jpg"),
+    }
+
+
+def changes():
+    """What somebody does to them then: each part changes, and so do caption files."""
+    return {
+        "003.json": record("003.png", short_caption="What 003.png SHOWS."),
+        "020.json": record("020.png", short_caption="Another story."),
+        "021.json": record("021.png", short_caption=""),
+        "sub/01.json": record("01.png"),
+        "sub/04.json": record("04.png"),
+    }
+
+
+@dataclass
+class World:
+    """A dataset to start from, and how it must look in the end.
+
+    `start` and `end` are what is found in it: path to bytes, or to None for a folder.
+    """
+
+    template: str
+    start: dict
+    end: dict
+
+    def reset(self, root):
+        """Put the dataset to start from at some place."""
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(self.template, root)  # with the times of modification
+
+    def faults_amid(self, root, code):
+        """Say what is wrong after a run that something happened to."""
+        now = found(root)
+        for path, data in now.items():
+            if not self.may_be(path, data):
+                yield f"{path} is neither as before nor as it must become"
+        for path in self.start.keys() - now.keys():
+            if not path.startswith(("x.cutline/", "x.parts/part")):
+                yield f"{path} is gone"
+        if code == 0 and self.without_own(now) != self.without_own(self.end):
+            yield "it exits with 0 and work is missing"
+        yield from uneven_receipts(root)
+
+    def may_be(self, path, data):
+        """Tell whether something may be found at a path in the middle of a run."""
+        if path.startswith(("x.cutline/", "data/.cutline")) or path in {"x.cutline", "x.parts"}:
+            return True
+        return any(path in state and state[path] == data for state in (self.start, self.end))
+
+    def faults_after(self, root):
+        """Say what is wrong after a run that nothing happened to."""
+        now = found(root)
+        for path in now.keys() ^ self.end.keys():
+            yield f"{path} is {'left behind' if path in now else 'missing'}"
+        for path in now.keys() & self.end.keys() - {"x.cutline/merged"}:  # it tells inodes
+            if now[path] != self.end[path]:
+                yield f"{path} is not as it must be"
+
+    @staticmethod
+    def without_own(state):
+        """Leave out what belongs to cutline alone."""
+        return {path: data for path, data in state.items() if "cutline" not in path}
+
+
+def make_world(folder, *, first):
+    """Make a world in which the run at hand is the first, or comes after one and changes."""
+    root = f"{folder}/world"
+    write_sidecars(f"{root}/data", before())
+    if not first:
+        prepare(root)
+    write_sidecars(f"{root}/data", changes())
+    os.remove(f"{root}/data/007.json")
+    template = f"{folder}/template"
+    shutil.copytree(root, template)
+    start = found(root)
+    summaries = prepare(root)
+    check_against_oracle(root, *summaries)
+    return World(template, start, found(root))
+
+
+def check_against_oracle(root, compiled, captions):
+    """Compare what a run that nothing happened to made with what a plain reading gives."""
+    rows, rejects = compile_folder(f"{root}/data")
+    table = pq.read_table(f"{root}/x.parquet").to_pylist()
+    assert [tuple(row.values()) for row in table] == rows
+    ledger = pq.read_table(f"{root}/x.rejects.parquet").to_pylist()
+    assert [(line["source"], line["reason"], line["filename"]) for line in ledger] == rejects
+    assert compiled.sidecars == compiled.rows + sum(compiled.rejects.values()) == 30
+    for _, _, caption, filename in rows:
+        with open(f"{root}/data/{os.path.splitext(filename)[0]}.txt") as file:
+            assert file.read() == caption
+
+
+def found(root):
+    """Look at everything below a folder."""
+    state = {}
+    for folder, folders, files in os.walk(root):
+        for name in folders:
+            state[os.path.relpath(f"{folder}/{name}", root)] = None
+        for name in files:
+            with open(f"{folder}/{name}", "rb") as file:
+                state[os.path.relpath(f"{folder}/{name}", root)] = file.read()
+    return state
+
+
+def uneven_receipts(root):
+    """Find parts whose rows and rejects are not all the sidecars that went in."""
+    parts = f"{root}/x.parts"
+    for name in os.listdir(parts) if os.path.isdir(parts) else ():
+        receipt = read_receipt(f"{parts}/{name}", 0)
+        if receipt is None or receipt.sidecars != 15:
+            yield f"{name} has no receipt for 15 sidecars"
+        elif pq.read_metadata(f"{parts}/{name}").num_rows != receipt.rows:
+            yield f"{name} has not the rows of its receipt"

@@ -1,0 +1,276 @@
+"""Bags on clusters that lose workers, stand still or die; the clusters are of processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+
+import dask
+import dask.bag as db
+import pyarrow.parquet as pq
+import pytest
+from distributed import Client, LocalCluster
+
+import cutline
+from cutline import cluster, running, store, table
+from cutline.errors import CutlineError
+from cutline.sources import Folder
+from cutline.store import StorageError
+from cutline.watch import Silent
+from oracle import compile_folder
+from sidecars import numbered, write_sidecars
+from trees import tree
+
+OPTIONS = cutline.CompileOptions(partition_size=5)
+
+
+class Listener(Silent):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, line):
+        self.said.append(line)
+
+
+def wait_for(condition):
+    while not condition():
+        time.sleep(0.01)
+
+
+def bag_of(numbers, work, *arguments):
+    return db.from_sequence(numbers, partition_size=1).map_partitions(work, *arguments)
+
+
+def double(numbers):
+    return [2 * number for number in numbers]
+
+
+def die_at_three(numbers, folder):
+    (number,) = numbers
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    with open(f"{folder}/{number}", "w"):
+        return [number]
+
+
+def die_once(numbers, folder):
+    (number,) = numbers
+    if number == 3 and not os.path.exists(f"{folder}/died"):
+        with open(f"{folder}/died", "w"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return [number]
+
+
+def refuse_at_three(numbers, folder):
+    (number,) = numbers
+    if number == 3:
+        raise OSError(28, "No space left on device", f"{folder}/x")
+    time.sleep(0.05)
+    with open(f"{folder}/{number}", "w"):
+        return [number]
+
+
+def wait_at(numbers, gate):
+    while not os.path.exists(gate):
+        time.sleep(0.05)
+    return list(numbers)
+
+
+@pytest.fixture
+def quick_to_give_up():
+    """A cluster whose scheduler blames a task after two dead workers."""
+    with (
+        dask_settings(),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        ) as workers,
+        Client(workers, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def dask_settings():
+    return dask.config.set({**cluster.CONFIG, "distributed.scheduler.allowed-failures": 1})
+
+
+def test_results_come_from_this_process_and_from_a_cluster_alike(client):
+    bag = bag_of(range(7), double)
+    for where in (None, client):
+        assert sorted(running.results(bag, where, Silent())) == [0, 2, 4, 6, 8, 10, 12]
+
+
+def test_a_worker_that_is_lost_gives_its_tasks_to_others(client, tmp_path):
+    bag = bag_of(range(20), die_once, str(tmp_path))
+    assert sorted(running.results(bag, client, Silent())) == list(range(20))
+    assert os.path.exists(tmp_path / "died")
+
+
+def test_a_task_that_kills_workers_fails_after_all_others_are_done(quick_to_give_up, tmp_path):
+    bag = bag_of(range(12), die_at_three, str(tmp_path))
+    got = []
+    with pytest.raises(running.DeadlyTaskError) as caught:
+        got.extend(running.results(bag, quick_to_give_up, Silent()))
+    assert caught.value.partitions == [3]
+    assert sorted(map(int, os.listdir(tmp_path))) == [n for n in range(12) if n != 3]
+
+
+@dataclass(frozen=True)
+class Deadly(Folder):
+    """A source with a sidecar whose reader dies, as of memory."""
+
+    def read(self, lines):
+        if b"012.json" in lines["path"].to_pylist():
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from Folder(self.root).read(lines)
+
+
+def test_a_part_that_kills_workers_is_named_with_its_first_and_last_sidecar(
+    quick_to_give_up, tmp_path, monkeypatch
+):
+    source = write_sidecars(tmp_path / "data", numbered(30))
+    monkeypatch.setattr(table, "open_source", lambda _: Deadly(source))
+    target = str(tmp_path / "x.parquet")
+    with pytest.raises(CutlineError) as caught:
+        cutline.compile_table(source, target, OPTIONS, client=quick_to_give_up)
+    assert str(caught.value).startswith(
+        "Part 2, from 010.json to 014.json, has killed each worker that tried, and all other parts"
+        " are done and kept"
+    )
+    done = {f"part-{n:05}.parquet" for n in range(6) if n != 2}
+    assert set(os.listdir(tmp_path / "x.parts")) == done
+    monkeypatch.undo()
+    again = cutline.compile_table(source, target, OPTIONS)
+    assert (again.rows, again.reused_parts) == (30, 5)
+
+
+def test_what_a_file_system_refuses_on_a_worker_stops_the_others_and_keeps_what_is_done(
+    client, tmp_path
+):
+    bag = bag_of(range(200), refuse_at_three, str(tmp_path))
+    with pytest.raises(OSError, match="No space left"):
+        list(running.results(bag, client, Silent()))
+    assert 0 < len(os.listdir(tmp_path)) < 100
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_a_file_system_refuses_comes_from_a_worker_whole(client, number):
+    error = StorageError("/x cannot be written: no", 28, 10**number)
+    got = client.submit(lambda one: one, error, pure=False).result()
+    assert str(got) == str(error)
+    assert f"{10**number} bytes are needed" in str(got)
+
+
+def test_a_cluster_without_workers_is_said_and_so_is_its_return(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "LOOK_EVERY", 0.05)
+    listener = Listener()
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as workers,
+        Client(workers, set_as_default=False) as client,
+    ):
+        bag = bag_of(range(3), wait_at, str(tmp_path / "gate"))
+        job = threading.Thread(target=lambda: list(running.results(bag, client, listener)))
+        job.start()
+        workers.scale(0)
+        wait_for(lambda: len(listener.said) == 1)
+        workers.scale(1)
+        wait_for(lambda: len(listener.said) == 2)
+        (tmp_path / "gate").touch()
+        job.join()
+    assert listener.said == [
+        "The cluster has lost all of its workers: waiting for others.",
+        "The cluster is at work again.",
+    ]
+
+
+def test_workers_that_are_paused_for_memory_are_said():
+    paused, working = {"status": "paused"}, {"status": "running"}
+    assert "short of memory" in running.why_idle([paused, paused])
+    assert running.why_idle([paused, working]) == ""
+    assert running.LOOK_EVERY <= 30
+
+
+def test_a_scheduler_that_dies_ends_the_job_with_one_sentence(tmp_path):
+    command = [sys.executable, "-m", "dask"]
+    options = ["--host=127.0.0.1", "--port=0", "--dashboard-address=127.0.0.1:0"]
+    here = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
+    scheduler = subprocess.Popen(
+        [*command, "scheduler", *options], stderr=subprocess.PIPE, text=True, env=here
+    )
+    address = ""
+    while "Scheduler at" not in address:
+        address = scheduler.stderr.readline()
+    worker = subprocess.Popen(
+        [*command, "worker", address.split()[-1], "--no-nanny", "--no-dashboard"],
+        stderr=subprocess.DEVNULL,
+        env=here,
+    )
+    try:
+        with cluster.connect(cluster.Address(address.split()[-1])) as client:
+            bag = bag_of(range(3), wait_at, str(tmp_path / "gate"))
+            running_bag = running.results(bag, client, Silent())
+            threading.Timer(0.5, scheduler.kill).start()
+            with pytest.raises(CutlineError, match=r"scheduler at tcp://127.* is gone"):
+                next(running_bag)
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+        scheduler.stderr.close()
+
+
+def make_twice(part, job):
+    """Make one part in two threads at once, as Dask may on two workers."""
+    threads = [
+        threading.Thread(target=table.write_part, args=(part, judged(part, job), job))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def judged(part, job):
+    sidecars = list(table.read_sidecars([part], job))
+    return list(table.judge_sidecars(sidecars, job.options.rules))
+
+
+def test_a_part_that_two_workers_make_at_once_is_made_once(tmp_path):
+    source = write_sidecars(tmp_path / "data", numbered(30))
+    outputs = store.Outputs.of(tmp_path / "x.parquet")
+    with store.locked(outputs.workspace, print) as staging:
+        job = table.Job(Folder(source), replace(outputs, staging=staging), OPTIONS)
+        for part in table.plan_parts(job, job.source.list()):
+            make_twice(part, job)
+        assert os.listdir(staging) == []
+        assert len(os.listdir(outputs.parts)) == 6
+    summary = cutline.compile_table(source, outputs.table, OPTIONS)
+    assert (summary.rows, summary.reused_parts) == (30, 6)
+
+
+def test_a_worker_that_was_given_up_and_still_writes_changes_nothing(tmp_path):
+    source = write_sidecars(tmp_path / "data", numbered(30))
+    outputs = store.Outputs.of(tmp_path / "x.parquet")
+    with store.locked(outputs.workspace, print) as staging:
+        late = table.Job(Folder(source), replace(outputs, staging=staging), OPTIONS)
+        part = table.plan_parts(late, late.source.list())[2]
+        old = judged(part, late)
+    write_sidecars(source, {"012.json": numbered(1)["000.json"] | {"image_name": "new.png"}})
+    cutline.compile_table(source, outputs.table, OPTIONS)
+    before = tree(tmp_path)
+    with pytest.raises(CutlineError, match="This run is over"):
+        table.write_part(part, old, late)
+    assert tree(tmp_path) == before
+    rows, _ = compile_folder(source)
+    assert [tuple(row.values()) for row in pq.read_table(outputs.table).to_pylist()] == rows
