@@ -42,11 +42,10 @@ def stopped(process, send, number):
 @pytest.mark.parametrize(
     "way",
     [
-        (["cutline"], os.kill, signal.SIGINT),
-        (["cutline"], os.killpg, signal.SIGINT),  # as a terminal does
-        (["cutline"], os.kill, signal.SIGTERM),
-        (["dask", "cutline"], os.killpg, signal.SIGINT),
+        (["cutline"], os.kill, signal.SIGINT),  # to the process alone
+        (["dask", "cutline"], os.killpg, signal.SIGTERM),  # as a batch system does
     ],
+    ids=["alone", "group"],
 )
 def test_a_compile_that_is_stopped_goes_on_in_the_next_run(processes, large, whole, tmp_path, way):
     program, send, number = way
