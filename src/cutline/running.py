@@ -10,6 +10,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
 from distributed import CancelledError, Client, KilledWorker, as_completed
+from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
 from tornado.ioloop import PeriodicCallback
 
@@ -89,6 +90,7 @@ def completed(tasks: list[Delayed], client: Client | None, watcher: Watcher) -> 
     if client is None:
         yield from dask.compute(*tasks)
         return
+    address = client.scheduler.address if client.scheduler else ""
     futures = client.compute(tasks)
     places = {future.key: place for place, future in enumerate(futures)}
     deadly = []
@@ -101,11 +103,12 @@ def completed(tasks: list[Delayed], client: Client | None, watcher: Watcher) -> 
                 except KilledWorker:
                     deadly.append(places[future.key])
                 except (CancelledError, CommClosedError) as error:
-                    raise CutlineError(gone(client)) from error
+                    raise CutlineError(gone(address)) from error
                 else:
                     yield result
     finally:
-        client.cancel(futures)
+        with suppress(ClosedClientError):  # its scheduler is gone, and so are the tasks
+            client.cancel(futures)
     if deadly:
         raise DeadlyTaskError(sorted(deadly))
 
@@ -142,9 +145,8 @@ def why_idle(workers: Collection[dict[str, Any]]) -> str:
     return ""
 
 
-def gone(client: Client) -> str:
+def gone(address: str) -> str:
     """Say that there is no scheduler any more, or that it has forgotten the job."""
-    address = client.scheduler.address if client.scheduler else "this job"
     return (
         f"The Dask scheduler at {address} is gone or has dropped the job: see to it, and run this"
         " again, which goes on from what is done."
