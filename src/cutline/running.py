@@ -10,6 +10,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
 from distributed import CancelledError, Client, KilledWorker, as_completed
+from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
 from tornado.ioloop import PeriodicCallback
 
@@ -97,29 +98,41 @@ def completed(
     if client is None:
         yield from dask.compute(*tasks)
         return
-    board.show(client, watcher.say)
-    identity, futures = events.submit(tasks, client, stage)
-    places = {future.key: place for place, future in enumerate(futures)}
-    deadly = []
-    done = 0
-    try:
-        with looked_after(client, watcher):
-            for future in as_completed(futures, loop=client.loop):
-                # Asked for here: `with_results` never ends when a scheduler dies at a bad moment.
-                try:
-                    result = future.result()
-                except KilledWorker:
-                    deadly.append(places[future.key])
-                except (CancelledError, CommClosedError) as error:
-                    raise CutlineError(gone(client)) from error
-                else:
-                    done += 1
-                    yield result
-    finally:
-        client.cancel(futures)
-        events.end(client, identity, done)
+    deadly: list[int] = []
+    with told_if_gone(client):
+        board.show(client, watcher.say)
+        identity, futures = events.submit(tasks, client, stage)
+        done = 0
+        places = {future.key: place for place, future in enumerate(futures)}
+        try:
+            with looked_after(client, watcher):
+                for future in as_completed(futures, loop=client.loop):
+                    # Asked for here: `with_results` never ends if a scheduler dies at a bad moment.
+                    try:
+                        result = future.result()
+                    except KilledWorker:
+                        deadly.append(places[future.key])
+                    else:
+                        done += 1
+                        yield result
+        finally:
+            client.cancel(futures)
+            events.end(client, identity, done)
     if deadly:
         raise DeadlyTaskError(sorted(deadly))
+
+
+@contextmanager
+def told_if_gone(client: Client) -> Iterator[None]:
+    """Say in one sentence that there is no scheduler any more, whichever call finds that out."""
+    address = client.scheduler.address if client.scheduler else ""
+    try:
+        yield
+    except (CancelledError, ClosedClientError, CommClosedError) as error:
+        raise CutlineError(
+            f"The Dask scheduler at {address} is gone or has dropped the job: see to it, and run"
+            " this again, which goes on from what is done."
+        ) from error
 
 
 @contextmanager
@@ -144,12 +157,3 @@ def looked_after(client: Client, watcher: Watcher) -> Iterator[None]:
         client.sync(look)
     finally:
         loop.add_callback(looking.stop)
-
-
-def gone(client: Client) -> str:
-    """Say that there is no scheduler any more, or that it has forgotten the job."""
-    address = client.scheduler.address if client.scheduler else "this job"
-    return (
-        f"The Dask scheduler at {address} is gone or has dropped the job: see to it, and run this"
-        " again, which goes on from what is done."
-    )

@@ -28,6 +28,8 @@ from oracle import compile_folder
 from sidecars import record, write_sidecars
 
 NAMES = [f"{number:02}" for number in range(12)] + ["sub/00", "sub/01"]
+CAPTIONS = st.sampled_from(["Picture aa.", "Picture bb.", "Picture cc.", "Longer than these.", ""])
+"""Often of the same size, also as at the start; or none, which is a reject."""
 FIELDS = st.sampled_from([("short_caption",), ("long_caption", "short_caption")])
 
 
@@ -69,10 +71,9 @@ class Runs(RuleBasedStateMachine):
         os.utime(f"{self.data}/{name}.json", ns=(self.clock, self.clock))
 
     @precondition(lambda self: not self.full)
-    @rule(name=st.sampled_from(NAMES), letter=st.sampled_from("abc"), length=st.integers(0, 3))
-    def change_or_add(self, name, letter, length):
-        """Often to another text of the same size; to none at all: a reject."""
-        self.write(name, letter * 5 * length)
+    @rule(name=st.sampled_from(NAMES), caption=CAPTIONS)
+    def change_or_add(self, name, caption):
+        self.write(name, caption)
 
     @precondition(lambda self: not self.full)
     @rule(name=st.sampled_from(NAMES), other=st.sampled_from(NAMES[:12]))
@@ -129,8 +130,10 @@ class Runs(RuleBasedStateMachine):
         assert not os.path.exists(f"{self.data}/.cutline")
 
     @precondition(lambda self: not self.full)
-    @rule()
-    def run(self):
+    @rule(changes=st.dictionaries(st.sampled_from(NAMES), CAPTIONS, max_size=2))
+    def change_and_run(self, changes):
+        for name, caption in changes.items():
+            self.write(name, caption)
         self.begin()
         self.end(self.work())
 
