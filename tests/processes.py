@@ -74,7 +74,7 @@ class Cluster:
         self.folder = folder
         self.processes = processes
         self.file = os.path.join(folder, "scheduler.json")
-        self.start("scheduler", "--port", "0", "--scheduler-file", self.file)
+        self.scheduler = self.start("scheduler", "--port", "0", "--scheduler-file", self.file)
         self.address = until(self.read_address, "the scheduler")
 
     def start(self, role, *options, python=(), environment=()):

@@ -35,7 +35,7 @@ class EntrySummary:
         return {"job": "loader", **asdict(self)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RunSummary:
     """What each step of a run came to; None for a step that there was no need of."""
 
@@ -56,6 +56,9 @@ class RunSummary:
         """Give the object that ``--json`` prints: each step that was done under its own name."""
         done = {body["job"]: body for body in (step.as_json() for step in self.steps())}
         return {"job": "run", **done, "seconds": self.seconds}
+
+    def __repr__(self) -> str:
+        return "\n".join(watch.readable(self))
 
     @property
     def shortfall(self) -> str:

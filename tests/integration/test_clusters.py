@@ -136,7 +136,7 @@ def test_a_job_that_is_stopped_leaves_the_cluster_to_others(cluster, processes, 
     outputs = Outputs.of(tmp_path / "t.parquet")
     typed = (
         *("compile", large[0], outputs.table, "--scheduler", cluster.address),
-        *("--partition-size", "100", "--json", "--quiet"),
+        *("--partition-size", "200", "--json", "--quiet"),
     )
     process = processes.start(
         "cutline", *typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -154,3 +154,24 @@ def test_a_job_that_is_stopped_leaves_the_cluster_to_others(cluster, processes, 
     result = run("cutline", *typed)
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout)["rows"] == large[1].rows
+
+
+def test_a_scheduler_that_is_lost_ends_the_job_with_a_sentence(cluster, processes, large, tmp_path):
+    cluster.add_worker("one")
+    wait_for_workers(cluster, 1)
+    outputs = Outputs.of(tmp_path / "t.parquet")
+    process = processes.start(
+        *("cutline", "compile", large[0], outputs.table, "--scheduler", cluster.address),
+        *("--partition-size", "200", "--quiet"),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: os.path.isdir(outputs.parts) and os.listdir(outputs.parts), "a part")
+    cluster.scheduler.kill()
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    # Before it may stand what Dask logs of the connection.
+    assert stderr.splitlines()[-1] == (
+        "cutline: The Dask cluster has given up this job: run it again to go on."
+    )
+    assert not os.path.exists(outputs.workspace.lock)
