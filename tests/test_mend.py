@@ -226,6 +226,16 @@ def test_a_record_without_a_caption_gives_none(dataset):
     assert tree(dataset.data) == before
 
 
+def test_orphans_that_come_again_go_to_another_folder(dataset):
+    assert shlex.split(dataset.verify().mend)[-1] == f"move={dataset.root}/orphans"
+    move(dataset, dataset.root / "orphans")
+    Image.new("RGB", SIZE).save(dataset.data / "late.png")
+    again = shlex.split(dataset.verify().mend)[-1]
+    assert again == f"move={dataset.root}/orphans-2"
+    assert move(dataset, again.removeprefix("move=")).ok
+    assert move(dataset, dataset.root / "orphans").ok
+
+
 def test_the_command_that_mends_can_be_pasted(tmp_path):
     made = intact(tmp_path / "it's a set")
     made.add("no.png", width=None)

@@ -56,7 +56,7 @@ def move_orphans(
             write_list(target, moves_of(found.orphans))
         tally = move_all(moves_of(found.orphans), source, target)
     watcher.say(f"Moved {tally.moved:,} files to {target}.")
-    tally.check(source, target)
+    tally.check(source, target, "name another folder")
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
@@ -88,7 +88,7 @@ def restore_orphans(
     with store.locked(outputs.workspace, watcher.say, force=options.force_unlock):
         tally = move_all(read_list(target), target, source)
     watcher.say(f"Put {tally.moved:,} files back into {source}.")
-    tally.check(target, source)
+    tally.check(target, source, "move those elsewhere and run this again")
     remove_folders(target)
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
@@ -145,12 +145,12 @@ class Tally:
     stuck: int = 0
     example: str = ""
 
-    def check(self, source: str, target: str) -> None:
+    def check(self, source: str, target: str, what_to_do: str) -> None:
         """Fail if a file is stuck."""
         if self.stuck:
             raise CutlineError(
                 f"{self.stuck:,} files are still in {source}, because {target} has files of the"
-                f" same name, such as {self.example}: move those elsewhere and run this again."
+                f" same name, such as {self.example}: {what_to_do}."
             )
 
 

@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any, Final
 
 from rich.console import Group
@@ -86,7 +87,7 @@ class VerifySummary:
         """The command that moves orphans out of the way; empty if there are none."""
         if not self.orphans:
             return ""
-        folder = os.path.join(os.path.dirname(self.data), "orphans")
+        folder = new_folder(os.path.join(os.path.dirname(self.data), "orphans"))
         return shlex.join(
             ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
         )
@@ -111,6 +112,12 @@ class VerifySummary:
         for check in checks.CHECKS:
             if check.name in self.findings:
                 yield check, self.findings[check.name]
+
+
+def new_folder(path: str) -> str:
+    """Give a path, with a number if something is there: orphans that were moved may come again."""
+    numbered = (f"{path}-{number}" for number in count(2))
+    return next(one for one in chain([path], numbered) if not os.path.lexists(one))
 
 
 def verdict_of(check: Check, finding: Finding) -> str:
