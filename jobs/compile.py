@@ -1,4 +1,4 @@
-"""The sidecars of a folder as one parquet table. Copy this file, change it, submit it.
+"""Sidecars, in a folder or in tar shards, as one parquet table. Copy this, change it, submit it.
 
 python jobs/compile.py SOURCE TABLE [--cluster cluster.yaml]
 """
@@ -11,7 +11,7 @@ import cutline
 def main() -> None:
     """Compile SOURCE into TABLE on the cluster that the file describes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", help="a folder of sidecars, or an fsspec URL of one")
+    parser.add_argument("source", help="a folder of sidecars or of tar shards, or its URL")
     parser.add_argument("table", help="X.parquet")
     parser.add_argument("--cluster", help="a cluster.yaml; without it, the cores of this machine")
     arguments = parser.parse_args()

@@ -9,7 +9,7 @@ import cutline
 
 
 def main() -> None:
-    """Prepare ROOT/data: the table ROOT/X.parquet, then a caption file beside each image."""
+    """Prepare ROOT/data: unpack the shards, make ROOT/X.parquet, and a caption file an image."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", help="the folder of the dataset; its images are in ROOT/data")
     parser.add_argument("--cluster", help="a cluster.yaml; without it, the cores of this machine")

@@ -9,7 +9,7 @@ from msgspec import to_builtins
 from cutline import CompileOptions, board, compile_table
 from cutline.board import Board, Progress
 from cutline.events import Begun, Done, Ended, read_event
-from processes import scheduler, without
+from schedulers import scheduler, without
 
 
 def begun(tasks=4, amount=400, unit="sidecars", stage="s", client="c"):

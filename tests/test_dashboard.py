@@ -10,7 +10,7 @@ from distributed import Client
 
 from cutline import compile_table, dashboard
 from cutline.errors import UsageError
-from processes import scheduler
+from schedulers import scheduler
 
 
 def can_rename_host():

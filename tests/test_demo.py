@@ -1,8 +1,11 @@
+import dataclasses
 import io
 import itertools
 import json
 import os
 import re
+import subprocess
+import tarfile
 from collections import Counter
 
 import pytest
@@ -90,6 +93,18 @@ def rows_and_rejects(data):
     return rows, rejects
 
 
+def stem(name):
+    return os.path.splitext(name)[0]
+
+
+def image_name(sidecar):
+    """What a sidecar says that its image is called, if it says anything."""
+    try:
+        return json.loads(sidecar.read_text("utf-8-sig"))["image_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def contents(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
@@ -119,6 +134,12 @@ def test_a_demo_counts_as_the_oracle_counts(tmp_path, records, seed):
         name for name, fields in rows.items()
         if os.path.splitext(name)[0] != os.path.splitext(fields["image_name"])[0]
     ]  # fmt: skip
+    captioned = set(map(stem, named))
+    lonely = [
+        name for name in names - images
+        if stem(name) not in set(map(stem, images))
+        and image_name(tmp_path / "data" / name) not in images
+    ]  # fmt: skip
     assert named <= images
     assert expected == Expected(
         records=records,
@@ -129,6 +150,8 @@ def test_a_demo_counts_as_the_oracle_counts(tmp_path, records, seed):
         stem_mismatches=len(mismatches),
         images=len(images),
         orphans=len(images - named),
+        images_without_caption_file=len([name for name in images if stem(name) not in captioned]),
+        sidecars_without_image=len(lonely),
     )
     assert expected.sidecars == expected.rows + sum(expected.rejects.values()) == records
 
@@ -322,3 +345,49 @@ def test_a_folder_that_cannot_be_made_is_one_sentence_with_the_mend(tmp_path):
 def test_the_folder_is_made_with_its_parents(tmp_path):
     make_demo(os.fspath(tmp_path / "new" / "demo"), SMALL)
     assert len(os.listdir(tmp_path / "new" / "demo" / "data")) == 100
+
+
+# Shards
+
+
+def members(data):
+    """Each member of the shards of a demo, in order: (shard, member, bytes)."""
+    for path in sorted(data.glob("*.tar")):
+        with tarfile.open(path) as archive:
+            for info in archive:
+                content = archive.extractfile(info).read() if info.isreg() else None
+                yield path.name, info, content
+
+
+def test_a_demo_of_shards_holds_what_the_demo_of_loose_files_holds(tmp_path):
+    loose = make_demo(tmp_path / "loose", DemoOptions(300))
+    shards = make_demo(tmp_path / "shards", DemoOptions(300, form="shards"))
+    found = {info.name: content for _, info, content in members(tmp_path / "shards" / "data")}
+    assert found == contents(tmp_path / "loose" / "data")
+    assert dataclasses.replace(shards, shards=0) == loose
+    assert shards.shards == len(os.listdir(tmp_path / "shards" / "data")) == 2
+
+
+def test_the_shards_of_a_demo_are_flat_and_in_order_and_always_the_same(tmp_path):
+    for name in "ab":
+        make_demo(tmp_path / name, DemoOptions(600, images=False, form="hostile"))
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    names = [info.name for shard, info, _ in members(tmp_path / "a" / "data")]
+    sidecars = [name for name in names if name.endswith(".json")]
+    assert len(sidecars) == 600
+    assert sidecars == sorted(sidecars)
+    assert not any("/" in name for name in sidecars)
+
+
+def test_a_hostile_demo_has_a_damaged_shard_that_loses_no_sample(tmp_path):
+    sound = make_demo(tmp_path / "sound", DemoOptions(300, form="shards"))
+    hostile = make_demo(tmp_path / "hostile", DemoOptions(300, form="hostile"))
+    assert hostile.shards == sound.shards + 1
+    assert (hostile.rows, hostile.rejects) == (sound.rows, sound.rejects)
+    assert hostile.refused["damaged_shard"] == hostile.damaged_shards == 1
+    path = sorted((tmp_path / "hostile" / "data").iterdir())[-2]
+    listed = subprocess.run(["tar", "tf", path], capture_output=True, text=True, check=False)
+    assert listed.returncode == 2  # GNU tar says so, too
+    sound_path = tmp_path / "sound" / "data" / path.name
+    names = subprocess.run(["tar", "tf", sound_path], capture_output=True, text=True, check=True)
+    assert listed.stdout == names.stdout

@@ -8,7 +8,7 @@ import pytest
 from cutline import CompileOptions, compile_table, write_captions
 from cutline.events import EXAMPLE, Done, example, tell
 from cutline.plan import read_receipt
-from processes import wait_until
+from schedulers import wait_until
 
 OPTIONS = CompileOptions(partition_size=50)
 

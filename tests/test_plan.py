@@ -1,6 +1,7 @@
 import json
 import os
 import random
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,31 +41,42 @@ def outputs(tmp_path_factory):
 
 # The frozen listing
 
+numbers = st.none() | st.integers(0, 2**40)
+texts = st.none() | st.text()
+shards = st.none() | st.sampled_from(["a.tar", "b.tar"])
 lines = st.lists(
-    st.tuples(st.binary(min_size=1), st.none() | st.integers(0, 2**40), st.none() | st.text()),
+    st.tuples(st.binary(min_size=1), numbers, texts, shards, numbers, texts),
     min_size=1,
     max_size=40,
 )
 
 
+def table(lines):
+    columns = zip(*lines, strict=True)
+    return pa.table(list(map(pa.array, columns, LINES.types)), LINES)
+
+
 @settings(max_examples=40)
 @given(lines, st.integers(1, 50))
-def test_the_parts_of_a_plan_hold_its_lines_in_order(outputs, lines, partition_size):
-    paths, sizes, stamps = zip(*lines, strict=True)
-    listing = pa.table([pa.array(paths, pa.binary()), sizes, stamps], schema=LINES)
-    parts = write_plan(listing, partition_size, outputs)
+def test_the_parts_of_a_plan_hold_its_lines_in_order_and_are_of_one_shard(
+    outputs, lines, partition_size
+):
+    parts = write_plan(table(lines), partition_size, outputs)
     assert [part.index for part in parts] == list(range(len(parts)))
-    assert {part.sidecars for part in parts[:-1]} <= {partition_size}
     assert sum(part.sidecars for part in parts) == len(lines)
+    read = []
     for part in parts:
         assert part.lines().schema == LINES
-        assert len(part.lines()) == part.sidecars
-    read = [tuple(line.values()) for part in parts for line in part.lines().to_pylist()]
+        assert len(part.lines()) == part.sidecars <= partition_size
+        assert set(part.lines()["shard"].to_pylist()) == {part.shard}
+        read += [tuple(line.values()) for line in part.lines().to_pylist()]
     assert read == lines
+    for part, after in pairwise(parts):
+        assert part.sidecars == partition_size or part.shard != after.shard
 
 
 def test_a_listing_that_comes_in_chunks_is_cut_where_the_partition_size_says(outputs):
-    one = pa.table([pa.array([b"a"] * 7), [1] * 7, ["x"] * 7], schema=LINES)
+    one = table([(b"a", 1, "x", None, None, None)] * 7)
     parts = write_plan(pa.concat_tables([one, one, one]), 5, outputs)
     assert [len(part.lines()) for part in parts] == [5, 5, 5, 5, 1]
 

@@ -1,4 +1,5 @@
 import pickle
+import time
 from dataclasses import replace
 
 import dask
@@ -6,7 +7,6 @@ import dask.bag as db
 import pyarrow as pa
 import pytest
 from dask.utils import key_split
-from distributed import Queue
 
 from cutline import CompileOptions, captions, table
 from cutline.plan import LINES, write_plan
@@ -139,21 +139,27 @@ def test_the_exception_of_a_task_is_raised(request, on_cluster):
         list(results(db.from_sequence([7]).map_partitions(fail), client, SILENT))
 
 
-def take_one(queues):
-    """Wait until the test lets one task go on."""
-    return [Queue(name).get(timeout=60) for name in queues]
+def begin_and_wait(numbers, folder):
+    """Leave a mark; all but the first that does so wait until the test lets them go on."""
+    (number,) = numbers
+    (folder / f"begun-{number}").touch()
+    try:
+        (folder / "first").touch(exist_ok=False)
+    except FileExistsError:
+        for _ in range(6000):
+            if (folder / "go on").exists():
+                break
+            time.sleep(0.01)
+    return [number]
 
 
-def test_results_arrive_as_they_come_and_what_nobody_waits_for_is_cancelled(client):
-    queue = Queue("permits", client=client)
-    bag = db.from_sequence(["permits"] * 6, partition_size=1).map_partitions(take_one)
+def test_results_arrive_as_they_come_and_what_nobody_waits_for_is_cancelled(client, tmp_path):
+    bag = db.from_sequence(range(20), partition_size=1).map_partitions(begin_and_wait, tmp_path)
     arriving = results(bag, client, SILENT)
-    queue.put("the first")
-    assert next(arriving) == "the first"  # while five others wait
+    assert next(arriving) in range(20)  # while others wait
     arriving.close()
-    for _ in client.nthreads():  # and one a worker cannot be stopped any more
-        queue.put("too late")
+    (tmp_path / "go on").touch()  # for those that had begun and cannot be stopped
     client.submit(int, pure=False).result(timeout=60)
     keys = client.run_on_scheduler(lambda dask_scheduler: list(map(str, dask_scheduler.tasks)))
-    assert [key for key in keys if "take_one" in key] == []
-    queue.close()
+    assert [key for key in keys if "begin_and_wait" in key] == []
+    assert len(list(tmp_path.glob("begun-*"))) < 20

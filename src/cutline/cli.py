@@ -6,16 +6,28 @@ import click
 import orjson
 from rich.console import Console
 
-from cutline import demo, head, recipe, store
+from cutline import demo, head, mend, recipe, store
 from cutline.captions import CaptionsSummary, caption_source, data_folder, write_captions
-from cutline.cli_options import Checked, compile_options, job, one_sentence
+from cutline.cli_options import Checked, compile_options, extract_options, job, one_sentence
+from cutline.cli_verify import ORPHANS, PARQUET, Orphans, loader_options, verify_options
+from cutline.export import FORMATS, default_name, export
+from cutline.extract import ExtractSummary, data_path, extract
+from cutline.loader import beside, write_loader
+from cutline.records import Rules
+from cutline.report.write import ReportSummary, report_table
+from cutline.shardset import open_shards
 from cutline.sources import open_source
 from cutline.table import CompileSummary, compile_table
+from cutline.trainer import LoaderOptions
+from cutline.verdict import VerifySummary
+from cutline.verify import verify_dataset
 
 SOURCE: Final = Checked("SOURCE", open_source)
 TABLE: Final = Checked("TABLE", store.Outputs.of)
 DATA: Final = Checked("DATA", data_folder)
 ROOT: Final = Checked("ROOT", recipe.layout)
+SHARDS: Final = Checked("SHARDS", open_shards)
+NEW_DATA: Final = Checked("DATA", data_path)
 CAPTION_SOURCE: Final = Checked("SOURCE", caption_source)
 
 
@@ -36,7 +48,11 @@ def main() -> None:
 @compile_options
 @job
 def compile_command(source: str, table: str, **job: Any) -> CompileSummary:
-    """Compile the sidecars below SOURCE, a folder or its URL, into one parquet TABLE."""
+    """Compile the sidecars of SOURCE into one parquet TABLE.
+
+    SOURCE is a folder of sidecars, or of tar shards, which are read in place; its URL; a shard; or
+    a quoted glob of shards. A folder that holds both is one of sidecars.
+    """
     return compile_table(source, table, **job)
 
 
@@ -52,11 +68,16 @@ def captions_command(source: str, data: str, **job: Any) -> CaptionsSummary:
 
 @cutline.command("run")
 @click.argument("root", type=ROOT)
+@click.option("--no-extract", is_flag=True, help="Make the table from the shards, and stop there.")
 @compile_options
 @job
-def run_command(root: str, **job: Any) -> recipe.RunSummary:
-    """Do the whole recipe on one dataset folder: ROOT/data to table and caption files."""
-    return recipe.run(root, **job)
+def run_command(root: str, *, no_extract: bool, **job: Any) -> recipe.RunSummary:
+    """Do the whole recipe on one dataset folder: shards to files, table and caption files.
+
+    Shards are looked for in ROOT and in ROOT/data, and unpacked into ROOT/data.
+    """
+    steps = recipe.run_in_place if no_extract else recipe.run
+    return steps(root, **job)
 
 
 @cutline.command("head")
@@ -82,15 +103,84 @@ def head_command(table: str, count: int, form: str) -> None:
 
 @cutline.command("demo")
 @click.argument("folder", metavar="DIR")
-@click.option("--loose", is_flag=True, expose_value=False, help="Loose files.")
+@click.option("--loose", "form", flag_value="loose", help="Loose files, not tar shards.")
+@click.option("--hostile", "form", flag_value="hostile", help="A damaged and a hostile shard, too.")
 @click.option("--records", default=1000, show_default=True, help="How many sidecars.")
 @click.option("--seed", default=0, show_default=True, help="The same seed makes the same bytes.")
 @click.option("--no-images", is_flag=True, help="Sidecars only, for large ones.")
-def demo_command(folder: str, records: int, seed: int, *, no_images: bool) -> None:
+def demo_command(
+    folder: str, form: demo.Form | None, records: int, seed: int, *, no_images: bool
+) -> None:
     """Make a small dataset with planted faults in DIR, and print what a run must count."""
     with one_sentence():
-        expected = demo.make_demo(folder, demo.DemoOptions(records, seed, images=not no_images))
+        options = demo.DemoOptions(records, seed, not no_images, form or "shards")
+        expected = demo.make_demo(folder, options)
     click.echo(orjson.dumps(expected, option=orjson.OPT_INDENT_2))
+
+
+@cutline.command("extract")
+@click.argument("shards", type=SHARDS)
+@click.argument("data", type=NEW_DATA)
+@extract_options
+@job
+def extract_command(shards: str, data: str, **job: Any) -> ExtractSummary:
+    """Unpack SHARDS, a folder or a glob of .tar files or one of them, into the folder DATA."""
+    return extract(shards, data, **job)
+
+
+@cutline.command("verify")
+@click.argument("table", type=PARQUET)
+@click.argument("data", type=DATA)
+@click.option("--orphans", type=ORPHANS, help="What to do about images without row.")
+@verify_options
+@job
+def verify_command(
+    table: str, data: str, orphans: Orphans | None, rules: Rules, **job: Any
+) -> VerifySummary:
+    """Check what the trainer will find in TABLE and the folder DATA."""
+    if orphans is None:
+        return verify_dataset(table, data, **job)
+    if orphans.verb == "caption":
+        return mend.caption_orphans(table, data, rules, **job)
+    act = mend.move_orphans if orphans.verb == "move" else mend.restore_orphans
+    return act(table, data, orphans.folder, **job)
+
+
+@cutline.command("loader")
+@click.argument("table")
+@click.argument("data", required=False)
+@click.option("--out", metavar="FILE", help="The file.  [default: multidatabackend.json beside]")
+@loader_options
+def loader_command(table: str, data: str | None, out: str | None, **options: Any) -> None:
+    """Put the dataset's entry into the trainer's file; DATA is the folder data beside TABLE."""
+    with one_sentence():
+        chosen = LoaderOptions(**options)
+        path = out or beside(table, "multidatabackend.json")
+        write_loader(table, data or beside(table, "data"), path, chosen)
+    click.echo(f"The entry {chosen.id} is in {path}", err=True)
+
+
+@cutline.command("export")
+@click.argument("table")
+@click.argument("data", required=False)
+@click.option("--format", "form", required=True, type=click.Choice(list(FORMATS)), help="Whose.")
+@click.option("--out", metavar="FILE", help="The file.  [default: a name that the format asks for]")
+def export_command(table: str, data: str | None, form: str, out: str | None) -> None:
+    """Write TABLE in the format of other trainers; DATA is the folder data beside TABLE."""
+    folder = data or beside(table, "data")
+    with one_sentence():
+        path = out or default_name(table, folder, form)
+        rows = export(table, path, form, folder)
+    click.echo(f"Wrote {rows:,} rows to {path}", err=True)
+
+
+@cutline.command("report")
+@click.argument("table", type=PARQUET)
+@click.argument("data", type=DATA, required=False)
+@job
+def report_command(table: str, data: str | None, **job: Any) -> ReportSummary:
+    """Write X.report.html beside TABLE; with DATA, also of what `cutline verify` finds."""
+    return report_table(table, data, **job)
 
 
 if __name__ == "__main__":

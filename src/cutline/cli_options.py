@@ -17,6 +17,7 @@ from distributed import Client
 
 from cutline import cluster, dashboard, watch
 from cutline.errors import CutlineError, UsageError
+from cutline.extract import ExtractOptions
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.prefork import STOPS
 from cutline.records import Rules, clean
@@ -211,6 +212,7 @@ def compile_options(command: Command) -> Command:
         show_default=True,
         help="The codec of the table.",
     )
+    @click.option("--allow-damaged", is_flag=True, help="Bear damage in shards.")
     @click.option("--fresh", is_flag=True, help="Make every part anew.")
     @click.option("--force-unlock", is_flag=True, help="Take over the lock of another host's run.")
     @functools.wraps(command)
@@ -226,6 +228,26 @@ def compile_options(command: Command) -> Command:
         with one_sentence():
             options = CompileOptions(rules, **chosen)
         return command(options=options, **arguments)
+
+    return run
+
+
+def extract_options(command: Command) -> Command:
+    """Give a command the options of an extraction, as one value."""
+
+    @click.option(
+        "--only",
+        type=click.Choice(["images", "sidecars"]),
+        help="Sidecars are *.json, images are all others.",
+    )
+    @click.option("--overwrite", is_flag=True, help="Replace also files of the right size.")
+    @click.option("--allow-damaged", is_flag=True, help="Bear damage in shards.")
+    @click.option("--force-unlock", is_flag=True, help="Take over the lock of another host's run.")
+    @functools.wraps(command)
+    def run(**arguments: Any) -> Any:
+        names = ("only", "overwrite", "allow_damaged", "force_unlock")
+        chosen = {name: arguments.pop(name) for name in names}
+        return command(options=ExtractOptions(**chosen), **arguments)
 
     return run
 

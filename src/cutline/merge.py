@@ -8,7 +8,8 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from itertools import chain
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,8 +20,10 @@ import pyarrow.compute as pc
 from cutline import parts, store
 from cutline.errors import CutlineError
 from cutline.options import CompileOptions
-from cutline.plan import RECEIPT_KEY, Part, Receipt
-from cutline.records import key, shown_path
+from cutline.plan import RECEIPT_KEY, Part, Receipt, shown_source
+from cutline.records import key
+
+NO_DAMAGE: Final = parts.LEDGER.empty_table()
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -44,7 +47,12 @@ class Duplicate(NamedTuple):
     kept: str
 
 
-def merge(outputs: store.Outputs, receipts: list[Receipt], options: CompileOptions) -> Merged:
+def merge(
+    outputs: store.Outputs,
+    receipts: list[Receipt],
+    options: CompileOptions,
+    damages: pa.Table = NO_DAMAGE,
+) -> Merged:
     """Merge parts into the table and the ledger, unless that has been done.
 
     Parameters
@@ -55,20 +63,22 @@ def merge(outputs: store.Outputs, receipts: list[Receipt], options: CompileOptio
         Those of all parts, in order.
     options
         How to write the table, and how many rejects to bear.
+    damages
+        What is damaged in the shards, as lines of the ledger.
 
     Raises
     ------
     CutlineError
         Too many sidecars were rejected; the table that was there is as it was.
     """
-    digest = merge_digest(receipts, options)
+    digest = merge_digest(receipts, damages, options)
     merged = read_merged(outputs)
     current = merged is not None and (merged.digest, merged.files) == (digest, stamps(outputs))
     if merged is None or not current or options.fresh:
         twice = duplicates(outputs, receipts)
         merged = Merged(digest, *count(receipts, twice))
         check_rejects(merged, outputs, receipts, options)
-        write_tables(outputs, receipts, twice, options)
+        write_tables(outputs, receipts, twice, damages, options)
         write_merged(outputs, msgspec.structs.replace(merged, files=stamps(outputs)))
     else:
         check_rejects(merged, outputs, receipts, options)
@@ -79,24 +89,26 @@ def write_tables(
     outputs: store.Outputs,
     receipts: list[Receipt],
     twice: dict[int, list[Duplicate]],
+    damages: pa.Table,
     options: CompileOptions,
 ) -> None:
     """Publish the ledger and then the table."""
     with store.publish(outputs.ledger, outputs.staging) as file:
         rejects = (ledger_lines(outputs, receipt, twice) for receipt in receipts)
-        parts.write_table(file, rejects, parts.LEDGER, options.compression)
+        parts.write_table(file, chain(rejects, [damages]), parts.LEDGER, options.compression)
     with store.publish(outputs.table, outputs.staging) as file:
         rows = (unique_rows(outputs, receipt, twice) for receipt in receipts)
         parts.write_table(file, rows, options.schema, options.compression)
 
 
-def merge_digest(receipts: list[Receipt], options: CompileOptions) -> str:
+def merge_digest(receipts: list[Receipt], damages: pa.Table, options: CompileOptions) -> str:
     """Digest what the table is made from."""
     state = hashlib.blake2b(options.digest(), digest_size=20)
     state.update(options.compression.encode())
     for receipt in receipts:
         # And not its digest alone: what was unreadable may be a row now, of the same sidecar.
         state.update(receipt.footer()[RECEIPT_KEY])
+    state.update(repr(damages.to_pylist()).encode())
     return state.hexdigest()
 
 
@@ -233,12 +245,13 @@ def duplicates_table(
     outputs: store.Outputs, receipt: Receipt, rejects: pa.Table, later: list[Duplicate]
 ) -> pa.Table:
     """Say of which sidecars the duplicates of a part are: its rows are what was not rejected."""
-    paths = Part(outputs.plan, receipt.index, receipt.sidecars).lines()["path"].to_pylist()
+    planned = Part(outputs.plan, receipt.index, receipt.sidecars).lines()
+    paths, shard = planned["path"].to_pylist(), planned["shard"][0].as_py()
     positions = parts.row_positions(len(paths), rejects["position"])
     lines = []
     for row, filename, kept in later:
         position = positions[row].as_py()
         detail = f"its sample is that of {kept}, which came first"
-        source = shown_path(paths[position])
+        source = shown_source(shard, paths[position])
         lines.append(parts.Rejected(position, source, "duplicate", detail, filename))
     return parts.rejects_table(lines)

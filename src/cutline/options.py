@@ -28,6 +28,8 @@ class CompileOptions:
         The share of sidecars that may be rejected, `no_width` not counted, before the job fails.
     compression
         The codec of the table and its ledger, as pyarrow names it.
+    allow_damaged
+        Be content with what can be read of damaged shards.
     fresh
         Make every part anew.
     force_unlock
@@ -38,6 +40,7 @@ class CompileOptions:
     partition_size: int = 5_000
     max_rejects: float = 0.1
     compression: str = "zstd"
+    allow_damaged: bool = False
     fresh: bool = False
     force_unlock: bool = False
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from cutline import events, store
 from cutline.errors import CutlineError
 from cutline.options import CompileOptions
-from cutline.plan import Part, Receipt, Stamp
-from cutline.records import Outcome, Row, shown_path
+from cutline.plan import Part, Receipt, Stamp, shown_source
+from cutline.records import Outcome, Row
 
 LEDGER: Final = pa.schema(
     [(name, pa.string()) for name in ("source", "reason", "detail", "filename")]
@@ -65,7 +65,7 @@ class Sheet:
 
     def fill(self, judged: Iterable[Judged]) -> None:
         """Take in what the sidecars of one part came to, in order."""
-        for _, path, outcome, stamp in judged:
+        for part, path, outcome, stamp in judged:
             if isinstance(outcome, Row):
                 width, height, caption, filename, extras = outcome
                 self.widths.append(width)
@@ -75,7 +75,8 @@ class Sheet:
                 self.extras += extras
             else:
                 position = len(self.paths)
-                self.rejects.append(Rejected(position, shown_path(path), *outcome))
+                source = shown_source(part.shard, path)
+                self.rejects.append(Rejected(position, source, *outcome))
             self.paths.append(path)
             self.stamps += stamp
 

@@ -8,13 +8,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Final, TypeAlias
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cutline import store
+from cutline.records import shown_path
 
 FORMAT: Final = 1
 """The version of the part files; a part of another version is made anew."""
@@ -24,6 +27,9 @@ LINES: Final = pa.schema(
         pa.field("path", pa.binary(), nullable=False),
         pa.field("size", pa.int64()),
         pa.field("stamp", pa.string()),
+        pa.field("shard", pa.string()),
+        pa.field("offset", pa.int64()),
+        pa.field("fault", pa.string()),
     ]
 )
 """A line of a listing: where a sidecar is, and what of it the listing told at no cost.
@@ -31,6 +37,9 @@ LINES: Final = pa.schema(
 `path` is relative to the source and ``/``-separated, in the bytes of the file system; `size` is in
 bytes; `stamp` is an ETag or a time of modification. The last two are null where asking for them
 would cost a call a file, as on a local disk: there each part's worker asks.
+
+In a shard, `path` is the member's, `stamp` is the shard's, its bytes are at `offset` of `shard`,
+and `fault` says why they cannot be read, if so. The last three are null for loose files.
 """
 
 Stamp: TypeAlias = tuple[int | str | None, ...]
@@ -41,11 +50,12 @@ RECEIPT_KEY: Final = b"cutline"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Where to find one part of the plan: a row group of the plan's file."""
+    """Where to find one part of the plan: a row group of the plan's file, of one shard if any."""
 
     plan: str
     index: int
     sidecars: int
+    shard: str | None = None
 
     def lines(self) -> pa.Table:
         """Read the part's lines."""
@@ -92,13 +102,33 @@ def read_receipt(path: str, index: int) -> Receipt | None:
 
 
 def write_plan(lines: pa.Table, partition_size: int, outputs: store.Outputs) -> list[Part]:
-    """Freeze a listing as the plan's file, `partition_size` lines a part."""
-    with store.publish(outputs.plan, outputs.staging) as file:
-        pq.write_table(lines, file, row_group_size=partition_size, use_dictionary=False)
-    return [
-        Part(outputs.plan, index, min(partition_size, len(lines) - start))
-        for index, start in enumerate(range(0, len(lines), partition_size))
-    ]
+    """Freeze a listing as the plan's file, at most `partition_size` lines a part.
+
+    No part is of two shards: a shard that has changed costs its own parts and no other.
+    """
+    parts: list[Part] = []
+    with (
+        store.publish(outputs.plan, outputs.staging) as file,
+        pq.ParquetWriter(file, LINES, use_dictionary=["stamp", "shard", "fault"]) as plan,
+    ):
+        for start, stop in pairwise(cuts(lines["shard"], partition_size)):
+            plan.write_table(lines.slice(start, stop - start), row_group_size=stop - start)
+            shard = lines["shard"][start].as_py()
+            parts.append(Part(outputs.plan, len(parts), stop - start, shard))
+    return parts
+
+
+def cuts(shards: pa.ChunkedArray, partition_size: int) -> list[int]:
+    """Say where lines are cut: where another shard begins, and after `partition_size` lines."""
+    codes = shards.combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
+    ends = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
+    spans = (range(start, stop, partition_size) for start, stop in pairwise(ends))
+    return [*chain.from_iterable(spans), len(codes)]
+
+
+def shown_source(shard: str | None, path: bytes) -> str:
+    """Name a sidecar in the ledger: by its path in the source."""
+    return shown_path(path) if shard is None else f"{shard}/{shown_path(path)}"
 
 
 def digest(paths: Sequence[bytes], stamps: Sequence[int | str | None], options: bytes) -> str:

@@ -6,26 +6,29 @@ like before it was read, so that a file that changes meanwhile is found changed 
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import fsspec
 import numpy as np
 import pyarrow as pa
 
 from cutline.errors import CutlineError, UsageError
-from cutline.plan import LINES, Stamp
+from cutline.plan import Stamp
 from cutline.records import TOO_LARGE, Reject, shown_path
-
-CONCURRENT_READS: Final = 32
-"""Files asked for at once from a file system that is not local: latency is what costs there."""
-
-BATCH_BYTES: Final = 2**26
-"""What one batch of concurrent reads may hold in memory."""
-
+from cutline.shardset import ShardSet, Where, holds_shards, is_pattern, is_shard_name, open_shards
+from cutline.sidecars import (
+    CONCURRENT_READS,
+    Sidecar,
+    batches,
+    lines_of,
+    stamp,
+    too_large,
+    unreadable,
+)
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How a sidecar is opened; O_NONBLOCK, because a pipe of that name would wait for a writer."""
@@ -35,46 +38,6 @@ NO_FILE: Final = -1
 
 UNSEEN: Final = (0, 0, 0)
 """The stamp of a local file that cannot be looked at."""
-
-Sidecar: TypeAlias = tuple[bytes, bytes | Reject, Stamp]
-"""A sidecar's path, its bytes or why it cannot be read, and its stamp from before it was read.
-
-A plain tuple: a million of them pass, and a named one costs 0.25 us more.
-"""
-
-
-class Source(Protocol):
-    """A place that holds sidecars; it travels to the workers, so it is small."""
-
-    def list(self) -> pa.Table:
-        """List the sidecars, sorted by path; the schema is `plan.LINES`."""
-
-    def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
-        """Look at the sidecars of some lines: the stamps that `read` would give."""
-
-    def unreadable(self, stamp: Stamp) -> bool:
-        """Tell from its stamp that a sidecar cannot be read."""
-
-    def read(self, lines: pa.Table) -> Iterator[Sidecar]:
-        """Read the sidecars of some lines."""
-
-
-def open_source(source: str | os.PathLike[str]) -> Source:
-    """Take a SOURCE argument: a local folder, or an fsspec URL of one.
-
-    Raises
-    ------
-    UsageError
-        There is no such folder.
-    """
-    path = os.fspath(source)
-    if "://" in path:
-        return open_remote(path)
-    if os.path.isdir(path):
-        return Folder(os.path.abspath(path))
-    if os.path.exists(path):
-        raise UsageError(f"The source {path} is a file: name the folder that holds the sidecars.")
-    raise UsageError(f"The source {path} is not there: name the folder that holds the sidecars.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,16 +168,6 @@ def stamp_of(folders: OpenFolders, path: bytes) -> Stamp:
     return status.st_mode, status.st_size, status.st_mtime_ns
 
 
-def too_large(size: int) -> Reject:
-    """Reject a sidecar that is too large."""
-    return Reject("too_large", f"{size:,} bytes are more than {TOO_LARGE:,}")
-
-
-def unreadable(error: OSError) -> Reject:
-    """Say why a sidecar cannot be read, without this machine's paths."""
-    return Reject("unreadable", error.strerror or str(error))
-
-
 def read_rest(descriptor: int, data: bytes) -> bytes | Reject:
     """Read on in a file that has another size than it had, or that comes in pieces."""
     pieces, total = [data], len(data)
@@ -272,21 +225,6 @@ class RemoteFolder:
                     yield path, data, next(stamps)
 
 
-def open_remote(url: str) -> RemoteFolder:
-    """Take the URL of a folder of sidecars."""
-    try:
-        fs, root = fsspec.url_to_fs(url)
-        there = fs.isdir(root)
-    # An unknown protocol; a package that it needs; a server that does not answer.
-    except (ValueError, ImportError, OSError) as error:
-        raise UsageError(
-            f"The source {url} cannot be opened ({error}): correct the URL."
-        ) from error
-    if not there:
-        raise UsageError(f"The source {url} is not there: name the folder that holds the sidecars.")
-    return RemoteFolder(url)
-
-
 def is_sidecar(path: bytes) -> bool:
     """Tell whether a path that is relative to the source is one that `walk_folder` would find."""
     *folders, name = path.split(b"/")
@@ -300,30 +238,6 @@ def resolved(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> dict[str, A
         with suppress(OSError):
             info = fs.info(info["name"])
     return info if info["type"] == "file" else {"size": NO_FILE}
-
-
-def stamp(info: dict[str, Any]) -> str | None:
-    """Take from an fsspec listing what tells that a file has changed."""
-    for name in ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created"):
-        if info.get(name) is not None:
-            return str(info[name])
-    return None
-
-
-def batches(
-    lines: Iterable[tuple[bytes, int | None]],
-) -> Iterator[list[tuple[bytes, int | None]]]:
-    """Cut lines into batches that fit in memory."""
-    batch: list[tuple[bytes, int | None]] = []
-    held = 0
-    for line in lines:
-        batch.append(line)
-        held += min(TOO_LARGE, line[1] or 0)
-        if held >= BATCH_BYTES or len(batch) >= 8 * CONCURRENT_READS:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
 
 
 def read_object(fs: fsspec.AbstractFileSystem, path: str, size: int | None) -> bytes | Reject:
@@ -347,10 +261,53 @@ def binary_array(values: Sequence[bytes]) -> pa.Array:
     return pa.Array.from_buffers(pa.large_binary(), len(values), buffers).cast(pa.binary())
 
 
-def lines_of(
-    paths: pa.Array, sizes: pa.Array | None = None, stamps: pa.Array | None = None
-) -> pa.Table:
-    """Make a listing; what it does not tell is null."""
-    size = pa.nulls(len(paths), pa.int64()) if sizes is None else sizes
-    stamp = pa.nulls(len(paths), pa.string()) if stamps is None else stamps
-    return pa.table([paths, size, stamp], schema=LINES)
+Origin: TypeAlias = Folder | RemoteFolder | ShardSet
+
+
+def open_source(source: Where | Origin) -> Origin:
+    """Take a SOURCE argument.
+
+    Parameters
+    ----------
+    source
+        A local folder or an fsspec URL of one, that holds sidecars or, directly in it, tar shards;
+        one shard; a glob of shards; a list of shards; or what this function gave. A folder that
+        holds both sidecars and shards is a folder of sidecars.
+
+    Raises
+    ------
+    UsageError
+        There is no such thing, or a shard is packed.
+    """
+    if isinstance(source, Origin):
+        return source
+    if not isinstance(source, str | os.PathLike):
+        return open_shards(source)
+    path = os.fspath(source)
+    if "://" in path:
+        return open_remote(path)
+    if os.path.isdir(path):
+        return open_shards(path) if holds_shards(path) else Folder(os.path.abspath(path))
+    if is_shard_name(path) or is_pattern(path):
+        return open_shards(path)
+    if os.path.exists(path):
+        raise UsageError(f"The source {path} is a file: name the folder that holds the sidecars.")
+    raise UsageError(f"The source {path} is not there: name the folder that holds the sidecars.")
+
+
+def open_remote(url: str) -> Origin:
+    """Take the URL of a folder of sidecars or of shards, or of shards by name or glob."""
+    if is_shard_name(url) or is_pattern(url):
+        return open_shards(url)
+    try:
+        fs, root = fsspec.url_to_fs(url)
+        there = fs.isdir(root)
+        shards = there and holds_shards(url)
+    # An unknown protocol; a package that it needs; a server that does not answer.
+    except (ValueError, ImportError, OSError) as error:
+        raise UsageError(
+            f"The source {url} cannot be opened ({error}): correct the URL."
+        ) from error
+    if not there:
+        raise UsageError(f"The source {url} is not there: name the folder that holds the sidecars.")
+    return open_shards(url) if shards else RemoteFolder(url)

@@ -13,22 +13,39 @@ from time import perf_counter
 from typing import Any, TypeAlias
 
 import dask.bag as db
+import pyarrow as pa
 import pyarrow.parquet as pq
 from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline import events, merge, parts, store, watch
 from cutline.errors import CutlineError
+from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall, sidecar_lines
 from cutline.options import DEFAULTS, CompileOptions
-from cutline.plan import Part, Receipt, Stamp, digest, missing, read_receipt, write_plan
-from cutline.records import Outcome, Reject, Rules, judge, shown_path
+from cutline.plan import (
+    Part,
+    Receipt,
+    Stamp,
+    digest,
+    missing,
+    read_receipt,
+    shown_source,
+    write_plan,
+)
+from cutline.records import Outcome, Reject, Rules, judge
 from cutline.running import DeadlyTaskError, results
-from cutline.sources import Source, open_source
+from cutline.shardset import ShardSet, Where
+from cutline.sidecars import Source
+from cutline.sources import Origin, open_source
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CompileSummary:
-    """What a compile came to; for every run, sidecars = rows + the sum of the rejects."""
+    """What a compile came to; for every run, sidecars = rows + the sum of the rejects.
+
+    Damage is none of the rejects, because nobody knows what was there: `damaged_shards` counts it,
+    and is None for loose sidecars. `shortfall` says in one sentence what was not done.
+    """
 
     table: str
     sidecars: int
@@ -39,20 +56,29 @@ class CompileSummary:
     stem_mismatches: int
     seconds: float
     stages: dict[str, float]
+    damaged_shards: int | None = None
+    shortfall: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
         body = asdict(self)
-        del body["stages"]
+        del body["stages"], body["shortfall"]
+        if self.damaged_shards is None:
+            del body["damaged_shards"]
         return {"job": "compile", **body}
 
     def __repr__(self) -> str:
         return "\n".join(watch.readable(self))
 
-    @property
-    def shortfall(self) -> str:
-        """What was not done, in one sentence: a compile does all of its work or raises."""
-        return ""
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a compile starts from: the sidecars, and what is in the shards if they are in any."""
+
+    source: Source
+    lines: pa.Table
+    indexes: list[ShardIndex]
+    damaged_shards: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +96,7 @@ Read: TypeAlias = tuple[Part, bytes, bytes | Reject, Stamp]
 
 
 def compile_table(
-    source: str,
+    source: Where | Origin,
     table: str,
     options: CompileOptions = DEFAULTS,
     *,
@@ -82,7 +108,8 @@ def compile_table(
     Parameters
     ----------
     source
-        A folder of sidecars, flat or nested, or an fsspec URL of one.
+        A folder of sidecars, flat or nested, or of tar shards, which are read in place; or an
+        fsspec URL of one. Or a shard, a glob of shards, or a list of shards.
     table
         The path of the table, ``X.parquet``; ``X.parts/`` and ``X.rejects.parquet`` stand beside.
     client
@@ -105,9 +132,10 @@ def compile_table(
         store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as staging,
     ):
         outputs = replace(outputs, staging=staging)
-        job = Job(origin, outputs, options)
         with clock.stage("list"):
-            parts = plan_parts(job)
+            listing = listed(origin, outputs, client, watcher)
+            job = Job(listing.source, outputs, options)
+            parts = plan_parts(job, listing.lines)
         with clock.stage("rows"):
             done = finished_parts(job, parts, client, watcher)
             drop_rejects(job, done)
@@ -115,7 +143,7 @@ def compile_table(
         with clock.stage("merge"):
             receipts = sorted([*done, *made], key=lambda receipt: receipt.index)
             check_columns(receipts, options)
-            merged = merge.merge(outputs, receipts, options)
+            merged = merge.merge(outputs, receipts, options, ledger_lines(listing.indexes))
     return CompileSummary(
         table=outputs.table,
         sidecars=sum(receipt.sidecars for receipt in receipts),
@@ -126,12 +154,24 @@ def compile_table(
         stem_mismatches=sum(receipt.stem_mismatches for receipt in receipts),
         seconds=clock.total(),
         stages=clock.stages,
+        damaged_shards=listing.damaged_shards,
+        shortfall="" if options.allow_damaged else shortfall(listing.indexes, "the table"),
     )
 
 
-def plan_parts(job: Job) -> list[Part]:
-    """List the sidecars, freeze the plan, and drop part files that it has no use for."""
-    lines = job.source.list()
+def listed(
+    origin: Origin, outputs: store.Outputs, client: Client | None, watcher: watch.Watcher
+) -> Listing:
+    """List the sidecars; shards are indexed for it."""
+    if not isinstance(origin, ShardSet):
+        return Listing(origin, origin.list(), [], None)
+    indexes = index_shards(origin, outputs, client, watcher)
+    damaged = sum(index.damaged > 0 for index in indexes)
+    return Listing(origin.source, sidecar_lines(indexes), indexes, damaged)
+
+
+def plan_parts(job: Job, lines: pa.Table) -> list[Part]:
+    """Freeze the plan, and drop part files that it has no use for."""
     if not len(lines):
         raise CutlineError(f"There is no .json file in {job.source}: name another folder.")
     job.outputs.make_folders()
@@ -181,11 +221,12 @@ def make_parts(
 def deadly(part: Part, count: int) -> str:
     """Name a part that kills workers."""
     paths = part.lines()["path"]
+    first, last = (shown_source(part.shard, paths[place].as_py()) for place in (0, -1))
     others = f" and {count - 1} more parts have" if count > 1 else " has"
     return (
-        f"Part {part.index}, from {shown_path(paths[0].as_py())} to {shown_path(paths[-1].as_py())}"
-        f",{others} killed each worker that tried, and all other parts are done and kept: give the"
-        " workers more memory, or take out the sidecar that does it, and run this again."
+        f"Part {part.index}, from {first} to {last},{others} killed each worker that tried, and all"
+        " other parts are done and kept: give the workers more memory, or take out the sidecar that"
+        " does it, and run this again."
     )
 
 

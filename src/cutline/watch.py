@@ -6,16 +6,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Final, Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
 from cutline.records import clean
 
 LOG_EVERY: Final = 10
 """Seconds between two lines of a log."""
+
+LOG_WIDTH: Final = 120
+"""Characters of a line of a table in a log."""
 
 LOG_STEP: Final = 1.25
 """How many times as long as at the last line a stage has taken at the next one, at least.
@@ -48,6 +52,22 @@ class Summary(Protocol):
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A summary that is read as a table."""
+
+    def as_table(self) -> Table:
+        """Lay it out."""
+
+
+@runtime_checkable
+class Stepped(Protocol):
+    """A summary of several steps, each with one of its own."""
+
+    def steps(self) -> list[Summary]:
+        """Give those of the steps."""
 
 
 class Watcher(Protocol):
@@ -117,11 +137,15 @@ class Terminal:
         self.console.print(clean(line), highlight=False, markup=False, soft_wrap=True)
 
     def report(self, summary: Summary) -> None:
-        """Show the summary."""
-        for line in readable(summary):
-            text = Text(line, overflow="fold")
-            text.stylize("bold", 0, len(line) if line[0] != " " else 0)
-            self.console.print(text, highlight=False)
+        """Show the summary, step by step."""
+        for step in steps(summary):
+            if isinstance(step, Tabled):
+                self.console.print(step.as_table())
+                continue
+            for line in readable(step):
+                text = Text(line, overflow="fold")
+                text.stylize("bold", 0, len(line) if line[0] != " " else 0)
+                self.console.print(text, highlight=False)
 
 
 class Rate(ProgressColumn):
@@ -164,15 +188,24 @@ class Log:
         print(clean(line), file=self.file, flush=True)
 
     def report(self, summary: Summary) -> None:
-        """Write the summary."""
-        for line in readable(summary):
-            print(line, file=self.file, flush=True)
+        """Write the summary, step by step."""
+        for step in steps(summary):
+            if isinstance(step, Tabled):
+                Console(file=self.file, width=LOG_WIDTH).print(step.as_table())
+                continue
+            for line in readable(step):
+                print(line, file=self.file, flush=True)
 
 
 def on_stderr() -> Watcher:
     """Watch on standard error: as a terminal if it is one."""
     # Rich takes FORCE_COLOR, which many a log's environment has, for a terminal.
     return Terminal(Console(stderr=True)) if sys.stderr.isatty() else Log(sys.stderr)
+
+
+def steps(summary: Summary) -> list[Summary]:
+    """Give the summaries of a job's steps, or its own."""
+    return summary.steps() if isinstance(summary, Stepped) else [summary]
 
 
 def so_far(done: float, whole: Load, seconds: float) -> str:

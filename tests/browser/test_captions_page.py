@@ -12,7 +12,7 @@ from distributed import Client, LocalCluster
 from cutline import CompileOptions, DemoOptions, compile_table, make_demo, run
 from cutline.board import show
 from cutline.plan import read_receipt
-from processes import scheduler
+from schedulers import scheduler
 
 RECORDS = 30_000
 PARTS = 150

@@ -3,11 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import orjson
 
+from cutline.demo.pictures import pictures
 from cutline.demo.samples import DemoOptions, Sample, samples
+from cutline.demo.shards import HARMLESS, add_hostile_shard, damage, write_shards
 from cutline.errors import CutlineError, UsageError
 
 MARKER = "a cutline demo, format 1"
@@ -33,6 +35,14 @@ class Expected:
         Image files.
     orphans
         Image files that no row names.
+    images_without_caption_file
+        Those of them that no row's caption file is beside.
+    sidecars_without_image
+        Sidecars that neither name an image that is there, nor stand beside one.
+    shards, damaged_shards
+        Tar shards, and how many of them are damaged.
+    refused
+        How many members of the shards an extraction refuses for each reason.
     """
 
     records: int
@@ -43,15 +53,20 @@ class Expected:
     stem_mismatches: int
     images: int
     orphans: int
+    images_without_caption_file: int
+    sidecars_without_image: int
+    shards: int = 0
+    damaged_shards: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
     marker: str = MARKER
 
 
 def make_demo(folder: str | os.PathLike[str], options: DemoOptions) -> Expected:
-    """Make a dataset of loose files and say what a correct run must count on it.
+    """Make a dataset and say what a correct run must count on it.
 
-    Writes `folder/data/<stem>.json` beside `folder/data/<image_name>`, and, when all are there,
-    `folder/expected.json` with what is returned. The counts are those of a run on `folder/data`
-    with default options.
+    Writes `folder/data/<stem>.json` beside `folder/data/<image_name>`, or both as members of
+    `folder/data/data-<number>.tar`; and, when all are there, `folder/expected.json` with what is
+    returned. The counts are those of a run on `folder/data` with default options.
 
     Parameters
     ----------
@@ -71,8 +86,7 @@ def make_demo(folder: str | os.PathLike[str], options: DemoOptions) -> Expected:
     tally = _Tally()
     try:
         _claim(root)
-        _write_loose(tally.counted(samples(options)), os.path.join(root, "data"))
-        expected = tally.expected(options)
+        expected = _write_data(tally, os.path.join(root, "data"), options)
         _write_expected(expected, os.path.join(root, "expected.json"))
     except OSError as error:
         raise CutlineError(
@@ -111,16 +125,20 @@ class _Tally:
 
     def __init__(self) -> None:
         self._reasons: Counter[str | None] = Counter()
-        self._mismatches = self._images = self._orphans = 0
+        self._mismatches = self._images = self._orphans = self._bare = self._lonely = 0
 
-    def counted(self, passing: Iterable[Sample]) -> Iterator[Sample]:
-        for sample in passing:
+    def counted(self, options: DemoOptions) -> Iterator[Sample]:
+        for sample in samples(options):
             is_row = sample.reason is None
             self._reasons[sample.reason] += 1
             self._mismatches += is_row and os.path.splitext(sample.image_name)[0] != sample.stem
             if sample.image is not None:
                 self._images += 1
                 self._orphans += not is_row
+                # A duplicate's image is beside the caption file of the sample that it doubles.
+                self._bare += not is_row and sample.reason != "duplicate"
+            elif not options.images or sample.reason != "duplicate":
+                self._lonely += 1
             yield sample
 
     def expected(self, options: DemoOptions) -> Expected:
@@ -134,7 +152,36 @@ class _Tally:
             stem_mismatches=self._mismatches,
             images=self._images,
             orphans=self._orphans,
+            images_without_caption_file=self._bare,
+            sidecars_without_image=self._lonely,
         )
+
+
+def _write_data(tally: _Tally, data: str, options: DemoOptions) -> Expected:
+    """Write all samples in the form that is asked for, and count them."""
+    arriving = tally.counted(options)
+    if options.form == "loose":
+        _write_loose(arriving, data)
+        return tally.expected(options)
+    paths = write_shards(arriving, data, options.records)
+    expected = replace(tally.expected(options), shards=len(paths))
+    return _made_hostile(expected, paths, options) if options.form == "hostile" else expected
+
+
+def _made_hostile(expected: Expected, paths: list[str], options: DemoOptions) -> Expected:
+    """Damage the last shard, and add a hostile one behind it: no sidecar is in either."""
+    damage(paths[-1])
+    image = pictures("jpg")[0].content if options.images else b""
+    refused = add_hostile_shard(f"{os.path.dirname(paths[0])}/data-{len(paths):06}.tar", image)
+    return replace(
+        expected,
+        shards=len(paths) + 1,
+        damaged_shards=1,
+        refused=dict(sorted({**refused, "damaged_shard": 1}.items())),
+        images=expected.images + len(HARMLESS),
+        orphans=expected.orphans + len(HARMLESS),
+        images_without_caption_file=expected.images_without_caption_file + len(HARMLESS),
+    )
 
 
 def _write_loose(arriving: Iterable[Sample], data: str) -> None:

@@ -3,12 +3,14 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from cutline.demo.faults import Fields, Plant, plan
 from cutline.demo.phrases import captions
 from cutline.demo.pictures import Picture, pictures
 from cutline.errors import UsageError
+
+Form = Literal["loose", "shards", "hostile"]
 
 FEWEST, MOST = 100, 2_000_000
 
@@ -25,11 +27,14 @@ class DemoOptions:
         The same seed gives the same bytes.
     images
         Whether to write the images; the sidecars are the same with and without.
+    form
+        Loose files, tar shards, or shards of which one is damaged and one is hostile.
     """
 
     records: int = 1000
     seed: int = 0
     images: bool = True
+    form: Form = "loose"
 
     def __post_init__(self) -> None:
         if not FEWEST <= self.records <= MOST:

@@ -109,6 +109,11 @@ class Outputs:
         """Every sidecar that gave no row."""
         return self.stem + ".rejects.parquet"
 
+    @property
+    def report(self) -> str:
+        """The page about the table."""
+        return self.stem + ".report.html"
+
     def part(self, index: int) -> str:
         """One part of the table."""
         return f"{self.parts}/{part_name(index)}"
@@ -133,6 +138,11 @@ class Outputs:
         return self.workspace.folder + "/rejects"
 
     @property
+    def indexes(self) -> str:
+        """What is in the shards, a file for each of them."""
+        return self.workspace.folder + "/shards"
+
+    @property
     def merged(self) -> str:
         """What the table was merged from."""
         return self.workspace.folder + "/merged"
@@ -149,11 +159,22 @@ class Outputs:
         make_folder(self.parts)
         make_folder(self.rejects)
 
+    def make_index_folder(self) -> None:
+        """Make the folder of what is in the shards."""
+        make_folder(self.workspace.folder)
+        make_folder(self.indexes)
+
+    def keep_indexes(self, paths: set[str]) -> None:
+        """Remove the indexes of shards that are no more."""
+        for name in os.listdir(self.indexes):
+            if f"{self.indexes}/{name}" not in paths:
+                remove(f"{self.indexes}/{name}")
+
     def remove(self) -> None:
         """Remove the outputs, of which nobody has need any more."""
         self.workspace.sweep()
         self.workspace.leave()
-        for folder in (self.rejects, self.workspace.folder, self.parts):
+        for folder in (self.rejects, self.indexes, self.workspace.folder, self.parts):
             empty_folder(folder)
             remove_folder(folder)
         remove(self.ledger)

@@ -3,14 +3,20 @@
 import ctypes
 import errno
 import os
+import stat
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Self
+from functools import partial
+from typing import Self, TypeAlias
 
 from cutline.store.publish import unique
 from cutline.store.room import Room, room_for
 
 NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 """What a file system (or a kernel) without O_TMPFILE answers."""
+
+Write: TypeAlias = Callable[[int], object]
+"""Writes what a file shall hold, to its descriptor."""
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -65,10 +71,48 @@ class SmallFiles:
         found = self.read(name, len(data) + 1)
         if found == data:
             return "unchanged"
-        if found is None and self.link(name, data):
+        return self.make(name, partial(write_all, data=data), is_new=found is None)
+
+    def put_made(self, path: str, length: int, write: Write, *, overwrite: bool) -> str:
+        """Make a file of a known length, as `put` does, but leave one alone that has this length.
+
+        Parameters
+        ----------
+        path
+            As for `put`.
+        length
+            Bytes in the file.
+        write
+            Writes them to the file of a descriptor.
+        overwrite
+            Replace also a file that has this length.
+        """
+        try:
+            folder, _, name = path.rpartition("/")
+            if folder != self.path:
+                self.enter(folder)
+            found = self.length(name)
+            if found == length and not overwrite:
+                return "unchanged"
+            return self.make(name, write, is_new=found is None)
+        except OSError as error:
+            error.filename = f"{self.place}/{path}"
+            raise
+
+    def make(self, name: str, write: Write, *, is_new: bool) -> str:
+        """Make a file, new or in place of another, and say which."""
+        if is_new and self.link(name, write):
             return "written"
-        self.replace(name, data)
-        return "written" if found is None else "replaced"
+        self.replace(name, write)
+        return "written" if is_new else "replaced"
+
+    def length(self, name: str) -> int | None:
+        """Tell the length of a file: None if there is nothing, and -1 if it is no file."""
+        try:
+            status = os.stat(name, dir_fd=self.folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
     def enter(self, path: str) -> None:
         """Go to a folder below the root."""
@@ -99,7 +143,7 @@ class SmallFiles:
         finally:
             os.close(file)
 
-    def link(self, name: str, data: bytes) -> bool:
+    def link(self, name: str, write: Write) -> bool:
         """Write a new file, and tell whether that could be done in this way."""
         try:
             file = os.open(
@@ -110,7 +154,7 @@ class SmallFiles:
                 return False
             raise
         try:
-            write_all(file, data)
+            write(file)
             # The name in /proc is how open(2) says that a file without a name is linked.
             os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=self.folder, follow_symlinks=True)
         except FileExistsError:
@@ -119,13 +163,13 @@ class SmallFiles:
             os.close(file)
         return True
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, write: Write) -> None:
         """Write a file, in place of what has its name."""
         attempt = f"{self.staging}/{unique()}"
         file = os.open(attempt, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             try:
-                write_all(file, data)
+                write(file)
                 # Before the rename: it must not be made durable before the bytes that it names.
                 os.fsync(file)
             finally:

@@ -1,0 +1,307 @@
+"""Tar shards to files: the extract job.
+
+The driver on top indexes the shards, settles which member becomes which file, and cuts what is to
+be done into parts; the small functions below it run on a worker, one task a part. There is no
+state: a file of the right size is left alone, and anything else is published whole.
+"""
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain
+from typing import Any, Final, Literal
+
+import dask.bag as db
+import pyarrow as pa
+import pyarrow.compute as pc
+from distributed import Client
+
+from cutline import store, watch
+from cutline.errors import CutlineError, UsageError
+from cutline.index import ShardIndex, index_shards, shortfall
+from cutline.members import EXAMPLES, Settled, settle
+from cutline.plan import Part, shown_source, write_plan
+from cutline.records import shown_path
+from cutline.running import results
+from cutline.shards import Shards
+from cutline.shardset import Where, open_shards
+
+BLOCKED: Final = {
+    *(errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP),
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EILSEQ),
+}
+"""What keeps one file from being written, and not the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractOptions:
+    """How to extract.
+
+    Attributes
+    ----------
+    only
+        What to extract: sidecars are members named ``*.json``, images are all others.
+    overwrite
+        Replace also files that have the right size.
+    batch_size
+        Files a task.
+    allow_damaged
+        Be content with what can be read of damaged shards.
+    force_unlock
+        Take over a lock whose owner cannot be asked, because it is on another host.
+    """
+
+    only: Literal["images", "sidecars"] | None = None
+    overwrite: bool = False
+    batch_size: int = 1_000
+    allow_damaged: bool = False
+    force_unlock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractSummary:
+    """What became of the members; `rejects` counts by reason those that became no file.
+
+    `files` and `bytes` are what was written, `skipped` counts the files that were there already.
+    """
+
+    data: str
+    shards: int
+    files: int
+    bytes: int
+    skipped: int
+    rejects: dict[str, int]
+    seconds: float
+    shortfall: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the object that ``--json`` prints."""
+        body = asdict(self)
+        del body["shortfall"]
+        return {"job": "extract", **body}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every task has to know; small, because each task carries it."""
+
+    shards: Shards
+    folder: str
+    staging: str
+    overwrite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of the members of one part; `refused` are some that could not be written."""
+
+    counts: Counter[str]
+    bytes: int
+    refused: tuple[str, ...]
+
+
+def extract(
+    source: Where,
+    data: str,
+    options: ExtractOptions | None = None,
+    *,
+    client: Client | None = None,
+    watcher: watch.Watcher = watch.SILENT,
+) -> ExtractSummary:
+    """Unpack tar shards into a folder: their regular members, and nothing outside of it.
+
+    Parameters
+    ----------
+    source
+        A folder of shards, a shard, a glob of shards, their URL, or a list of shards.
+    data
+        The folder to unpack into; it is made if it is not there.
+    options
+        How to extract.
+    client
+        The Dask cluster to work on; without one, Dask's scheduler of this process.
+    watcher
+        Who is told how far the job is.
+
+    Raises
+    ------
+    UsageError
+        There are no shards, or no folder that `data` could be made in.
+    CutlineError
+        The job cannot go on. Every file that is there is whole.
+    """
+    clock = watch.Clock()
+    options = options or ExtractOptions()
+    shards = open_shards(source)
+    folder = made_folder(data)
+    workspace = store.Workspace(f"{folder}/.cutline")
+    with (
+        store.in_words(folder),
+        store.locked(workspace, watcher.say, force=options.force_unlock) as staging,
+    ):
+        scratch = store.Outputs(f"{workspace.folder}/extract.parquet", staging)
+        indexes = index_shards(shards, scratch, client, watcher)
+        settled = settle(indexes, options.only)
+        job = Job(shards.source, folder, staging, options.overwrite)
+        parts = write_plan(settled.lines, options.batch_size, scratch)
+        check_room(settled.lines, parts, job, client, watcher)
+        batches = [make_folders(settled.folders, job)]
+        if parts:
+            batches += results(files_bag(parts, job), client, watcher)
+        scratch.remove()
+    refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
+    for line in refused[:EXAMPLES]:
+        watcher.say(line)
+    damage = "" if options.allow_damaged else shortfall(indexes, "the folder")
+    return summary(folder, indexes, settled, batches, damage, clock.total())
+
+
+def summary(
+    folder: str,
+    indexes: list[ShardIndex],
+    settled: Settled,
+    batches: list[Batch],
+    damage: str,
+    seconds: float,
+) -> ExtractSummary:
+    """Add up what became of the members."""
+    counts = sum((batch.counts for batch in batches), Counter[str]())
+    rejects = settled.rejects + Counter(
+        unwritable=counts["unwritable"], damaged_shard=sum(index.damaged > 0 for index in indexes)
+    )
+    return ExtractSummary(
+        data=folder,
+        shards=len(indexes),
+        files=counts["written"] + counts["replaced"],
+        bytes=sum(batch.bytes for batch in batches),
+        skipped=counts["unchanged"],
+        rejects={reason: count for reason, count in sorted(rejects.items()) if count},
+        seconds=seconds,
+        shortfall=" ".join(filter(None, [unwritten(counts["unwritable"], folder), damage])),
+    )
+
+
+def unwritten(count: int, folder: str) -> str:
+    """Say in one sentence that files could not be written; empty if all could."""
+    if not count:
+        return ""
+    return (
+        f"{count:,} files could not be written below {folder}, where a folder, a link for a folder"
+        " or a forbidden file is in the way: move it and run this again."
+    )
+
+
+def data_path(data: str) -> str:
+    """Take a DATA argument, of a folder that may not be there."""
+    if "://" in data:
+        raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
+    path = os.path.abspath(data)
+    if os.path.isdir(path):
+        return path
+    if os.path.lexists(path):
+        raise UsageError(f"The folder {data} is a file: name a folder to unpack into.")
+    if not os.path.isdir(os.path.dirname(path)):
+        raise UsageError(f"The folder {os.path.dirname(path)} is not there: make it first.")
+    return path
+
+
+def made_folder(data: str) -> str:
+    """Make the folder to unpack into, if it is not there."""
+    path = data_path(data)
+    store.make_folder(path)
+    return path
+
+
+def check_room(
+    lines: pa.Table, parts: list[Part], job: Job, client: Client | None, watcher: watch.Watcher
+) -> None:
+    """Refuse files that the file system of their folder has no room for.
+
+    Only if there is no room for all of them, were they new, does it look at which are there.
+
+    Raises
+    ------
+    CutlineError
+        There is no room.
+    """
+    free = store.free_room(job.folder)
+    each = store.room_for(1, job.folder).bytes  # of the blocks of a file, the last one is not full
+    if free.holds(store.Room((pc.sum(lines["size"]).as_py() or 0) + len(lines) * each, len(lines))):
+        return
+    bag = db.from_sequence(parts, partition_size=1).map_partitions(
+        lacking, job, token="look-for-room"
+    )
+    needs = sum(results(bag, client, watcher), store.Room())
+    if not free.holds(needs):
+        raise CutlineError(
+            f"The files of the shards take {store.shown_size(needs.bytes)} and {needs.inodes:,}"
+            f" inodes, but {store.shown_room(job.folder)}: make room and run this again."
+        )
+
+
+def make_folders(paths: list[bytes], job: Job) -> Batch:
+    """Make the members that are folders, so that empty ones are there, too."""
+    refused = []
+    with store.SmallFiles(job.folder) as files:
+        for path in paths:
+            try:
+                files.enter(os.fsdecode(path))
+            except OSError as error:
+                if error.errno not in BLOCKED:
+                    raise
+                refused.append(f"{shown_path(path)}: unwritable: {error.strerror}")
+    return Batch(Counter(unwritable=len(refused)), 0, tuple(refused))
+
+
+def files_bag(parts: list[Part], job: Job) -> db.Bag:
+    """Wire the bag: a part of the plan, then its files."""
+    bag: db.Bag = db.from_sequence(parts, partition_size=1).map_partitions(
+        extract_parts, job, token="extract-files"
+    )
+    return bag
+
+
+# On a worker from here on.
+
+
+def lacking(parts: Iterable[Part], job: Job) -> list[store.Room]:
+    """Say what room the files of some parts need that are not there yet."""
+    with store.SmallFiles(job.folder) as files:
+        return [
+            files.lacks(os.fsdecode(path), size)
+            for part in parts
+            for lines in [part.lines()]
+            for path, size in zip(lines["path"].to_pylist(), lines["size"].to_pylist(), strict=True)
+        ]
+
+
+def extract_parts(parts: Iterable[Part], job: Job) -> list[Batch]:
+    """Extract some parts, one after the other."""
+    return [extract_part(part, job) for part in parts]
+
+
+def extract_part(part: Part, job: Job) -> Batch:
+    """Extract the members of a part, and make them durable before anything says it is done."""
+    counts, written, refused = Counter[str](), 0, []
+    lines = part.lines()
+    columns = (lines[name].to_pylist() for name in ("path", "offset", "size"))
+    with (
+        job.shards.opened_as_planned(lines) as shard,
+        store.SmallFiles(job.folder, job.staging) as files,
+    ):
+        for path, offset, size in zip(*columns, strict=True):
+            copy = partial(shard.copy, offset, size)
+            try:
+                outcome = files.put_made(os.fsdecode(path), size, copy, overwrite=job.overwrite)
+            except OSError as error:
+                if error.errno not in BLOCKED:
+                    raise
+                outcome = "unwritable"
+                refused.append(f"{shown_source(part.shard, path)}: {outcome}: {error.strerror}")
+            counts[outcome] += 1
+            written += size if outcome in {"written", "replaced"} else 0
+        files.sync()
+    return Batch(counts, written, tuple(refused[:EXAMPLES]))

@@ -1,0 +1,61 @@
+"""A file at any fsspec URL, read in few and large ranges."""
+
+import fsspec
+
+from cutline.errors import CutlineError
+
+NEAR = 1 << 14  # bytes: two headers and the sidecar between them, with room
+FAR = 1 << 22
+
+
+class Remote:
+    """Read at offsets of a file behind an fsspec URL.
+
+    A range has `NEAR` bytes: among large members, one request for a sidecar and the headers on both
+    sides of it. As long as reads begin in or right behind the range before, members are small, and
+    each range is twice as long as that one, up to `FAR`. One range is held.
+
+    Parameters
+    ----------
+    url
+        Any that fsspec knows.
+
+    Attributes
+    ----------
+    size : int
+        Bytes in the file.
+
+    Raises
+    ------
+    CutlineError
+        If the server does not tell sizes, or does not serve ranges.
+    """
+
+    def __init__(self, url: str) -> None:
+        filesystem, path = fsspec.url_to_fs(url)
+        size = filesystem.size(path)
+        if size is None:
+            raise CutlineError(f"the server does not tell the size of {url}: download it first")
+        self.size: int = size
+        self._url = url
+        self._file = filesystem.open(path, "rb", cache_type="none")
+        self._start, self._held, self._span = 0, b"", NEAR
+
+    def __call__(self, length: int, offset: int, /) -> bytes:
+        """Read `length` bytes at `offset`; fewer only where the file ends."""
+        length = max(0, min(length, self.size - offset))
+        at = offset - self._start
+        if at < 0 or at + length > len(self._held):
+            self._fetch(length, offset)
+            at = 0
+        return self._held[at : at + length]
+
+    def _fetch(self, length: int, offset: int) -> None:
+        near = self._start <= offset <= self._start + len(self._held)
+        self._span = min(2 * self._span, FAR) if near else NEAR
+        self._file.seek(offset)
+        try:
+            self._held = self._file.read(min(max(length, self._span), self.size - offset))
+        except ValueError as error:  # fsspec's word for a server that sends the whole file
+            raise CutlineError(f"{self._url} is not served in ranges: download it first") from error
+        self._start = offset

@@ -1,0 +1,208 @@
+"""Sidecars in tar shards, and the bytes of any member: nothing is unpacked for them."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import fsspec
+import pyarrow as pa
+
+from cutline import store
+from cutline.errors import CutlineError
+from cutline.plan import Stamp
+from cutline.records import TOO_LARGE, Reject
+from cutline.remote import FAR, Remote
+from cutline.sidecars import CONCURRENT_READS, Sidecar, batches, stamp, too_large, unreadable
+from cutline.tar import ReadAt, local
+
+GAP: Final = 1 << 16
+"""Bytes between two sidecars of a remote shard that are read along rather than asked around.
+
+The sidecars of the real set are 100 KB and more apart: each is a request of its own there, 32 at
+once. A request takes as long as 1 MB and more of a stream, but as many streams share the line.
+"""
+
+Span = tuple[int, int]
+"""Where bytes lie in a shard: their offset and how many they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """Sidecars in tar shards. The plan knows in which they are and where; this only reads them."""
+
+    root: str
+
+    def __str__(self) -> str:
+        return self.root
+
+    def stamps(self, lines: pa.Table) -> list[Stamp]:
+        """Take the stamps of the plan, for which each shard has just been looked at."""
+        columns = (lines[name].to_pylist() for name in ("shard", "stamp", "fault"))
+        return list(zip(*columns, strict=True))
+
+    def unreadable(self, stamp: Stamp) -> bool:
+        """Tell from its stamp that a sidecar cannot be read."""
+        return stamp[2] is not None
+
+    def read(self, lines: pa.Table) -> Iterator[Sidecar]:
+        """Read the sidecars of some lines, all of one shard."""
+        columns = [lines[name].to_pylist() for name in ("offset", "size", "fault")]
+        spans = list(zip(*columns, strict=True))
+        wanted = [(offset, size) for offset, size, fault in spans if not fault and readable(size)]
+        with self.opened_as_planned(lines) as shard:
+            pieces = shard.pieces(wanted)
+            stamps = self.stamps(lines)
+            paths = lines["path"].to_pylist()
+            for path, (_, size, fault), seen in zip(paths, spans, stamps, strict=True):
+                if fault is not None:
+                    yield path, Reject("unreadable", fault), seen
+                else:
+                    yield path, next(pieces) if readable(size) else too_large(size), seen
+
+    @contextmanager
+    def opened_as_planned(self, lines: pa.Table) -> Iterator["OpenShard"]:
+        """Open the shard of some lines, which must be the one that was planned."""
+        name = lines["shard"][0].as_py()
+        with self.opened(name) as shard:
+            if shard.stamp != lines["stamp"][0].as_py():
+                raise CutlineError(f"{self.root}/{name} changed while it was read: run this again.")
+            yield shard
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator["OpenShard"]:
+        """Open a shard, and name it in what goes wrong with it."""
+        place = f"{self.root}/{name}"
+        try:
+            shard: OpenShard = RemoteShard(place) if "://" in place else LocalShard(place)
+        except OSError as error:
+            reason = error.strerror or error
+            raise CutlineError(f"The shard {place} cannot be read: {reason}.") from error
+        try:
+            yield shard
+        finally:
+            shard.close()
+
+
+class OpenShard(Protocol):
+    """A shard that is open."""
+
+    place: str
+    stamp: str
+    size: int
+    read: ReadAt
+
+    def pieces(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
+        """Read many pieces, in order."""
+
+    def copy(self, offset: int, size: int, file: int) -> None:
+        """Copy a piece to the end of an open file."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class LocalShard:
+    """A shard on a disk."""
+
+    def __init__(self, path: str) -> None:
+        self.place = path
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        status = os.fstat(self.descriptor)
+        self.size = status.st_size
+        self.stamp = f"{status.st_size} {status.st_mtime_ns}"
+        self.read = local(self.descriptor)
+
+    def pieces(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
+        """Read many pieces, in order: one call a piece."""
+        for offset, size in spans:
+            try:
+                yield whole(os.pread(self.descriptor, size, offset), size)
+            except OSError as error:
+                yield unreadable(error)
+
+    def copy(self, offset: int, size: int, file: int) -> None:
+        """Copy a piece to the end of an open file, without its bytes passing through Python."""
+        store.copy_range(self.descriptor, offset, size, file)
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self.descriptor)
+
+
+class RemoteShard:
+    """A shard behind an fsspec URL."""
+
+    def __init__(self, url: str) -> None:
+        self.place = url
+        self.filesystem, self.path = fsspec.url_to_fs(url)
+        self.read: ReadAt = (remote := Remote(url))
+        self.size = remote.size
+        self.stamp = f"{self.size} {stamp(self.filesystem.info(self.path))}"
+
+    def pieces(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
+        """Read many pieces, in order: many requests at once, near pieces in one."""
+        with ThreadPoolExecutor(CONCURRENT_READS) as readers:
+            for batch in batches(runs(spans)):
+                for run, data in zip(batch, readers.map(self.fetch, batch), strict=True):
+                    if isinstance(data, Reject):
+                        yield from [data] * len(run.spans)
+                    else:
+                        for offset, size in run.spans:
+                            yield whole(data[offset - run.offset :][:size], size)
+
+    def fetch(self, run: "Run") -> bytes | Reject:
+        """Read one run of pieces."""
+        start, stop = run.offset, run.offset + run.size
+        try:
+            data: bytes = self.filesystem.cat_file(self.path, start=start, end=stop)
+        except OSError as error:
+            return unreadable(error)
+        return data
+
+    def copy(self, offset: int, size: int, file: int) -> None:
+        """Copy a piece to the end of an open file."""
+        for start in range(offset, offset + size, FAR):
+            length = min(FAR, offset + size - start)
+            piece = self.read(length, start)
+            if len(piece) < length:
+                raise CutlineError(f"{self.place} ends before its members do: run this again.")
+            store.write_all(file, piece)
+
+    def close(self) -> None:
+        """Close nothing: fsspec keeps its own connections."""
+
+
+class Run(NamedTuple):
+    """Pieces that are near each other, and are read in one go."""
+
+    offset: int
+    size: int
+    spans: list[Span]
+
+
+def runs(spans: Iterable[Span]) -> Iterator[Run]:
+    """Put pieces together that are near each other; they come by offset."""
+    run: Run | None = None
+    for offset, size in spans:
+        if run and offset - run.offset - run.size <= GAP and offset + size - run.offset <= FAR:
+            run.spans.append((offset, size))
+            run = run._replace(size=offset + size - run.offset)
+        else:
+            if run:
+                yield run
+            run = Run(offset, size, [(offset, size)])
+    if run:
+        yield run
+
+
+def readable(size: int) -> bool:
+    """Tell whether a sidecar is small enough to be read."""
+    return size <= TOO_LARGE
+
+
+def whole(data: bytes, size: int) -> bytes | Reject:
+    """Take what was read if it is all there."""
+    return data if len(data) == size else Reject("unreadable", "the shard ends within it")

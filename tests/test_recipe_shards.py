@@ -1,0 +1,94 @@
+import os
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+
+from cutline import recipe
+from cutline.demo import DemoOptions, make_demo
+from cutline.errors import UsageError
+from cutline.options import CompileOptions
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A demo of shards, to copy: its folder, and what a run must count."""
+    folder = tmp_path_factory.mktemp("made") / "demo"
+    return folder, make_demo(folder, DemoOptions(300, form="shards"))
+
+
+@pytest.fixture
+def demo(made, tmp_path):
+    """A demo of shards that the test may change."""
+    shutil.copytree(made[0], tmp_path / "demo")
+    return tmp_path / "demo", made[1]
+
+
+def test_a_run_unpacks_the_shards_and_goes_on_with_the_files(demo):
+    root, expected = demo
+    summary = recipe.run(f"{root}")
+    assert summary.extract.files == expected.sidecars - 1 + expected.images  # and a folder
+    assert (summary.compile.rows, summary.compile.rejects) == (expected.rows, expected.rejects)
+    assert summary.captions.written == expected.rows
+    assert list(summary.as_json()) == ["job", "extract", "compile", "captions", "seconds"]
+    assert summary.shortfall == ""
+    assert pq.read_metadata(root / "demo.parquet").num_rows == expected.rows
+    data = os.listdir(root / "data")
+    assert sum(name.endswith(".txt") for name in data) == expected.rows
+
+
+def test_a_second_run_unpacks_only_what_is_missing(demo):
+    root, expected = demo
+    first = recipe.run(f"{root}")
+    (root / "data" / "0000001.json").unlink()
+    again = recipe.run(f"{root}")
+    assert (again.extract.files, again.extract.skipped) == (1, first.extract.files - 1)
+    assert again.compile.rejects == expected.rejects
+    assert again.captions.unchanged == expected.rows
+
+
+def test_shards_beside_the_data_folder_are_found_too(demo):
+    root, expected = demo
+    shards = sorted((root / "data").iterdir())
+    shards[0].rename(root / shards[0].name)
+    assert recipe.run(f"{root}").compile.rows == expected.rows
+    for shard in shards[1:]:
+        shard.rename(root / shard.name)
+    shutil.rmtree(root / "data")
+    assert recipe.run(f"{root}").compile.rows == expected.rows
+
+
+def test_without_extraction_there_is_the_table_and_nothing_else(demo):
+    root, expected = demo
+    before = set(os.listdir(root / "data"))
+    summary = recipe.run_in_place(f"{root}")
+    assert (summary.compile.rows, summary.compile.rejects) == (expected.rows, expected.rejects)
+    assert list(summary.as_json()) == ["job", "compile", "seconds"]
+    assert set(os.listdir(root / "data")) == before
+    table = (root / "demo.parquet").read_bytes()
+    recipe.run(f"{root}")
+    assert (root / "demo.parquet").read_bytes() == table
+
+
+def test_loose_files_are_run_without_an_extraction(tmp_path):
+    expected = make_demo(tmp_path / "demo", DemoOptions(100))
+    summary = recipe.run(f"{tmp_path}/demo")
+    assert (summary.extract, summary.compile.rows) == (None, expected.rows)
+    with pytest.raises(UsageError, match=r"no \.tar file in .*: leave --no-extract out"):
+        recipe.run_in_place(f"{tmp_path}/demo")
+
+
+def test_damage_goes_through_to_the_end_and_is_said(tmp_path):
+    expected = make_demo(tmp_path / "demo", DemoOptions(300, form="hostile"))
+    summary = recipe.run(f"{tmp_path}/demo")
+    assert summary.extract.rejects == expected.refused
+    assert summary.compile.rejects == expected.rejects
+    assert summary.captions.written == expected.rows
+    assert summary.shortfall.startswith("1 of 3 shards are damaged")
+    borne = recipe.run(f"{tmp_path}/demo", CompileOptions(allow_damaged=True))
+    assert borne.shortfall == ""
+
+
+def test_a_folder_with_neither_data_nor_shards_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="data is not there: put images and sidecars into it"):
+        recipe.layout(f"{tmp_path}")
