@@ -4,6 +4,7 @@ from urllib.request import urlopen
 
 import dask
 import pytest
+from distributed import span
 
 from cutline import CompileOptions, compile_table, write_captions
 from cutline.events import EXAMPLE, Done, example, tell
@@ -99,11 +100,12 @@ def test_an_example_is_cut_to_a_length_to_look_at():
     assert example("a.json", "x" * 1000) == "a.json: " + "x" * (EXAMPLE - 9) + "…"
     assert example("a.json", "") == "a.json"
     assert example(None, None) == ""
+    assert example("\ud800.json") == "\\ud800.json"
 
 
 def test_outside_of_a_cluster_nobody_is_told(tmp_path, demo_root, capfd):
     tell(Done(1, {"rows": 1}, {}, 0.1))
-    with dask.config.set(scheduler="sync"):
+    with dask.config.set(scheduler="sync"), span("somebody's own"):
         compile_table(str(demo_root[0] / "data"), str(tmp_path / "t.parquet"), OPTIONS)
     assert capfd.readouterr() == ("", "")
 

@@ -150,7 +150,11 @@ def test_standard_error_that_is_a_terminal_gets_bars(monkeypatch):
         assert isinstance(watcher, Terminal)
         with watcher.stage("compile-rows", 1) as advance:
             advance(1)
-        assert b"compile-rows" in shown.read(2**16)
+        print("the end", file=terminal, flush=True)
+        output = b""
+        while b"the end" not in output:  # it comes in pieces
+            output += shown.read(2**16)
+    assert b"compile-rows" in output
 
 
 @pytest.mark.parametrize("force", [None, "1"])
@@ -190,6 +194,17 @@ def test_a_summary_prints_in_lines_that_a_person_can_read():
     assert "    rejects          2: no_width 2" in lines
     assert "    written    1,200" in lines
     assert lines[-1].split() == ["seconds", "3.0"]
+
+
+def test_what_a_check_found_is_one_line():
+    check = {"ok": False, "count": 1200, "examples": ["a.jpg", "b\n.jpg"]}
+    body = {"job": "verify", "ok": False, "checks": {"orphans": check}}
+    assert readable(SimpleNamespace(as_json=lambda: body)) == [
+        "verify",
+        "  ok      no",
+        "  checks",
+        "    orphans  1,200, not ok: a.jpg; b .jpg",
+    ]
 
 
 @pytest.mark.parametrize(

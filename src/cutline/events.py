@@ -142,7 +142,7 @@ def tell(done: Done) -> None:
     for reason, figure in done.rejects.items():
         context_meter.digest_metric(f"rejected: {reason}", figure, "count")
     marks = dask.get_annotations().get("span")
-    if marks:
+    if marks and SPAN in marks["name"]:
         worker = get_worker()
         task = done.task or f"task {place(worker.get_current_task())}"
         known = msgspec.structs.replace(done, task=task, stage=marks["ids"][-1])
@@ -181,6 +181,7 @@ def counters() -> dict[str, Any]:
 
 
 def example(*words: str | None) -> str:
-    """Cut an example to a length to look at."""
+    """Cut an example to a length to look at, and to what can be sent."""
     text = ": ".join(word for word in words if word)
+    text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= EXAMPLE else text[: EXAMPLE - 1] + "…"

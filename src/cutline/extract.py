@@ -12,14 +12,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
+from time import perf_counter
 from typing import Any, Final, Literal
 
 import dask.bag as db
 import pyarrow as pa
 import pyarrow.compute as pc
 from distributed import Client
+from distributed.metrics import context_meter
 
-from cutline import store, watch
+from cutline import events, store, watch
 from cutline.errors import CutlineError, UsageError
 from cutline.index import ShardIndex, index_shards, shortfall
 from cutline.members import EXAMPLES, Settled, settle
@@ -61,7 +63,7 @@ class ExtractOptions:
     force_unlock: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ExtractSummary:
     """What became of the members; `rejects` counts by reason those that became no file.
 
@@ -83,6 +85,9 @@ class ExtractSummary:
         del body["shortfall"]
         return {"job": "extract", **body}
 
+    def __repr__(self) -> str:
+        return "\n".join(watch.readable(self))
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -101,6 +106,11 @@ class Batch:
     counts: Counter[str]
     bytes: int
     refused: tuple[str, ...]
+
+    @property
+    def files(self) -> int:
+        """How many members the part had."""
+        return self.counts.total()
 
 
 def extract(
@@ -150,7 +160,8 @@ def extract(
         check_room(settled.lines, parts, job, client, watcher)
         batches = [make_folders(settled.folders, job)]
         if parts:
-            batches += results(files_bag(parts, job), client, watcher)
+            load = watch.Load(len(settled.lines), "files")
+            batches += results(files_bag(parts, job), client, watcher, load)
         scratch.remove()
     refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
     for line in refused[:EXAMPLES]:
@@ -279,8 +290,25 @@ def lacking(parts: Iterable[Part], job: Job) -> list[store.Room]:
 
 
 def extract_parts(parts: Iterable[Part], job: Job) -> list[Batch]:
-    """Extract some parts, one after the other."""
-    return [extract_part(part, job) for part in parts]
+    """Extract some parts, one after the other, and tell of each."""
+    batches = []
+    for part in parts:
+        began = perf_counter()
+        with context_meter.meter("copy"):
+            batch = extract_part(part, job)
+        rejects = {name: count for name, count in batch.counts.items() if name == "unwritable"}
+        done = events.Done(
+            task=f"part {part.index:05}",
+            amount=batch.files,
+            made={name: n for name, n in batch.counts.items() if name not in rejects},
+            rejects=rejects,
+            seconds=perf_counter() - began,
+            examples={name: events.example(batch.refused[-1]) for name in rejects},
+        )
+        context_meter.digest_metric("copy", batch.bytes, "bytes")
+        events.tell(done)
+        batches.append(batch)
+    return batches
 
 
 def extract_part(part: Part, job: Job) -> Batch:

@@ -141,6 +141,8 @@ def looked_after(client: Client, watcher: Watcher) -> Iterator[None]:
     scheduler, loop = client.scheduler, client.loop
     assert scheduler is not None and loop is not None  # noqa: PT018 - it is connected
     before = health.workers_of(client.scheduler_info())
+    if idle := health.why_idle(before):
+        watcher.say(idle)
 
     async def look() -> None:
         nonlocal before

@@ -334,30 +334,31 @@ def judge_sidecars(sidecars: Iterable[Read], rules: Rules) -> Iterator[parts.Jud
 
 
 def write_parts(judged: Iterable[parts.Judged], job: Job) -> list[Receipt]:
-    """Write each part's rejects and rows, tell of it, and give its receipt."""
-    receipts = []
+    """Write each part's rejects and rows, and give its receipt."""
+    return [write_part(part, group, job) for part, group in groupby(judged, itemgetter(0))]
+
+
+def write_part(part: Part, judged: Iterable[parts.Judged], job: Job) -> Receipt:
+    """Collect what a part came to, publish it, and tell of it."""
     began = perf_counter()
-    for part, group in groupby(judged, itemgetter(0)):
-        sheet = parts.Sheet()
-        sheet.fill(group)
-        with context_meter.meter("write"):
-            receipt = write_part(part, sheet, job)
-        done = events.Done(
-            task=f"part {part.index:05}",
-            amount=receipt.sidecars,
-            made={"rows": receipt.rows},
-            rejects=receipt.rejects,
-            seconds=perf_counter() - began,
-            examples=sheet.examples(),
-        )
-        events.count(done)
-        events.tell(done)
-        receipts.append(receipt)
-        began = perf_counter()
-    return receipts
+    sheet = parts.Sheet()
+    sheet.fill(judged)
+    with context_meter.meter("write"):
+        receipt = publish_part(part, sheet, job)
+    done = events.Done(
+        task=f"part {part.index:05}",
+        amount=receipt.sidecars,
+        made={"rows": receipt.rows},
+        rejects=receipt.rejects,
+        seconds=perf_counter() - began,
+        examples=sheet.examples(),
+    )
+    events.count(done)
+    events.tell(done)
+    return receipt
 
 
-def write_part(part: Part, sheet: parts.Sheet, job: Job) -> Receipt:
+def publish_part(part: Part, sheet: parts.Sheet, job: Job) -> Receipt:
     """Publish the rejects of a part, then its rows with the receipt in their footer."""
     rows = sheet.rows(job.options)
     receipt = Receipt(

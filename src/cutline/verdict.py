@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cutline import checks
+from cutline import checks, watch
 from cutline.checks import Check, Finding, Findings
 from cutline.head import cell
 
@@ -21,7 +21,7 @@ SHOWN: Final = 3
 """Examples of a finding in the table."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class VerifySummary:
     """What the trainer will find.
 
@@ -66,6 +66,9 @@ class VerifySummary:
             "images": self.images,
             "seconds": self.seconds,
         }
+
+    def __repr__(self) -> str:
+        return "\n".join(watch.readable(self))
 
     @property
     def shortfall(self) -> str:

@@ -242,7 +242,7 @@ def block(body: dict[str, Any]) -> Iterator[str]:
     """Write named values in lines, aligned and indented; a step of a job is a block of its own."""
     width = max(map(len, body))
     for name, value in body.items():
-        if isinstance(value, dict) and not is_counts(value):
+        if isinstance(value, dict) and not (is_counts(value) or is_check(value)):
             yield f"  {name}"
             inner = {key: shown for key, shown in value.items() if key != "job"}
             yield from (f"  {line}" for line in block(inner))
@@ -255,8 +255,19 @@ def is_counts(body: dict[str, Any]) -> bool:
     return all(type(value) is int for value in body.values())
 
 
+def is_check(body: dict[str, Any]) -> bool:
+    """Tell whether an object is what a check of a verification found."""
+    return body.keys() == {"ok", "count", "examples"}
+
+
 def in_words(value: object) -> str:
     """Write a value of a summary."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict) and is_check(value):
+        examples = "; ".join(clean(str(example)) for example in value["examples"])
+        verdict = "" if value["ok"] else ", not ok"
+        return f"{value['count']:,}{verdict}" + (f": {examples}" if examples else "")
     if isinstance(value, dict):
         ranked = sorted(value.items(), key=itemgetter(1), reverse=True)
         each = ", ".join(f"{name} {count:,}" for name, count in ranked)
