@@ -11,18 +11,21 @@ CUTLINE = [sys.executable, "-m", "cutline"]
 
 
 def step(title: str, *command: str) -> None:
-    """Show a command and run it."""
+    """Show a command and run it; 1 is the status of what found something to mend."""
     print(f"\n# {title}\n$ {' '.join(['cutline', *command])}", flush=True)
-    subprocess.run([*CUTLINE, *command], check=True)  # noqa: S603 - our own command line
+    if subprocess.run([*CUTLINE, *command], check=False).returncode > 1:  # noqa: S603 - our own
+        sys.exit(1)
 
 
 def main() -> None:
     """Tour DIR/dalle3, which must not be there yet."""
     root = Path(sys.argv[1]) / "dalle3"
     step("A dataset with planted faults, and what must be counted on it", "demo", str(root))
+    table, data, orphans = root / "dalle3.parquet", root / "data", f"move={root / 'orphans'}"
     step("The table, straight from the shards", "run", str(root), "--no-extract")
-    step("The whole recipe: files, table, caption files", "run", str(root))
-    step("The first rows", "head", str(root / "dalle3.parquet"), "-n", "5")
+    step("The whole recipe, and what would stop a training", "run", str(root))
+    step("Out of the way with that", "verify", str(table), str(data), "--orphans", orphans)
+    step("The first rows", "head", str(table), "-n", "5")
     print(f"\n# What is there now\n{root}/")
     for path in sorted(root.iterdir()):
         count = f"  ({sum(1 for _ in path.iterdir()):,} entries)" if path.is_dir() else ""

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+from pathlib import Path
 
 import dask
 import pytest
@@ -20,7 +21,7 @@ SUMMARIES = {
         *("parts", "reused_parts", "stem_mismatches", "seconds"),
     ),
     "captions": ("job", "data", "written", "replaced", "unchanged", "rejects", "seconds"),
-    "run": ("job", "compile", "captions", "seconds"),
+    "run": ("job", "compile", "captions", "verify", "loader", "report", "seconds"),
 }
 
 
@@ -220,6 +221,8 @@ def test_the_summary_is_one_json_object_alone_with_the_keys_of_the_contract(
     typed, place, arguments
 ):
     write_sidecars("set/data", numbered(3))
+    for number in range(3):
+        Path(f"set/data/{number:03}.png").touch()
     result = typed(*arguments, "--json", "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.count("\n") == 1

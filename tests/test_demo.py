@@ -93,6 +93,18 @@ def rows_and_rejects(data):
     return rows, rejects
 
 
+def stem(name):
+    return os.path.splitext(name)[0]
+
+
+def image_name(sidecar):
+    """What a sidecar says that its image is called, if it says anything."""
+    try:
+        return json.loads(sidecar.read_text("utf-8-sig"))["image_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def contents(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
@@ -122,6 +134,12 @@ def test_a_demo_counts_as_the_oracle_counts(tmp_path, records, seed):
         name for name, fields in rows.items()
         if os.path.splitext(name)[0] != os.path.splitext(fields["image_name"])[0]
     ]  # fmt: skip
+    captioned = set(map(stem, named))
+    lonely = [
+        name for name in names - images
+        if stem(name) not in set(map(stem, images))
+        and image_name(tmp_path / "data" / name) not in images
+    ]  # fmt: skip
     assert named <= images
     assert expected == Expected(
         records=records,
@@ -132,6 +150,8 @@ def test_a_demo_counts_as_the_oracle_counts(tmp_path, records, seed):
         stem_mismatches=len(mismatches),
         images=len(images),
         orphans=len(images - named),
+        images_without_caption_file=len([name for name in images if stem(name) not in captioned]),
+        sidecars_without_image=len(lonely),
     )
     assert expected.sidecars == expected.rows + sum(expected.rejects.values()) == records
 

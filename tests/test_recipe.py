@@ -1,9 +1,18 @@
+import json
 import os
 
 import pyarrow.parquet as pq
 import pytest
 
-from cutline import CompileOptions, CutlineError, Rules, UsageError, compile_table, run
+from cutline import (
+    CompileOptions,
+    CutlineError,
+    Rules,
+    UsageError,
+    compile_table,
+    move_orphans,
+    run,
+)
 from cutline.recipe import layout
 from sidecars import numbered, record, write_sidecars
 from trees import texts, tree
@@ -15,14 +24,17 @@ def root(tmp_path):
     folder = tmp_path / "flowers"
     folder.mkdir()
     write_sidecars(folder / "data", numbered(10) | {"no.json": record("no.png", width=...)})
+    for number in range(10):
+        (folder / f"data/{number:03}.png").touch()
     return folder
 
 
-def test_a_run_is_a_compile_and_then_the_captions(root):
+def test_a_run_is_a_compile_and_then_the_captions_and_then_a_look_at_all(root):
     summary = run(str(root))
     assert (summary.compile.sidecars, summary.compile.rows) == (11, 10)
     assert summary.compile.rejects == {"no_width": 1}
     assert (summary.captions.written, summary.captions.rejects) == (10, {})
+    assert (summary.verify.ok, summary.verify.rows, summary.verify.images) == (True, 10, 10)
     assert summary.shortfall == ""
 
 
@@ -44,13 +56,14 @@ def test_the_captions_are_those_of_the_table(root):
 
 def test_the_steps_are_shown_under_their_own_names(root):
     body = run(str(root)).as_json()
-    assert list(body) == ["job", "compile", "captions", "seconds"]
-    assert [body[step]["job"] for step in ("compile", "captions")] == ["compile", "captions"]
+    steps = ["compile", "captions", "verify", "loader", "report"]
+    assert list(body) == ["job", *steps, "seconds"]
+    assert [body[step]["job"] for step in steps] == steps
 
 
-def test_a_second_run_changes_nothing(root):
+def test_a_second_run_changes_nothing_but_the_report(root):
     run(str(root))
-    before = tree(root)
+    before = {path: held for path, held in tree(root).items() if not path.endswith(".html")}
     times = {path: os.stat(root / path).st_mtime_ns for path in before if ".cutline" not in path}
     summary = run(str(root))
     assert (summary.compile.parts, summary.compile.reused_parts) == (1, 1)
@@ -73,8 +86,85 @@ def test_a_run_whose_table_fails_writes_no_captions(root):
 def test_captions_that_cannot_be_written_are_the_shortfall_of_the_run(root):
     (root / "data" / "003.txt").mkdir()
     summary = run(str(root))
-    assert summary.shortfall == summary.captions.shortfall
+    assert summary.shortfall == f"{summary.captions.shortfall} {summary.verify.shortfall}"
     assert summary.shortfall.startswith("1 caption file")
+    assert summary.verify.shortfall.endswith(": images_without_caption_file 1.")
+
+
+def test_orphans_are_the_shortfall_of_the_run_with_the_command_that_mends(root):
+    (root / "data/no.png").touch()
+    summary = run(str(root))
+    assert summary.verify.orphans == {"no_width": 1}
+    command = f"cutline verify {root}/flowers.parquet {root}/data --orphans move={root}/orphans"
+    assert summary.shortfall.endswith(f" with: {command}")
+    assert move_orphans(f"{root}/flowers.parquet", f"{root}/data", f"{root}/orphans").ok
+    assert run(str(root)).shortfall == ""
+
+
+def test_the_trainers_entry_is_the_recipes_in_every_field_but_the_paths(root):
+    """The recipe's own text, for a folder of the name that it has."""
+    os.rename(root, root.parent / "dalle3")
+    root = root.parent / "dalle3"
+    assert run(str(root)).loader.written
+    first, second = json.loads((root / "multidatabackend.json").read_text())
+    assert first == json.loads(RECIPE) | {
+        "instance_data_dir": f"{root}/data",
+        "cache_dir_vae": f"{root}/cache/vae/dalle3",
+        "parquet": json.loads(RECIPE)["parquet"] | {"path": f"{root}/dalle3.parquet"},
+    }
+    assert second["dataset_type"] == "text_embeds"
+
+
+RECIPE = """
+    {
+        "id": "dalle3",
+        "type": "local",
+        "instance_data_dir": "/home/user/training/data/dalle3/data",
+        "resolution": 1.0,
+        "maximum_image_size": 2.0,
+        "minimum_image_size": 0.75,
+        "target_downsample_size": 1.75,
+        "resolution_type": "area",
+        "cache_dir_vae": "/path/to/cache/vae/",
+        "caption_strategy": "textfile",
+        "metadata_backend": "parquet",
+        "parquet": {
+            "path": "/home/user/training/data/dalle3/dalle3.parquet",
+            "caption_column": "caption",
+            "filename_column": "filename",
+            "width_column": "width",
+            "height_column": "height",
+            "identifier_includes_extension": true
+        }
+    }
+"""
+
+
+def test_an_entry_that_somebody_has_changed_is_left_alone(root):
+    run(str(root))
+    path = root / "multidatabackend.json"
+    entries = json.loads(path.read_text())
+    entries[0]["repeats"] = 10
+    path.write_text(json.dumps(entries))
+    before = path.read_bytes()
+    assert not run(str(root)).loader.written
+    assert path.read_bytes() == before
+
+
+def test_other_entries_keep_their_place(root):
+    path = root / "multidatabackend.json"
+    path.write_text('[{"id": "other", "crop": true}, {"id": "t", "dataset_type": "text_embeds"}]')
+    assert run(str(root)).loader.written
+    entries = json.loads(path.read_text())
+    assert [entry["id"] for entry in entries] == ["other", "t", "flowers"]
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[1]"])
+def test_a_file_that_is_not_the_trainers_is_left_alone_and_the_run_goes_on(root, text):
+    (root / "multidatabackend.json").write_text(text)
+    summary = run(str(root))
+    assert (summary.loader.written, summary.shortfall) == (False, "")
+    assert (root / "multidatabackend.json").read_text() == text
 
 
 @pytest.mark.parametrize("spelling", ["{}", "{}/", "{}/.", "{}/data/.."])

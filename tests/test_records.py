@@ -145,9 +145,8 @@ def test_a_raw_caption_is_the_text_as_it_is():
 @pytest.mark.parametrize("caption", [..., None, "", " \t\r\n\u2028\x00", [], [None, "", "\n"]])
 def test_a_record_without_text_has_no_caption(caption):
     assert reason(record(short_caption=caption)) == "no_caption"
-    assert (
-        reason(record(short_caption=caption), rules=Rules(raw_captions=True)) == "no_caption"
-    )  # fmt: skip
+    raw = Rules(raw_captions=True)
+    assert reason(record(short_caption=caption), rules=raw) == "no_caption"
 
 
 @pytest.mark.parametrize("caption", [7, 0, False, 1.5, {}, {"en": "A fox"}, [7], ["", ["A fox"]]])

@@ -1,18 +1,18 @@
 import pickle
+import time
+from dataclasses import replace
 
 import dask
 import dask.bag as db
 import pyarrow as pa
 import pytest
 from dask.utils import key_split
-from distributed import Queue
 
 from cutline import CompileOptions, captions, table
 from cutline.plan import LINES, write_plan
 from cutline.running import results, tasks_of
 from cutline.sources import open_source
-from cutline.store import Lock, Outputs
-from cutline.store.lock import Owner
+from cutline.store import Outputs
 from cutline.watch import SILENT
 
 
@@ -23,9 +23,9 @@ class Notes:
         self.stages = []
         self.advanced = []
 
-    def stage(self, name, tasks):
+    def stage(self, name, tasks, load=None):
         self.stages.append((name, tasks))
-        return SILENT.stage(name, tasks)
+        return SILENT.stage(name, tasks, load)
 
     def say(self, line): ...
 
@@ -47,8 +47,8 @@ def bag_of(numbers, partition_size=1):
 def compile_job(tmp_path):
     outputs = Outputs.of(tmp_path / "t.parquet")
     outputs.workspace.make()
-    lock = Lock(outputs.workspace.lock, Owner.here("a run"))
-    return table.Job(open_source(tmp_path), outputs, CompileOptions(), lock)
+    outputs = replace(outputs, staging=outputs.workspace.staging("a-run"))
+    return table.Job(open_source(tmp_path), outputs, CompileOptions())
 
 
 def parts_of(sidecars, job):
@@ -99,8 +99,8 @@ def test_the_tasks_of_two_runs_have_different_keys(compile_job):
     parts = parts_of(10, compile_job)
     names = set()
     for run in ("one", "another"):
-        lock = Lock(compile_job.lock.path, Owner.here(run))
-        job = table.Job(compile_job.source, compile_job.outputs, compile_job.options, lock)
+        outputs = replace(compile_job.outputs, staging=run)
+        job = replace(compile_job, outputs=outputs)
         names.add(table.rows_bag(job, parts).name)
     assert len(names) == 2
 
@@ -139,21 +139,27 @@ def test_the_exception_of_a_task_is_raised(request, on_cluster):
         list(results(db.from_sequence([7]).map_partitions(fail), client, SILENT))
 
 
-def take_one(queues):
-    """Wait until the test lets one task go on."""
-    return [Queue(name).get(timeout=60) for name in queues]
+def begin_and_wait(numbers, folder):
+    """Leave a mark; all but the first that does so wait until the test lets them go on."""
+    (number,) = numbers
+    (folder / f"begun-{number}").touch()
+    try:
+        (folder / "first").touch(exist_ok=False)
+    except FileExistsError:
+        for _ in range(6000):
+            if (folder / "go on").exists():
+                break
+            time.sleep(0.01)
+    return [number]
 
 
-def test_results_arrive_as_they_come_and_what_nobody_waits_for_is_cancelled(client):
-    queue = Queue("permits", client=client)
-    bag = db.from_sequence(["permits"] * 6, partition_size=1).map_partitions(take_one)
+def test_results_arrive_as_they_come_and_what_nobody_waits_for_is_cancelled(client, tmp_path):
+    bag = db.from_sequence(range(20), partition_size=1).map_partitions(begin_and_wait, tmp_path)
     arriving = results(bag, client, SILENT)
-    queue.put("the first")
-    assert next(arriving) == "the first"  # while five others wait
+    assert next(arriving) in range(20)  # while others wait
     arriving.close()
-    for _ in client.nthreads():  # and one a worker cannot be stopped any more
-        queue.put("too late")
+    (tmp_path / "go on").touch()  # for those that had begun and cannot be stopped
     client.submit(int, pure=False).result(timeout=60)
     keys = client.run_on_scheduler(lambda dask_scheduler: list(map(str, dask_scheduler.tasks)))
-    assert [key for key in keys if "take_one" in key] == []
-    queue.close()
+    assert [key for key in keys if "begin_and_wait" in key] == []
+    assert len(list(tmp_path.glob("begun-*"))) < 20

@@ -96,6 +96,11 @@ def test_folders_that_are_links_are_not_entered(tmp_path):
     assert paths(open_source(file_url(folder))) == [b"a.json"]
 
 
+def test_a_link_that_leads_to_itself_is_no_shard_and_stops_nobody(tmp_path):
+    os.symlink("loop.tar", tmp_path / "loop.tar")
+    assert open_source(tmp_path) == Folder(os.fspath(tmp_path))
+
+
 def test_the_source_itself_may_be_a_link(tmp_path):
     folder = write_sidecars(tmp_path / "data", {"a.json": record()})
     os.symlink(folder, tmp_path / "link")

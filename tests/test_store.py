@@ -165,7 +165,7 @@ def test_outputs_are_removed_without_a_trace(tmp_path):
     for path in (outputs.plan, outputs.merged, outputs.part(0), outputs.table, outputs.ledger):
         Path(path).write_text("x")
     Path(outputs.part_rejects(0, "abc")).write_text("x")
-    Path(outputs.staging, "left over").write_text("x")
+    Path(outputs.workspace.staging("a run"), "left over").write_text("x")
     outputs.remove()
     outputs.remove()
     assert tree(tmp_path) == {"mine": b"stays"}

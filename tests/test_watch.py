@@ -9,7 +9,9 @@ from rich.console import Console
 
 from cutline import watch
 from cutline.captions import CaptionsSummary
-from cutline.watch import SILENT, Clock, Log, Terminal, flat, on_stderr
+from cutline.recipe import RunSummary
+from cutline.table import CompileSummary
+from cutline.watch import SILENT, Clock, Load, Log, Terminal, duration, on_stderr, readable
 
 SUMMARY = CaptionsSummary("/data", 1200, 3, 4, {"no_caption": 5}, 1.5)
 
@@ -22,12 +24,12 @@ def clock(monkeypatch):
     return now
 
 
-def logged(seconds_a_task, tasks, clock):
+def logged(seconds_a_task, tasks, clock, load=None):
     file = io.StringIO()
-    with Log(file).stage("compile-rows", tasks) as advance:
+    with Log(file).stage("compile-rows", tasks, load) as advance:
         for _ in range(tasks):
             clock.seconds += seconds_a_task
-            advance(1)
+            advance(1, load.amount // tasks if load else 0)
     return file.getvalue()
 
 
@@ -35,17 +37,39 @@ def logged(seconds_a_task, tasks, clock):
 
 
 def test_a_log_gets_one_line_of_a_short_stage(clock):
-    assert logged(0.01, 500, clock) == "compile-rows: 500 of 500 tasks in 5.0 s\n"
+    assert logged(0.01, 500, clock) == "compile-rows: 500 of 500 tasks in 5.0 s, 100 a second\n"
 
 
 def test_a_log_gets_a_line_every_ten_seconds_and_one_at_the_end(clock):
     lines = logged(1, 35, clock).splitlines()
-    assert [line.split(" in ")[1] for line in lines] == ["10 s", "20 s", "30 s", "35.0 s"]
-    assert lines[0] == "compile-rows: 10 of 35 tasks in 10 s"
+    assert [line.split(" in ")[1].split(",")[0] for line in lines] == [
+        "10 s",
+        "20 s",
+        "30 s",
+        "35 s",
+    ]
+    assert lines[0] == "compile-rows: 10 of 35 tasks in 10 s, 1 a second, 25 s left"
+
+
+def test_a_log_counts_what_a_stage_has_to_do(clock):
+    lines = logged(1, 40, clock, Load(1_000_000, "sidecars")).splitlines()
+    assert lines[0] == (
+        "compile-rows: 250,000 of 1,000,000 sidecars in 10 s, 25,000 a second, 30 s left"
+    )
+    assert lines[-1] == "compile-rows: 1,000,000 of 1,000,000 sidecars in 40 s, 25,000 a second"
 
 
 def test_a_log_of_slow_tasks_gets_a_line_a_task_at_most(clock):
-    assert len(logged(60, 5, clock).splitlines()) == 5 + 1
+    lines = logged(60, 4, clock).splitlines()
+    assert len(lines) == 4
+    assert lines[0] == "compile-rows: 1 of 4 tasks in 1 min 00 s, 1 a minute, 3 min 00 s left"
+
+
+@pytest.mark.parametrize("hours", [0.01, 0.1, 1, 5])
+def test_a_log_of_a_million_sidecars_is_short_however_slow_the_disk(clock, hours):
+    parts = 232
+    lines = logged(hours * 3600 / parts, parts, clock, Load(1_160_000, "sidecars")).splitlines()
+    assert len(lines) <= 30  # a run has two such stages, and a summary
 
 
 def test_a_log_gets_no_line_of_a_stage_that_fails(clock):
@@ -59,12 +83,18 @@ def test_lines_of_a_log_are_whole_and_have_no_control_characters():
     file = io.StringIO()
     log = Log(file)
     log.say("It is in /a\nb/\x1b[31mred\r.")
-    log.report(SUMMARY)
+    log.report(CaptionsSummary("/da\nta\x1b", 1200, 3, 4, {"no_caption": 5, "unwritable": 7}, 1.5))
     assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f]", file.getvalue()) == []
-    first, second = file.getvalue().splitlines()
-    assert first == "It is in /a b/ [31mred ."
-    assert second.startswith("job: captions, data: /data, written: 1200, replaced: 3, ")
-    assert second.endswith("rejects no_caption: 5, seconds: 1.5")
+    assert file.getvalue().splitlines() == [
+        "It is in /a b/ [31mred .",
+        "captions",
+        "  data       /da ta",
+        "  written    1,200",
+        "  replaced   3",
+        "  unchanged  4",
+        "  rejects    12: unwritable 7, no_caption 5",
+        "  seconds    1.5",
+    ]
 
 
 # A terminal
@@ -84,6 +114,14 @@ def test_a_terminal_shows_a_bar_that_fills():
     assert "━━━━" in last
 
 
+def test_a_terminal_counts_what_a_stage_has_to_do():
+    console = on_terminal(width=140)
+    with Terminal(console).stage("compile-rows", 2, Load(200_000, "sidecars")) as advance:
+        for _ in range(2):
+            advance(1, 100_000)
+    assert "200,000/200,000 sidecars" in console.file.getvalue()
+
+
 def test_a_terminal_shows_names_as_they_are():
     console = on_terminal(width=40)
     Terminal(console).say("It is in /data/[bold]a very long folder's name[/bold]/\x1b[31m.")
@@ -95,10 +133,9 @@ def test_a_terminal_shows_names_as_they_are():
 def test_a_terminal_shows_a_table_of_counts_at_the_end():
     console = on_terminal()
     Terminal(console).report(SUMMARY)
-    shown = dict(line.rsplit(maxsplit=1) for line in console.file.getvalue().splitlines())
-    counts = {name.strip(): value for name, value in shown.items()}
-    assert counts["written"] == "1,200"
-    assert counts["rejects no_caption"] == "5"
+    lines = [line.split(maxsplit=1) for line in console.file.getvalue().splitlines()]
+    assert ["written", "1,200"] in lines
+    assert ["rejects", "5: no_caption 5"] in lines
 
 
 # Which of them
@@ -126,7 +163,7 @@ def test_standard_error_that_is_a_file_gets_lines(monkeypatch, force):
     with watcher.stage("compile-rows", 1) as advance:
         advance(1)
     watcher.report(SUMMARY)
-    assert len(file.getvalue().splitlines()) == 2
+    assert len(file.getvalue().splitlines()) == 1 + len(readable(SUMMARY))
     assert "\x1b" not in file.getvalue()
 
 
@@ -141,14 +178,33 @@ def test_nobody_is_told_by_default(capfd):
 # What they show
 
 
-def test_nested_counts_are_named_by_their_path():
-    body = {"job": "run", "compile": {"rows": 3, "rejects": {"no_width": 1}}, "seconds": 2}
-    assert dict(flat(body)) == {
-        "job": "run",
-        "compile rows": 3,
-        "compile rejects no_width": 1,
-        "seconds": 2,
-    }
+def test_a_summary_prints_in_lines_that_a_person_can_read():
+    compiled = CompileSummary("/t.parquet", 10, 8, {"no_width": 2}, 1, 0, 0, 1.5, {"list": 0.5})
+    lines = repr(RunSummary(compiled, SUMMARY, 3.0)).splitlines()
+    assert lines[:4] == [
+        "run",
+        "  compile",
+        "    table            /t.parquet",
+        "    sidecars         10",
+    ]
+    assert "    rejects          2: no_width 2" in lines
+    assert "    written    1,200" in lines
+    assert lines[-1].split() == ["seconds", "3.0"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.6, "1 min 00 s"),
+        (61, "1 min 01 s"),
+        (3700, "1 h 01 min"),
+    ],
+)
+def test_a_time_is_written_as_people_say_it(seconds, words):
+    assert duration(seconds) == words
 
 
 def test_a_clock_times_stages_and_the_whole(clock):

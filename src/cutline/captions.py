@@ -10,12 +10,14 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from time import perf_counter
 from typing import Any, Final
 
 import dask.bag as db
 from distributed import Client
+from distributed.metrics import context_meter
 
-from cutline import store, watch
+from cutline import events, store, watch
 from cutline.errors import UsageError
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.records import key, path_fault
@@ -31,8 +33,11 @@ BLOCKED: Final = {
 }
 """What keeps one caption file from being written, and not the next one."""
 
+MADE: Final = ("written", "replaced", "unchanged")
+"""What becomes of a caption file; anything else is the reason why a sample has none."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class CaptionsSummary:
     """What became of the caption files; `rejects` counts the samples that have none by reason."""
 
@@ -46,6 +51,9 @@ class CaptionsSummary:
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
         return {"job": "captions", **asdict(self)}
+
+    def __repr__(self) -> str:
+        return "\n".join(watch.readable(self))
 
     @property
     def shortfall(self) -> str:
@@ -73,6 +81,11 @@ class Batch:
     """What became of the caption files of one slice."""
 
     counts: Counter[str]
+
+    @property
+    def rows(self) -> int:
+        """How many rows the slice had."""
+        return self.counts.total()
 
 
 def write_captions(
@@ -120,7 +133,7 @@ def write_captions(
             compiled = compile_table(source, scratch, options, client=client, watcher=watcher)
             counts = caption_files(scratch, job, client, watcher) + Counter(compiled.rejects)
         store.Outputs(scratch).remove()
-    done = {name: counts.pop(name, 0) for name in ("written", "replaced", "unchanged")}
+    done = {name: counts.pop(name, 0) for name in MADE}
     rejects = dict(sorted(counts.items()))
     return CaptionsSummary(folder, **done, rejects=rejects, seconds=clock.total())
 
@@ -156,7 +169,9 @@ def caption_files(
         return Counter()
     check_room(slices, job.folder, client, watcher)
     bag = captions_bag(slices, job)
-    return sum((batch.counts for batch in results(bag, client, watcher)), Counter[str]())
+    load = watch.Load(sum(one.rows for one in slices), "rows")
+    batches = results(bag, client, watcher, load)
+    return sum((batch.counts for batch in batches), Counter[str]())
 
 
 def captions_bag(slices: list[Slice], job: Job) -> db.Bag:
@@ -171,10 +186,27 @@ def captions_bag(slices: list[Slice], job: Job) -> db.Bag:
 
 def write_files(captions: Iterable[Caption], job: Job) -> list[Batch]:
     """Write caption files, and make them durable before anything says that they are done."""
-    with store.SmallFiles(job.folder, job.staging) as files:
-        counts = Counter(write_file(caption, files) for caption in captions)
+    began = perf_counter()
+    counts: Counter[str] = Counter()
+    examples = {}
+    with context_meter.meter("write"), store.SmallFiles(job.folder, job.staging) as files:
+        for caption in captions:
+            became = write_file(caption, files)
+            counts[became] += 1
+            if became not in MADE:
+                examples[became] = events.example(caption.filename)
         files.sync()
-    return [Batch(counts)]
+    batch = Batch(counts)
+    done = events.Done(
+        amount=batch.rows,
+        made={name: counts[name] for name in MADE},
+        rejects={name: count for name, count in counts.items() if name not in MADE},
+        seconds=perf_counter() - began,
+        examples=examples,
+    )
+    events.count(done)
+    events.tell(done)
+    return [batch]
 
 
 def write_file(caption: Caption, files: store.SmallFiles) -> str:

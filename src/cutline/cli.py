@@ -6,13 +6,21 @@ import click
 import orjson
 from rich.console import Console
 
-from cutline import demo, head, recipe, store
+from cutline import demo, head, mend, recipe, store
 from cutline.captions import CaptionsSummary, caption_source, data_folder, write_captions
 from cutline.cli_options import Checked, compile_options, extract_options, job, one_sentence
+from cutline.cli_verify import ORPHANS, PARQUET, Orphans, loader_options, verify_options
+from cutline.export import FORMATS, default_name, export
 from cutline.extract import ExtractSummary, data_path, extract
+from cutline.loader import beside, write_loader
+from cutline.records import Rules
+from cutline.report.write import ReportSummary, report_table
 from cutline.shardset import open_shards
 from cutline.sources import open_source
 from cutline.table import CompileSummary, compile_table
+from cutline.trainer import LoaderOptions
+from cutline.verdict import VerifySummary
+from cutline.verify import verify_dataset
 
 SOURCE: Final = Checked("SOURCE", open_source)
 TABLE: Final = Checked("TABLE", store.Outputs.of)
@@ -118,6 +126,61 @@ def demo_command(
 def extract_command(shards: str, data: str, **job: Any) -> ExtractSummary:
     """Unpack SHARDS, a folder or a glob of .tar files or one of them, into the folder DATA."""
     return extract(shards, data, **job)
+
+
+@cutline.command("verify")
+@click.argument("table", type=PARQUET)
+@click.argument("data", type=DATA)
+@click.option("--orphans", type=ORPHANS, help="What to do about images without row.")
+@verify_options
+@job
+def verify_command(
+    table: str, data: str, orphans: Orphans | None, rules: Rules, **job: Any
+) -> VerifySummary:
+    """Check what the trainer will find in TABLE and the folder DATA."""
+    if orphans is None:
+        return verify_dataset(table, data, **job)
+    if orphans.verb == "caption":
+        return mend.caption_orphans(table, data, rules, **job)
+    act = mend.move_orphans if orphans.verb == "move" else mend.restore_orphans
+    return act(table, data, orphans.folder, **job)
+
+
+@cutline.command("loader")
+@click.argument("table")
+@click.argument("data", required=False)
+@click.option("--out", metavar="FILE", help="The file.  [default: multidatabackend.json beside]")
+@loader_options
+def loader_command(table: str, data: str | None, out: str | None, **options: Any) -> None:
+    """Put the dataset's entry into the trainer's file; DATA is the folder data beside TABLE."""
+    with one_sentence():
+        chosen = LoaderOptions(**options)
+        path = out or beside(table, "multidatabackend.json")
+        write_loader(table, data or beside(table, "data"), path, chosen)
+    click.echo(f"The entry {chosen.id} is in {path}", err=True)
+
+
+@cutline.command("export")
+@click.argument("table")
+@click.argument("data", required=False)
+@click.option("--format", "form", required=True, type=click.Choice(list(FORMATS)), help="Whose.")
+@click.option("--out", metavar="FILE", help="The file.  [default: a name that the format asks for]")
+def export_command(table: str, data: str | None, form: str, out: str | None) -> None:
+    """Write TABLE in the format of other trainers; DATA is the folder data beside TABLE."""
+    folder = data or beside(table, "data")
+    with one_sentence():
+        path = out or default_name(table, folder, form)
+        rows = export(table, path, form, folder)
+    click.echo(f"Wrote {rows:,} rows to {path}", err=True)
+
+
+@cutline.command("report")
+@click.argument("table", type=PARQUET)
+@click.argument("data", type=DATA, required=False)
+@job
+def report_command(table: str, data: str | None, **job: Any) -> ReportSummary:
+    """Write X.report.html beside TABLE; with DATA, also of what `cutline verify` finds."""
+    return report_table(table, data, **job)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,16 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from typing import Any, Final
 
 import click
 import msgspec
 import orjson
+from distributed import Client
 
-from cutline import cluster, watch
+from cutline import cluster, dashboard, watch
 from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions
 from cutline.options import DEFAULTS, CompileOptions
@@ -36,34 +37,24 @@ OPTION_FIELDS: Final = [field for field in fields(CompileOptions) if field.name 
 def job(command: Command) -> Command:
     """Give a command the options that every job has, and run it on the cluster they ask for."""
 
-    @click.option("--cluster", "cluster_file", metavar="FILE", help="A cluster.yaml.")
-    @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler that is running.")
-    @click.option("--workers", type=click.IntRange(1), help="Worker processes of a local cluster.")
+    @cluster_options
     @click.option(
-        "--dashboard-address",
-        metavar="HOST:PORT",
-        help="Where the dashboard of a local cluster listens, or none.  [default: 127.0.0.1:8787]",
+        "--performance-report", metavar="FILE", help="Save Dask's own report of the job as HTML."
     )
     @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
     @click.option("--quiet", is_flag=True, help="Tell nothing but errors.")
     @functools.wraps(command)
     def run(
         *,
-        cluster_file: str | None,
-        scheduler: str | None,
-        workers: int | None,
-        dashboard_address: str | None,
+        chosen: cluster.Cluster,
+        performance_report: str | None,
         as_json: bool,
         quiet: bool,
         **arguments: Any,
     ) -> None:
         watcher = watch.SILENT if quiet else watch.on_stderr()
         with one_sentence(), stoppable():
-            chosen = chosen_cluster(cluster_file, scheduler)
-            chosen = adjusted(chosen, workers, dashboard_address)
-            with cluster.connect(chosen) as client:
-                if cluster.has_dashboard(chosen):
-                    watcher.say(f"The dashboard is at {client.dashboard_link}")
+            with watched(chosen, watcher, performance_report) as client:
                 summary = command(client=client, watcher=watcher, **arguments)
             if as_json:
                 click.echo(orjson.dumps(summary.as_json()))
@@ -72,6 +63,51 @@ def job(command: Command) -> Command:
                 raise CutlineError(summary.shortfall)
 
     return run
+
+
+def cluster_options(command: Command) -> Command:
+    """Give a command the options that choose its cluster, as one value."""
+
+    @click.option("--cluster", "cluster_file", metavar="FILE", help="A cluster.yaml.")
+    @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler that is running.")
+    @click.option("--workers", type=click.IntRange(1), help="Worker processes of a local cluster.")
+    @click.option(
+        "--dashboard-address",
+        metavar="HOST:PORT",
+        help="Where the dashboard of a local cluster listens, or none.  [default: 127.0.0.1:8787]",
+    )
+    @functools.wraps(command)
+    def run(
+        *,
+        cluster_file: str | None,
+        scheduler: str | None,
+        workers: int | None,
+        dashboard_address: str | None,
+        **arguments: Any,
+    ) -> Any:
+        with one_sentence():
+            named = chosen_cluster(cluster_file, scheduler)
+            chosen = adjusted(named, workers, dashboard_address)
+        return command(chosen=chosen, **arguments)
+
+    return run
+
+
+@contextmanager
+def watched(
+    chosen: cluster.Cluster, watcher: watch.Watcher, performance_report: str | None
+) -> Iterator[Client]:
+    """Give a client of a cluster, and tell of the cluster while it is used."""
+    if performance_report:
+        dashboard.check_report(performance_report)
+    with ExitStack() as stack:
+        client = stack.enter_context(cluster.connect(chosen))
+        if cluster.has_dashboard(chosen):
+            for line in dashboard.where(client):
+                watcher.say(line)
+        if performance_report:
+            stack.enter_context(dashboard.reported(client, performance_report))
+        yield client
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import difflib
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import warnings
@@ -204,6 +205,7 @@ def join(cluster: Address) -> Iterator[Client]:
             raise CutlineError(
                 f"The scheduler at {address} has no workers: start some with `dask worker`."
             ) from error
+        check_scheduler(client)
         check_versions(client)
         yield client
 
@@ -228,6 +230,15 @@ async def shake_hands(address: str) -> None:
     async with asyncio.timeout(PATIENCE):
         comm = await connect_to(address, timeout=PATIENCE, **options)
     await comm.close()
+
+
+def check_scheduler(client: Client) -> None:
+    """Refuse a scheduler that cannot read the tasks of a job."""
+    # A function of the standard library, which fails nowhere.
+    if client.run_on_scheduler(importlib.util.find_spec, "cutline") is None:
+        raise CutlineError(
+            "The scheduler lacks cutline, and has to read its tasks: install it there."
+        )
 
 
 def check_versions(client: Client) -> None:

@@ -96,6 +96,14 @@ def export(table: str, out: str, file_format: str, data: str) -> int:
         return int(file.metadata.num_rows)
 
 
+def default_name(table: str, data: str, file_format: str) -> str:
+    """Name the file as the readers of a format look for it: in DATA, or beside the table."""
+    suffix = FORMATS[file_format].suffix
+    if suffix.startswith("/"):
+        return data + suffix
+    return os.path.splitext(os.path.abspath(table))[0] + suffix
+
+
 def check_names(job: Job, file_format: str) -> None:
     """Refuse what the readers of the format would not find, or not take for it."""
     folder, name = os.path.split(job.out)

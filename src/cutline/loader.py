@@ -97,6 +97,11 @@ def loader_entry(
     }
 
 
+def beside(table: str, name: str) -> str:
+    """Name what stands beside a table, as `cutline run` leaves it."""
+    return os.path.join(os.path.dirname(os.path.abspath(table)), name)
+
+
 def number(size: float, options: LoaderOptions) -> float:
     """Write pixels as whole numbers: for ``pixel_area`` the trainer takes 1024 but not 1024.0."""
     return int(size) if options.resolution_type != "area" and size % 1 == 0 else float(size)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cutline import store
+from cutline import events, store
 from cutline.errors import CutlineError
 from cutline.options import CompileOptions
 from cutline.plan import Part, Receipt, Stamp, shown_source
@@ -90,6 +90,12 @@ class Sheet:
     def reject_counts(self) -> dict[str, int]:
         """Count the rejects by reason."""
         return dict(sorted(Counter(reject.reason for reject in self.rejects).items()))
+
+    def examples(self) -> dict[str, str]:
+        """Give the last reject of each reason in words."""
+        return {
+            reject.reason: events.example(reject.source, reject.detail) for reject in self.rejects
+        }
 
     def stem_mismatches(self) -> int:
         """Count the rows whose image has another stem than its sidecar."""

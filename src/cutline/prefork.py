@@ -20,7 +20,14 @@ STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 ENVIRONMENT: Final = {
     # What fails on a worker comes back as an exception, and workers that are stopped at their work
     # complain of that: no need to log either, with tracebacks, on standard error.
-    "DASK_LOGGING": str({"distributed.worker": "critical", "distributed.worker.memory": "warning"}),
+    # And what Dask thinks of its own profiles, which are deep, when it draws a report.
+    "DASK_LOGGING": str(
+        {
+            "distributed.worker": "critical",
+            "distributed.worker.memory": "warning",
+            "distributed.sizeof": "error",
+        }
+    ),
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
 }

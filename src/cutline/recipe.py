@@ -1,40 +1,69 @@
-"""The whole recipe on one dataset folder: shards to files, the table, then the caption files."""
+"""The whole recipe on one dataset folder: from shards to the trainer's entry and the report."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from distributed import Client
 
 from cutline import watch
 from cutline.captions import CaptionsSummary, write_captions
+from cutline.checks import VerifyOptions
 from cutline.errors import UsageError
 from cutline.extract import ExtractOptions, ExtractSummary, extract
+from cutline.loader import beside, loader_entry, read_entries, write_loader
 from cutline.options import DEFAULTS, CompileOptions
+from cutline.report.write import ReportSummary, write_report
 from cutline.shardset import shard_paths
 from cutline.sources import Folder
 from cutline.table import CompileSummary, compile_table
+from cutline.trainer import LoaderOptions
+from cutline.verdict import VerifySummary
+from cutline.verify import verify_dataset
 
 
 @dataclass(frozen=True, slots=True)
+class EntrySummary:
+    """The trainer's file, and whether the entry was added; one of the same id is left as it is."""
+
+    out: str
+    id: str
+    written: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the object that ``--json`` prints."""
+        return {"job": "loader", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class RunSummary:
-    """What each step of a run came to."""
+    """What each step of a run came to; None for a step that there was no need of."""
 
     compile: CompileSummary
     captions: CaptionsSummary | None
     seconds: float
     extract: ExtractSummary | None = None
+    verify: VerifySummary | None = None
+    loader: EntrySummary | None = None
+    report: ReportSummary | None = None
+
+    def steps(self) -> list[watch.Summary]:
+        """Give the summaries of the steps that were done."""
+        every = (self.extract, self.compile, self.captions, self.verify, self.loader, self.report)
+        return [step for step in every if step]
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints: each step that was done under its own name."""
-        steps = {"extract": self.extract, "compile": self.compile, "captions": self.captions}
-        done = {name: step.as_json() for name, step in steps.items() if step}
+        done = {body["job"]: body for body in (step.as_json() for step in self.steps())}
         return {"job": "run", **done, "seconds": self.seconds}
+
+    def __repr__(self) -> str:
+        return "\n".join(watch.readable(self))
 
     @property
     def shortfall(self) -> str:
-        """What was not done, in a sentence a step; empty if all was."""
-        steps = (self.extract, self.compile, self.captions)
+        """What was not done or will not do, in a sentence a step; empty if all is well."""
+        steps = (self.extract, self.compile, self.captions, self.verify)
         return " ".join(step.shortfall for step in steps if step and step.shortfall)
 
 
@@ -74,7 +103,11 @@ def run(
     extracted = extract(shards, data, chosen, client=client, watcher=watcher) if shards else None
     compiled = compile_table(Folder(data), table, options, client=client, watcher=watcher)
     captions = write_captions(table, data, options, client=client, watcher=watcher)
-    return RunSummary(compiled, captions, clock.total(), extracted)
+    checked = VerifyOptions(force_unlock=options.force_unlock)
+    verified = verify_dataset(table, data, checked, client=client, watcher=watcher)
+    entry = add_entry(table, data, watcher)
+    report = write_report(table, verified, client=client, watcher=watcher)
+    return RunSummary(compiled, captions, clock.total(), extracted, verified, entry, report)
 
 
 def run_in_place(
@@ -101,7 +134,28 @@ def run_in_place(
     if not shards:
         raise UsageError(f"There is no .tar file in {root} or {data}: leave --no-extract out.")
     compiled = compile_table(shards, table, options, client=client, watcher=watcher)
-    return RunSummary(compiled, None, clock.total())
+    report = write_report(table, None, client=client, watcher=watcher)
+    return RunSummary(compiled, None, clock.total(), report=report)
+
+
+def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
+    """Add the dataset's entry to the trainer's file, unless there is one that says otherwise.
+
+    Whatever somebody has changed in an entry stays; `cutline loader` replaces it.
+    """
+    out = beside(table, "multidatabackend.json")
+    name = os.path.basename(table).removesuffix(".parquet")
+    try:
+        options = LoaderOptions(id=name)
+        mine = [entry for entry in read_entries(out) if entry.get("id") == name]
+        if not mine:
+            write_loader(table, data, out, options)
+        elif mine != [loader_entry(table, data, options)]:
+            watcher.say(f"{out} has an entry {name!r} of its own: left as it is.")
+    except UsageError as error:  # the table and the caption files are there all the same
+        watcher.say(f"The trainer's file {out} was not written: {error}")
+        return EntrySummary(out, name, written=False)
+    return EntrySummary(out, name, written=not mine)
 
 
 def layout(root: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """Bags run: results as they come, on a cluster or in this process."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -13,11 +13,12 @@ from distributed import CancelledError, Client, KilledWorker, as_completed
 from distributed.comm.core import CommClosedError
 from tornado.ioloop import PeriodicCallback
 
+from cutline import board, events, health
 from cutline.errors import CutlineError
-from cutline.watch import Watcher
+from cutline.watch import Load, Watcher
 
 LOOK_EVERY: Final = 10
-"""Seconds between two looks at whether the cluster is at work."""
+"""Seconds between two looks at the workers of a cluster."""
 
 
 class DeadlyTaskError(CutlineError):
@@ -37,7 +38,9 @@ class DeadlyTaskError(CutlineError):
         self.partitions = partitions
 
 
-def results(bag: db.Bag, client: Client | None, watcher: Watcher) -> Iterator[Any]:
+def results(
+    bag: db.Bag, client: Client | None, watcher: Watcher, load: Load | None = None
+) -> Iterator[Any]:
     """Compute a bag, and give the elements of each partition as it is done, in any order.
 
     Parameters
@@ -47,7 +50,9 @@ def results(bag: db.Bag, client: Client | None, watcher: Watcher) -> Iterator[An
     client
         The cluster; without one, Dask's scheduler of this process.
     watcher
-        Told of each partition that is done, and of a cluster that stands still.
+        Told of each partition that is done, and of what happens to workers.
+    load
+        What there is to do, if that can be said better than by tasks.
 
     Raises
     ------
@@ -55,10 +60,11 @@ def results(bag: db.Bag, client: Client | None, watcher: Watcher) -> Iterator[An
         The cluster cannot go on.
     """
     tasks = tasks_of(bag)
-    with watcher.stage(key_split(bag.name), len(tasks)) as advance:
-        for elements in completed(tasks, client, watcher):
+    stage = events.Stage(key_split(bag.name), len(tasks), load)
+    with watcher.stage(stage.name, stage.tasks, load) as advance:
+        for elements in completed(tasks, client, watcher, stage):
             yield from elements
-            advance(1)
+            advance(1, load.of(elements) if load else 0)
 
 
 def tasks_of(bag: db.Bag) -> list[Delayed]:
@@ -74,7 +80,9 @@ def tasks_of(bag: db.Bag) -> list[Delayed]:
     return [Delayed(key, layer, layer=bag.name) for key in keys]
 
 
-def completed(tasks: list[Delayed], client: Client | None, watcher: Watcher) -> Iterator[Any]:
+def completed(
+    tasks: list[Delayed], client: Client | None, watcher: Watcher, stage: events.Stage
+) -> Iterator[Any]:
     """Give the result of each task as it is done; the first that fails stops the others.
 
     But a task that kills workers, which is no answer, stops nothing.
@@ -89,9 +97,11 @@ def completed(tasks: list[Delayed], client: Client | None, watcher: Watcher) -> 
     if client is None:
         yield from dask.compute(*tasks)
         return
-    futures = client.compute(tasks)
+    board.show(client, watcher.say)
+    identity, futures = events.submit(tasks, client, stage)
     places = {future.key: place for place, future in enumerate(futures)}
     deadly = []
+    done = 0
     try:
         with looked_after(client, watcher):
             for future in as_completed(futures, loop=client.loop):
@@ -103,43 +113,37 @@ def completed(tasks: list[Delayed], client: Client | None, watcher: Watcher) -> 
                 except (CancelledError, CommClosedError) as error:
                     raise CutlineError(gone(client)) from error
                 else:
+                    done += 1
                     yield result
     finally:
         client.cancel(futures)
+        events.end(client, identity, done)
     if deadly:
         raise DeadlyTaskError(sorted(deadly))
 
 
 @contextmanager
 def looked_after(client: Client, watcher: Watcher) -> Iterator[None]:
-    """Tell the user of a cluster where nobody works, and when somebody does again."""
-    idle = ""
+    """Tell the user of a cluster what happens to its workers."""
     scheduler, loop = client.scheduler, client.loop
     assert scheduler is not None and loop is not None  # noqa: PT018 - it is connected
+    before = health.workers_of(client.scheduler_info())
 
     async def look() -> None:
-        nonlocal idle
-        before = idle
+        nonlocal before
         with suppress(OSError):  # the scheduler is gone: the futures tell that
-            idle = why_idle((await scheduler.identity())["workers"].values())
-        if idle != before:
-            watcher.say(idle or "The cluster is at work again.")
+            now = health.workers_of(await scheduler.identity())
+            for line in health.changes(before, now):
+                watcher.say(line)
+            before = now
 
     looking = PeriodicCallback(look, 1000 * LOOK_EVERY)
     loop.add_callback(looking.start)
     try:
         yield
+        client.sync(look)
     finally:
         loop.add_callback(looking.stop)
-
-
-def why_idle(workers: Collection[dict[str, Any]]) -> str:
-    """Say why nobody works on a cluster, if nobody does."""
-    if not workers:
-        return "The cluster has lost all of its workers: waiting for others."
-    if all(worker["status"] == "paused" for worker in workers):
-        return "The cluster has paused all of its workers, which are short of memory: waiting."
-    return ""
 
 
 def gone(client: Client) -> str:

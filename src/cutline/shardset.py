@@ -109,8 +109,16 @@ def names_in(folder: str) -> Iterator[str]:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(".") and entry.is_file():
+            if not entry.name.startswith(".") and is_file(entry):
                 yield entry.name
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry of a folder is a file; a link that leads to itself is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def holds_shards(folder: str) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from distributed.metrics import context_meter
 
 from cutline import parts
 from cutline.errors import CutlineError, UsageError
@@ -63,10 +64,10 @@ def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
     """Read the captions of some slices."""
     for one in slices:
         try:
-            with pq.ParquetFile(one.table) as table:
+            with context_meter.meter("read"), pq.ParquetFile(one.table) as table:
                 rows = table.read_row_group(one.row_group, ["caption", "filename"])
-            rows = rows.slice(one.start, one.rows)
-            filenames, captions = rows["filename"].to_pylist(), rows["caption"].to_pylist()
+                rows = rows.slice(one.start, one.rows)
+                filenames, captions = rows["filename"].to_pylist(), rows["caption"].to_pylist()
         except (ValueError, OSError) as error:  # text that is not UTF-8; damaged pages
             raise CutlineError(
                 f"The table {one.table} cannot be read ({error}): compile it again."

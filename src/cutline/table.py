@@ -9,14 +9,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, groupby
 from operator import itemgetter
+from time import perf_counter
 from typing import Any, TypeAlias
 
 import dask.bag as db
 import pyarrow as pa
 import pyarrow.parquet as pq
 from distributed import Client
+from distributed.metrics import context_meter
 
-from cutline import merge, parts, store, watch
+from cutline import events, merge, parts, store, watch
 from cutline.errors import CutlineError
 from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall, sidecar_lines
 from cutline.options import DEFAULTS, CompileOptions
@@ -30,14 +32,14 @@ from cutline.plan import (
     shown_source,
     write_plan,
 )
-from cutline.records import Reject, Rules, judge
+from cutline.records import Outcome, Reject, Rules, judge
 from cutline.running import DeadlyTaskError, results
 from cutline.shardset import ShardSet, Where
 from cutline.sidecars import Source
 from cutline.sources import Origin, open_source
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class CompileSummary:
     """What a compile came to; for every run, sidecars = rows + the sum of the rejects.
 
@@ -64,6 +66,9 @@ class CompileSummary:
         if self.damaged_shards is None:
             del body["damaged_shards"]
         return {"job": "compile", **body}
+
+    def __repr__(self) -> str:
+        return "\n".join(watch.readable(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +211,9 @@ def make_parts(
     """Read, judge and write the parts that are missing."""
     if not parts:
         return []
+    load = watch.Load(sum(part.sidecars for part in parts), "sidecars")
     try:
-        return list(results(rows_bag(job, parts), client, watcher))
+        return list(results(rows_bag(job, parts), client, watcher, load))
     except DeadlyTaskError as error:
         raise CutlineError(deadly(parts[error.partitions[0]], len(error.partitions))) from error
 
@@ -277,32 +283,82 @@ def check_parts(suspects: Iterable[Part], job: Job) -> list[Receipt]:
             and parts.has_rejects(job.outputs, receipt)
         ):
             receipts.append(receipt)
+            events.tell(kept(receipt))
     return receipts
+
+
+def kept(receipt: Receipt) -> events.Done:
+    """Tell of a part that need not be made again."""
+    return events.Done(
+        task=f"part {receipt.index:05}",
+        amount=receipt.sidecars,
+        made={"rows kept": receipt.rows},
+        rejects=receipt.rejects,
+        seconds=0,
+    )
 
 
 def read_sidecars(parts: Iterable[Part], job: Job) -> Iterator[Read]:
     """Read the sidecars of some parts."""
-    for part in parts:
-        for path, data, stamp in job.source.read(part.lines()):
-            yield part, path, data, stamp
+    with context_meter.meter("list"):  # now, and not when the first sidecar is asked for
+        listed = [(part, part.lines()) for part in parts]
+    return (
+        (part, path, data, stamp)
+        for part, lines in listed
+        for path, data, stamp in job.source.read(lines)
+    )
 
 
 def judge_sidecars(sidecars: Iterable[Read], rules: Rules) -> Iterator[parts.Judged]:
     """Decide what each sidecar is, if it could be read."""
+    reading = judging = 0.0
+    size = 0
+    asked = perf_counter()
     for part, path, data, stamp in sidecars:
-        outcome = data if isinstance(data, Reject) else judge(path, data, rules)
+        had = perf_counter()
+        if isinstance(data, Reject):
+            outcome: Outcome = data
+        else:
+            size += len(data)
+            outcome = judge(path, data, rules)
+        # Two looks at the clock a sidecar, and the sum of sizes: 0.14 us of 10.8. What the writer
+        # does with the one before, which is to append it to lists, counts as reading.
+        knew = perf_counter()
+        reading += had - asked
+        judging += knew - had
         yield part, path, outcome, stamp
+        asked = knew
+    context_meter.digest_metric("read", reading, "seconds")
+    context_meter.digest_metric("judge", judging, "seconds")
+    context_meter.digest_metric("read", size, "bytes")
 
 
 def write_parts(judged: Iterable[parts.Judged], job: Job) -> list[Receipt]:
-    """Write each part's rejects and rows, and give its receipt."""
-    return [write_part(part, group, job) for part, group in groupby(judged, itemgetter(0))]
+    """Write each part's rejects and rows, tell of it, and give its receipt."""
+    receipts = []
+    began = perf_counter()
+    for part, group in groupby(judged, itemgetter(0)):
+        sheet = parts.Sheet()
+        sheet.fill(group)
+        with context_meter.meter("write"):
+            receipt = write_part(part, sheet, job)
+        done = events.Done(
+            task=f"part {part.index:05}",
+            amount=receipt.sidecars,
+            made={"rows": receipt.rows},
+            rejects=receipt.rejects,
+            seconds=perf_counter() - began,
+            examples=sheet.examples(),
+        )
+        events.count(done)
+        events.tell(done)
+        receipts.append(receipt)
+        began = perf_counter()
+    return receipts
 
 
-def write_part(part: Part, judged: Iterable[parts.Judged], job: Job) -> Receipt:
+def write_part(part: Part, sheet: parts.Sheet, job: Job) -> Receipt:
     """Publish the rejects of a part, then its rows with the receipt in their footer."""
-    sheet = parts.Sheet()
-    sheet.fill(judged)
     rows = sheet.rows(job.options)
     receipt = Receipt(
         index=part.index,

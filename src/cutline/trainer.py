@@ -125,3 +125,33 @@ def order_faults(options: LoaderOptions) -> Iterator[str]:
         yield f"minimum_image_size is above maximum_image_size, {maximum:g}: no image is between."
     if maximum and target > maximum:
         yield f"target_downsample_size is above maximum_image_size, {maximum:g}: make it smaller."
+
+
+ALIGNMENT: Final = 64
+"""Pixels that the edges of what is trained on are multiples of: its ``aspect_bucket_alignment``."""
+
+
+def aspect_bucket(width: int, height: int, resolution: float = 1.0) -> float:
+    """Give the aspect ratio under which the trainer puts an image into a bucket.
+
+    As `calculate_new_size_by_pixel_area` of its ``multiaspect/image.py``, with `resolution` in
+    megapixels, an alignment of 64 and a rounding to 2 digits, which are its defaults: the ratio of
+    the image, and then that of the aligned size that it is cropped to.
+
+    Examples
+    --------
+    >>> aspect_bucket(1792, 1024)
+    1.75
+    >>> aspect_bucket(1000, 1024)
+    1.0
+    """
+    ratio = round(width / height, 2)
+    if ratio in {0.0, 1.0}:  # the trainer divides by a ratio of 0, and drops the image
+        return ratio
+    edge = aligned(int(math.sqrt(resolution * 1e6)))
+    return round(aligned(edge * math.sqrt(ratio)) / aligned(edge / math.sqrt(ratio)), 2)
+
+
+def aligned(pixels: float) -> int:
+    """Round to a multiple of the alignment, and at least that."""
+    return max(round(pixels / ALIGNMENT) * ALIGNMENT, ALIGNMENT)

@@ -2,21 +2,49 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TextIO
+from operator import itemgetter
+from typing import Any, Final, Protocol, TextIO, runtime_checkable
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from cutline.records import clean
 
-Advance = Callable[[int], None]
-
 LOG_EVERY: Final = 10
 """Seconds between two lines of a log."""
+
+LOG_WIDTH: Final = 120
+"""Characters of a line of a table in a log."""
+
+LOG_STEP: Final = 1.25
+"""How many times as long as at the last line a stage has taken at the next one, at least.
+
+With it a stage of one hour has 24 lines, and one of a day 38.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much a stage has to do: sidecars, rows."""
+
+    amount: int
+    unit: str
+
+    def of(self, elements: Iterable[object]) -> int:
+        """Say how much some elements stand for: each has an attribute of the unit's name."""
+        return sum(getattr(element, self.unit) for element in elements)
+
+
+class Advance(Protocol):
+    """Told how much more of a stage is done."""
+
+    def __call__(self, tasks: int, amount: int = 0) -> None:
+        """Take tasks, and what they did of the stage's load."""
 
 
 class Summary(Protocol):
@@ -26,11 +54,29 @@ class Summary(Protocol):
         """Give the object that ``--json`` prints."""
 
 
+@runtime_checkable
+class Tabled(Protocol):
+    """A summary that is read as a table."""
+
+    def as_table(self) -> Table:
+        """Lay it out."""
+
+
+@runtime_checkable
+class Stepped(Protocol):
+    """A summary of several steps, each with one of its own."""
+
+    def steps(self) -> list[Summary]:
+        """Give those of the steps."""
+
+
 class Watcher(Protocol):
     """Somebody who is told how far a job is."""
 
-    def stage(self, name: str, tasks: int) -> AbstractContextManager[Advance]:
-        """Follow a stage; what it gives is called with the number of tasks that are done."""
+    def stage(
+        self, name: str, tasks: int, load: Load | None = None
+    ) -> AbstractContextManager[Advance]:
+        """Follow a stage; what it gives is called as tasks are done."""
 
     def say(self, line: str) -> None:
         """Tell something in one line."""
@@ -42,9 +88,14 @@ class Watcher(Protocol):
 class Silent:
     """Tells nobody: the default of the functions."""
 
-    def stage(self, name: str, tasks: int) -> AbstractContextManager[Advance]:  # noqa: ARG002
+    def stage(
+        self,
+        name: str,  # noqa: ARG002
+        tasks: int,  # noqa: ARG002
+        load: Load | None = None,  # noqa: ARG002
+    ) -> AbstractContextManager[Advance]:
         """Follow nothing."""
-        return nullcontext(lambda _: None)
+        return nullcontext(lambda tasks, amount=0: None)  # noqa: ARG005
 
     def say(self, line: str) -> None:
         """Say nothing."""
@@ -57,34 +108,53 @@ SILENT: Final = Silent()
 
 
 class Terminal:
-    """A bar a stage, and a table at the end."""
+    """A bar a stage, and the summary at the end."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     @contextmanager
-    def stage(self, name: str, tasks: int) -> Iterator[Advance]:
+    def stage(self, name: str, tasks: int, load: Load | None = None) -> Iterator[Advance]:
         """Show a bar."""
         columns = (
-            TextColumn("{task.description:<16}"),
+            TextColumn("{task.description:<20}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.completed:,}/{task.total:,} {task.fields[unit]}"),
+            Rate(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
+        whole = load or Load(tasks, "tasks")
         with Progress(*columns, console=self.console) as progress:
-            bar = progress.add_task(name, total=tasks)
-            yield lambda count: progress.advance(bar, count)
+            bar = progress.add_task(name, total=whole.amount, unit=whole.unit)
+
+            def advance(tasks: int, amount: int = 0) -> None:
+                progress.advance(bar, amount if load else tasks)
+
+            yield advance
 
     def say(self, line: str) -> None:
         """Show a line."""
         self.console.print(clean(line), highlight=False, markup=False, soft_wrap=True)
 
     def report(self, summary: Summary) -> None:
-        """Show a table."""
-        table = Table(show_header=False, box=None)
-        for name, value in flat(summary.as_json()):
-            table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
-        self.console.print(table)
+        """Show the summary, step by step."""
+        for step in steps(summary):
+            if isinstance(step, Tabled):
+                self.console.print(step.as_table())
+                continue
+            for line in readable(step):
+                text = Text(line, overflow="fold")
+                text.stylize("bold", 0, len(line) if line[0] != " " else 0)
+                self.console.print(text, highlight=False)
+
+
+class Rate(ProgressColumn):
+    """How much is done a second."""
+
+    def render(self, task: Task) -> Text:
+        """Show it."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
 
 
 class Log:
@@ -94,28 +164,37 @@ class Log:
         self.file = file
 
     @contextmanager
-    def stage(self, name: str, tasks: int) -> Iterator[Advance]:
+    def stage(self, name: str, tasks: int, load: Load | None = None) -> Iterator[Advance]:
         """Write a line now and then, and one at the end."""
-        began = told = time.monotonic()
-        done = 0
+        whole = load or Load(tasks, "tasks")
+        began = time.monotonic()
+        told = done = 0.0
 
-        def advance(count: int) -> None:
-            nonlocal done, told
-            done += count
-            if time.monotonic() - told >= LOG_EVERY:
-                told = time.monotonic()
-                self.say(f"{name}: {done:,} of {tasks:,} tasks in {told - began:.0f} s")
+        def advance(tasks: int, amount: int = 0) -> None:
+            nonlocal told, done
+            done += amount if load else tasks
+            seconds = time.monotonic() - began
+            due = seconds - told >= LOG_EVERY and seconds >= LOG_STEP * told
+            if due and done < whole.amount:
+                told = seconds
+                left = duration(seconds * (whole.amount - done) / done) if done else "who knows"
+                self.say(f"{name}: {so_far(done, whole, seconds)}, {left} left")
 
         yield advance
-        self.say(f"{name}: {done:,} of {tasks:,} tasks in {time.monotonic() - began:.1f} s")
+        self.say(f"{name}: {so_far(done, whole, time.monotonic() - began)}")
 
     def say(self, line: str) -> None:
         """Write a line; names in it may hold anything."""
         print(clean(line), file=self.file, flush=True)
 
     def report(self, summary: Summary) -> None:
-        """Write a line."""
-        self.say(", ".join(f"{name}: {value}" for name, value in flat(summary.as_json())))
+        """Write the summary, step by step."""
+        for step in steps(summary):
+            if isinstance(step, Tabled):
+                Console(file=self.file, width=LOG_WIDTH).print(step.as_table())
+                continue
+            for line in readable(step):
+                print(line, file=self.file, flush=True)
 
 
 def on_stderr() -> Watcher:
@@ -124,13 +203,65 @@ def on_stderr() -> Watcher:
     return Terminal(Console(stderr=True)) if sys.stderr.isatty() else Log(sys.stderr)
 
 
-def flat(body: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Name the values of nested objects by their path."""
+def steps(summary: Summary) -> list[Summary]:
+    """Give the summaries of a job's steps, or its own."""
+    return summary.steps() if isinstance(summary, Stepped) else [summary]
+
+
+def so_far(done: float, whole: Load, seconds: float) -> str:
+    """Say how much is done, and how fast."""
+    pace = f", {rate(done / seconds)}" if done and seconds else ""
+    return f"{done:,.0f} of {whole.amount:,} {whole.unit} in {duration(seconds)}{pace}"
+
+
+def rate(each_second: float) -> str:
+    """Write how fast something goes."""
+    if each_second < 1:
+        return f"{60 * each_second:,.0f} a minute"
+    return f"{each_second:,.0f} a second"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people say it."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def readable(summary: Summary) -> list[str]:
+    """Write a summary in a few aligned lines."""
+    body = summary.as_json()
+    return [body.pop("job"), *block(body)]
+
+
+def block(body: dict[str, Any]) -> Iterator[str]:
+    """Write named values in lines, aligned and indented; a step of a job is a block of its own."""
+    width = max(map(len, body))
     for name, value in body.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{name} ")
+        if isinstance(value, dict) and not is_counts(value):
+            yield f"  {name}"
+            inner = {key: shown for key, shown in value.items() if key != "job"}
+            yield from (f"  {line}" for line in block(inner))
         else:
-            yield prefix + name, value
+            yield f"  {name.replace('_', ' '):<{width}}  {in_words(value)}"
+
+
+def is_counts(body: dict[str, Any]) -> bool:
+    """Tell whether an object is counts by name."""
+    return all(type(value) is int for value in body.values())
+
+
+def in_words(value: object) -> str:
+    """Write a value of a summary."""
+    if isinstance(value, dict):
+        ranked = sorted(value.items(), key=itemgetter(1), reverse=True)
+        each = ", ".join(f"{name} {count:,}" for name, count in ranked)
+        return f"{sum(value.values()):,}" + (f": {each}" if each else "")
+    return f"{value:,}" if isinstance(value, int) else clean(str(value))
 
 
 @dataclass

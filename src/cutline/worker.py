@@ -9,7 +9,8 @@ gc.disable()
 
 import distributed.nanny  # noqa: E402, F401
 
-import cutline.captions  # noqa: E402, F401
+import cutline.captions  # noqa: E402
+import cutline.verify  # noqa: E402, F401
 
 if importlib.util.find_spec("pandas"):
     # pyarrow imports it for its first array, wherever it is installed: 0.2 s a worker.

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import psutil
@@ -71,8 +72,10 @@ def read(path):
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return Dataset(str(tmp_path_factory.mktemp("kills") / "root"))
+def dataset():
+    """In memory, where there is some: a process that is killed is no power cut."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as here:
+        yield Dataset(f"{here}/root")
 
 
 class Local:
@@ -134,8 +137,9 @@ class Separate:
 
     def stop(self):
         for process in self.processes.values():
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
             process.kill()
             process.wait()
         self.processes = {}

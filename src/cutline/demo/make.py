@@ -35,6 +35,10 @@ class Expected:
         Image files.
     orphans
         Image files that no row names.
+    images_without_caption_file
+        Those of them that no row's caption file is beside.
+    sidecars_without_image
+        Sidecars that neither name an image that is there, nor stand beside one.
     shards, damaged_shards
         Tar shards, and how many of them are damaged.
     refused
@@ -49,6 +53,8 @@ class Expected:
     stem_mismatches: int
     images: int
     orphans: int
+    images_without_caption_file: int
+    sidecars_without_image: int
     shards: int = 0
     damaged_shards: int = 0
     refused: dict[str, int] = field(default_factory=dict)
@@ -119,16 +125,20 @@ class _Tally:
 
     def __init__(self) -> None:
         self._reasons: Counter[str | None] = Counter()
-        self._mismatches = self._images = self._orphans = 0
+        self._mismatches = self._images = self._orphans = self._bare = self._lonely = 0
 
-    def counted(self, passing: Iterable[Sample]) -> Iterator[Sample]:
-        for sample in passing:
+    def counted(self, options: DemoOptions) -> Iterator[Sample]:
+        for sample in samples(options):
             is_row = sample.reason is None
             self._reasons[sample.reason] += 1
             self._mismatches += is_row and os.path.splitext(sample.image_name)[0] != sample.stem
             if sample.image is not None:
                 self._images += 1
                 self._orphans += not is_row
+                # A duplicate's image is beside the caption file of the sample that it doubles.
+                self._bare += not is_row and sample.reason != "duplicate"
+            elif not options.images or sample.reason != "duplicate":
+                self._lonely += 1
             yield sample
 
     def expected(self, options: DemoOptions) -> Expected:
@@ -142,12 +152,14 @@ class _Tally:
             stem_mismatches=self._mismatches,
             images=self._images,
             orphans=self._orphans,
+            images_without_caption_file=self._bare,
+            sidecars_without_image=self._lonely,
         )
 
 
 def _write_data(tally: _Tally, data: str, options: DemoOptions) -> Expected:
     """Write all samples in the form that is asked for, and count them."""
-    arriving = tally.counted(samples(options))
+    arriving = tally.counted(options)
     if options.form == "loose":
         _write_loose(arriving, data)
         return tally.expected(options)
@@ -168,6 +180,7 @@ def _made_hostile(expected: Expected, paths: list[str], options: DemoOptions) ->
         refused=dict(sorted({**refused, "damaged_shard": 1}.items())),
         images=expected.images + len(HARMLESS),
         orphans=expected.orphans + len(HARMLESS),
+        images_without_caption_file=expected.images_without_caption_file + len(HARMLESS),
     )
 
 

@@ -10,8 +10,9 @@ can come behind the same calls.
 """
 
 from cutline.store.lock import locked
+from cutline.store.move import move, other_file_system
 from cutline.store.names import Outputs, Workspace, is_part_name, part_name
-from cutline.store.publish import make_folder, publish, remove
+from cutline.store.publish import make_folder, publish, remove, remove_folder
 from cutline.store.ranges import copy_range
 from cutline.store.room import Room, free_room, room_for, shown_room, shown_size
 from cutline.store.smallfiles import SmallFiles, write_all
@@ -29,9 +30,12 @@ __all__ = [
     "is_part_name",
     "locked",
     "make_folder",
+    "move",
+    "other_file_system",
     "part_name",
     "publish",
     "remove",
+    "remove_folder",
     "room_for",
     "shown_room",
     "shown_size",

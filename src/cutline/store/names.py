@@ -109,6 +109,11 @@ class Outputs:
         """Every sidecar that gave no row."""
         return self.stem + ".rejects.parquet"
 
+    @property
+    def report(self) -> str:
+        """The page about the table."""
+        return self.stem + ".report.html"
+
     def part(self, index: int) -> str:
         """One part of the table."""
         return f"{self.parts}/{part_name(index)}"

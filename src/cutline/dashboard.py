@@ -1,0 +1,68 @@
+"""Where the dashboard of a cluster is, and Dask's own report of a job."""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+from distributed import Client, performance_report
+
+from cutline.errors import CutlineError, UsageError
+
+LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
+"""Where a scheduler on another host seems to be, when it is reached through a tunnel."""
+
+
+def where(client: Client) -> list[str]:
+    """Say where the dashboard is, and how to get to it if that is another host.
+
+    A dashboard asks nobody for a password, so that on a well-kept cluster a firewall keeps it to
+    its host: the way in is through ssh.
+    """
+    lines = [f"The dashboard is at {client.dashboard_link}"]
+    host = client.run_on_scheduler(socket.gethostname)
+    if host != socket.gethostname():
+        info = client.scheduler_info(n_workers=0)
+        reached = urlsplit(str(info["address"])).hostname
+        name = host if reached in LOOPBACK else reached
+        lines.append(tunnel(info["services"]["dashboard"], str(name)))
+    return lines
+
+
+def tunnel(port: int, host: str) -> str:
+    """Write the command that brings a dashboard of another host to this one."""
+    return f"From here: ssh -N -L 8787:127.0.0.1:{port} {host}  # and open http://127.0.0.1:8787"
+
+
+def check_report(path: str) -> None:
+    """Refuse a path where no report can be written, before there is anything to report.
+
+    Raises
+    ------
+    UsageError
+        There is no such folder, or it is one.
+    """
+    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(path) or "."):
+        raise UsageError(f"The report cannot be {path}: name a file in a folder that is there.")
+
+
+@contextmanager
+def reported(client: Client, path: str) -> Iterator[None]:
+    """Save Dask's own report of what is done in the block.
+
+    Raises
+    ------
+    CutlineError
+        The scheduler cannot draw it.
+    """
+    logging.getLogger("distributed.sizeof").setLevel(logging.ERROR)  # of profiles, which are deep
+    try:
+        with client.as_current(), performance_report(filename=path):
+            yield
+    except ImportError as error:  # raised on the scheduler
+        raise CutlineError(
+            f"The report {path} cannot be drawn ({error}): install bokeh where the scheduler is."
+        ) from error

@@ -1,0 +1,62 @@
+"""How the workers of a cluster are, in words: lost, joined, short of memory."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+
+class Worker(NamedTuple):
+    """How a worker is."""
+
+    paused: bool
+    spills: bool
+
+
+def workers_of(scheduler: Mapping[str, Any]) -> dict[str, Worker]:
+    """Take from what a scheduler tells of itself how each worker is."""
+    return {
+        address: Worker(
+            paused=worker["status"] == "paused",
+            spills=worker["metrics"].get("spilled_bytes", {}).get("disk", 0) > 0,
+        )
+        for address, worker in scheduler["workers"].items()
+    }
+
+
+def changes(before: Mapping[str, Worker], now: Mapping[str, Worker]) -> Iterator[str]:
+    """Say what has changed between two looks, in a line each."""
+    idle, was_idle = why_idle(now), why_idle(before)
+    if idle or was_idle:
+        if idle != was_idle:
+            yield idle or "The cluster is at work again."
+        return
+    fine = Worker(paused=False, spills=False)
+    gone = len(before.keys() - now.keys())
+    if gone:
+        their = "it was" if gone == 1 else "they were"
+        yield f"{workers(gone)} lost: what {their} doing is done again by others."
+    joined = len(now.keys() - before.keys())
+    if joined:
+        yield f"{workers(joined)} new on the cluster."
+    paused = sum(now[name].paused and not before.get(name, fine).paused for name in now)
+    if paused:
+        yield f"{workers(paused)} paused: short of memory, until other data has left it."
+    resumed = sum(before[name].paused and not now[name].paused for name in now.keys() & before)
+    if resumed:
+        yield f"{workers(resumed)} at work again."
+    spilling = sum(now[name].spills and not before.get(name, fine).spills for name in now)
+    if spilling:
+        yield f"{workers(spilling)} short of memory: data goes to disk, which is slower."
+
+
+def why_idle(workers: Mapping[str, Worker]) -> str:
+    """Say why nobody works on a cluster, if nobody does."""
+    if not workers:
+        return "The cluster has lost all of its workers: waiting for others."
+    if all(worker.paused for worker in workers.values()):
+        return "The cluster has paused all of its workers, which are short of memory: waiting."
+    return ""
+
+
+def workers(count: int) -> str:
+    """Write a number of workers as the beginning of a sentence."""
+    return "1 worker is" if count == 1 else f"{count:,} workers are"

@@ -1,0 +1,193 @@
+"""Orphans moved out of the way, put back, or given a caption file. Nothing is ever deleted."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from distributed import Client
+
+from cutline import checks, store, watch
+from cutline.captions import data_folder
+from cutline.checks import VerifyOptions
+from cutline.errors import CutlineError, UsageError
+from cutline.movelist import LIST, Move, read_list, remove_folders, write_list
+from cutline.orphans import Orphan, read
+from cutline.records import Reject, Rules, caption, parse, shown_path
+from cutline.sources import OpenFolders, read_file
+from cutline.verdict import VerifySummary
+from cutline.verify import verified, verify_dataset
+
+
+def move_orphans(
+    table: str,
+    data: str,
+    folder: str,
+    options: VerifyOptions = checks.DEFAULTS,
+    *,
+    client: Client | None = None,
+    watcher: watch.Watcher = watch.SILENT,
+) -> VerifySummary:
+    """Move images without row, their sidecars and stray caption files out of a folder.
+
+    Parameters
+    ----------
+    table, data, options, client, watcher
+        As of `verify_dataset`.
+    folder
+        Where they go, under the same relative paths: on the same file system and not below `data`.
+        `orphans.jsonl` lists them there before the first one is moved.
+
+    Returns
+    -------
+    VerifySummary
+        What the trainer finds after that.
+
+    Raises
+    ------
+    UsageError
+        The folder cannot be used.
+    CutlineError
+        Something has the name of an orphan there; the others are moved.
+    """
+    target = target_folder(folder, data_folder(data))
+    with verified(table, data, options, client, watcher) as found:
+        source = found.summary.data
+        if any(True for _ in moves_of(found.orphans)):
+            write_list(target, moves_of(found.orphans))
+        tally = move_all(moves_of(found.orphans), source, target)
+    watcher.say(f"Moved {tally.moved:,} files to {target}.")
+    tally.check(source, target)
+    return verify_dataset(table, data, options, client=client, watcher=watcher)
+
+
+def restore_orphans(
+    table: str,
+    data: str,
+    folder: str,
+    options: VerifyOptions = checks.DEFAULTS,
+    *,
+    client: Client | None = None,
+    watcher: watch.Watcher = watch.SILENT,
+) -> VerifySummary:
+    """Put back what `move_orphans` moved, also after a crash half-way, and verify.
+
+    Parameters and returns are those of `move_orphans`. The list, and the folder if nothing else is
+    in it, are removed when everything is back.
+
+    Raises
+    ------
+    UsageError
+        There is no list in the folder.
+    CutlineError
+        Something has taken the name of a file; the others are back.
+    """
+    target, source = os.path.realpath(folder), data_folder(data)
+    if not os.path.exists(os.path.join(target, LIST)):
+        raise UsageError(f"There is no {LIST} in {folder}: name the folder that orphans went to.")
+    outputs = store.Outputs.of(table)
+    with store.locked(outputs.workspace, watcher.say, force=options.force_unlock):
+        tally = move_all(read_list(target), target, source)
+    watcher.say(f"Put {tally.moved:,} files back into {source}.")
+    tally.check(target, source)
+    remove_folders(target)
+    return verify_dataset(table, data, options, client=client, watcher=watcher)
+
+
+def caption_orphans(
+    table: str,
+    data: str,
+    rules: Rules,
+    options: VerifyOptions = checks.DEFAULTS,
+    *,
+    client: Client | None = None,
+    watcher: watch.Watcher = watch.SILENT,
+) -> VerifySummary:
+    """Write caption files for images whose record was dropped only for want of a width.
+
+    The trainer starts then, and leaves these images out. Parameters and returns are those of
+    `move_orphans`; `rules` say where a record's caption is.
+    """
+    folder = data_folder(data)
+    workspace = store.Workspace(f"{folder}/.cutline")
+    with (
+        store.in_words(folder),
+        verified(table, data, options, client, watcher) as found,
+        store.locked(workspace, watcher.say, force=options.force_unlock) as staging,
+        store.SmallFiles(folder, staging) as files,
+        OpenFolders(folder) as folders,
+    ):
+        written = 0
+        for orphan in read(found.orphans):
+            text = caption_for(orphan, rules, folders)
+            if text is not None:
+                files.put(os.fsdecode(os.path.splitext(orphan.path)[0]) + ".txt", text.encode())
+                written += 1
+        files.sync()
+    watcher.say(f"Wrote {written:,} caption files.")
+    return verify_dataset(table, data, options, client=client, watcher=watcher)
+
+
+def caption_for(orphan: Orphan, rules: Rules, folders: OpenFolders) -> str | None:
+    """Read the caption of an image that only lacks a width and a caption file."""
+    if orphan.reason != "no_width" or orphan.caption is not None or orphan.sidecar is None:
+        return None
+    _, data, _ = read_file(folders, orphan.sidecar)
+    record = data if isinstance(data, Reject) else parse(data)
+    text = record if isinstance(record, Reject) else caption(record, rules)
+    return None if isinstance(text, Reject) else text
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many files were moved, and how many are stuck because their name is taken."""
+
+    moved: int = 0
+    stuck: int = 0
+    example: str = ""
+
+    def check(self, source: str, target: str) -> None:
+        """Fail if a file is stuck."""
+        if self.stuck:
+            raise CutlineError(
+                f"{self.stuck:,} files are still in {source}, because {target} has files of the"
+                f" same name, such as {self.example}: move those elsewhere and run this again."
+            )
+
+
+def move_all(moves: Iterable[Move], source: str, target: str) -> Tally:
+    """Move files from one folder to another; one that is gone was moved before."""
+    tally = Tally()
+    here, there = os.fsencode(source), os.fsencode(target)
+    for one in moves:
+        path = os.path.join(here, one.path)
+        if store.move(path, os.path.join(there, one.path)):
+            tally.moved += 1
+        elif os.path.lexists(path):
+            tally.stuck += 1
+            tally.example = tally.example or shown_path(one.path)
+    return tally
+
+
+def moves_of(orphans: list[str]) -> Iterator[Move]:
+    """Say what moves: each orphan, and what is its own."""
+    for orphan in read(orphans):
+        for path in (orphan.sidecar, orphan.caption, orphan.path):
+            if path is not None:
+                yield Move(path, orphan.path, orphan.reason, orphan.detail)
+
+
+def target_folder(folder: str, data: str) -> str:
+    """Check the folder that orphans go to; it is made when there is one."""
+    target, source = os.path.realpath(folder), os.path.realpath(data)
+    if os.path.commonpath([target, source]) in {target, source}:
+        raise UsageError(f"The folder {folder} and the images' are one in the other: name another.")
+    if os.path.exists(target) and not os.path.isdir(target):
+        raise UsageError(f"{folder} is a file: name a folder.")
+    if os.path.isdir(target) and LIST not in (names := os.listdir(target)) and names:
+        raise UsageError(f"The folder {folder} is not empty: name a new one.")
+    there = target
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    if os.stat(there).st_dev != os.stat(source).st_dev:
+        raise store.other_file_system(folder)
+    return target

@@ -1,0 +1,73 @@
+"""The list of what was moved out of the way: written first, so that any of it can be put back."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Final, NamedTuple
+
+from cutline import store
+from cutline.errors import CutlineError
+
+LIST: Final = "orphans.jsonl"
+"""What was moved into a folder: an object a line, of which `path` is relative to both folders.
+
+A name that is not UTF-8 has surrogates in it, as `os.fsdecode` makes them.
+"""
+
+
+class Move(NamedTuple):
+    """A line of the list: a file, and the orphan and the reason that it was moved for."""
+
+    path: bytes
+    orphan: bytes
+    reason: str
+    detail: str
+
+    def line(self) -> bytes:
+        """Write it down."""
+        path, orphan = os.fsdecode(self.path), os.fsdecode(self.orphan)
+        body = {"path": path, "orphan": orphan, "reason": self.reason, "detail": self.detail}
+        return json.dumps(body).encode() + b"\n"
+
+
+def write_list(folder: str, moves: Iterable[Move]) -> None:
+    """Write the list of what will be moved, after what was moved into the same folder before."""
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, LIST)
+    before = read_list(folder) if os.path.exists(path) else ()
+    with store.publish(path) as file:
+        file.writelines(one.line() for one in chain(before, moves))
+
+
+def read_list(folder: str) -> Iterator[Move]:
+    """Read the list of what was moved; somebody may have written into it."""
+    path = os.path.join(folder, LIST)
+    with open(path, "rb") as file:
+        for line in file:
+            try:
+                body = json.loads(line)
+                one = Move(os.fsencode(body.pop("path")), os.fsencode(body.pop("orphan")), **body)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise CutlineError(f"{path} is damaged: a line is {line[:80]!r}.") from error
+            if one.path.startswith(b"/") or b".." in one.path.split(b"/"):
+                raise CutlineError(f"{path} names {one.path!r}, outside of the folder: correct it.")
+            yield one
+
+
+def remove_folders(folder: str) -> None:
+    """Remove the list, and the folders that were made for what it lists, as far as they are empty.
+
+    Not every empty folder: one that was moved, or that somebody made, is not ours to remove.
+    """
+    made = {above for one in read_list(folder) for above in folders_above(one.path)}
+    store.remove(os.path.join(folder, LIST))
+    for path in sorted(made, key=len, reverse=True):
+        store.remove_folder(os.path.join(folder, os.fsdecode(path)))
+    store.remove_folder(folder)
+
+
+def folders_above(path: bytes) -> Iterator[bytes]:
+    """Give the folders on the way to a file."""
+    while path := os.path.dirname(path):
+        yield path

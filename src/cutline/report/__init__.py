@@ -1,0 +1,1 @@
+"""One page about a table that a person would rather look at than read."""

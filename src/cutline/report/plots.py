@@ -1,0 +1,159 @@
+"""The plots of the report."""
+
+from typing import Final
+
+from bokeh.embed import components
+from bokeh.models import (
+    ColumnDataSource,
+    DataRange1d,
+    FactorRange,
+    HoverTool,
+    Model,
+    NumeralTickFormatter,
+    Range,
+)
+from bokeh.plotting import figure
+from bokeh.resources import Resources
+
+from cutline.report.shapes import CHARACTERS, Shapes
+
+COLOUR: Final = "#3b8ea5"
+INK: Final = "#3a4248"
+FAINT: Final = "#e6eaec"
+HEIGHT: Final = 300
+SMALLEST, LARGEST = 5, 42
+"""Pixels across, of the circles of the plot of sizes."""
+
+NAMED: Final = 3
+"""Sizes that are named in the plot."""
+
+CROWDED: Final = 8
+"""Bars whose labels no longer stand side by side."""
+
+ROWS: Final = [("rows", "@count{0,0}"), ("share", "@share{0.0 %}")]
+BUCKETS: Final = 24
+"""Bars of the plot of aspect ratios; the smaller ones are one bar together."""
+
+
+def script_and_divs(shapes: Shapes) -> tuple[str, dict[str, str]]:
+    """Draw the plots: one script, and a place for each by name."""
+    plots: dict[str, Model] = {
+        "sizes": sizes_plot(shapes),
+        "buckets": buckets_plot(shapes),
+        "lengths": lengths_plot(shapes),
+    }
+    script, divs = components(plots)
+    return script, divs
+
+
+def library() -> str:
+    """Give BokehJS itself, so that the page needs nothing from elsewhere."""
+    return str(Resources(mode="inline", components=["bokeh"]).render_js())
+
+
+def sizes_plot(shapes: Shapes) -> figure:
+    """Draw a circle a size, whose area is the number of rows."""
+    ranked = shapes.sizes.most_common()
+    most = ranked[0][1] if ranked else 1
+    source = ColumnDataSource(
+        {
+            "width": [width for (width, _), _ in ranked],
+            "height": [height for (_, height), _ in ranked],
+            "count": [count for _, count in ranked],
+            "share": [count / shapes.rows for _, count in ranked],
+            "diameter": [SMALLEST + LARGEST * (count / most) ** 0.5 for _, count in ranked],
+            "label": [f"{w} x {h}" if n < NAMED else "" for n, ((w, h), _) in enumerate(ranked)],
+        }
+    )
+    drawn = styled(around(), around())
+    drawn.scatter(
+        "width",
+        "height",
+        size="diameter",
+        source=source,
+        color=COLOUR,
+        alpha=0.55,
+        line_color="white",
+    )
+    drawn.text(
+        "width",
+        "height",
+        "label",
+        source=source,
+        text_align="center",
+        text_baseline="middle",
+        text_font_size="11px",
+        text_color=INK,
+    )
+    drawn.xaxis.axis_label, drawn.yaxis.axis_label = "width", "height"
+    drawn.xaxis.formatter = drawn.yaxis.formatter = NumeralTickFormatter(format="0,0")
+    drawn.xgrid.grid_line_color = FAINT
+    drawn.add_tools(hover([("", "@width x @height"), *ROWS]))
+    return drawn
+
+
+def buckets_plot(shapes: Shapes) -> figure:
+    """Draw a bar for each of the trainer's buckets, the rarest ones together."""
+    kept = sorted(ratio for ratio, _ in shapes.buckets.most_common(BUCKETS))
+    counts = {f"{ratio:g}": shapes.buckets[ratio] for ratio in kept}
+    if rest := shapes.buckets.total() - sum(counts.values()):
+        counts["other"] = rest
+    source = ColumnDataSource(
+        {
+            "ratio": list(counts),
+            "count": list(counts.values()),
+            "share": [count / shapes.rows for count in counts.values()],
+        }
+    )
+    drawn = styled(FactorRange(factors=list(counts)), DataRange1d(start=0))
+    drawn.vbar("ratio", top="count", width=0.8, source=source, color=COLOUR)
+    drawn.xaxis.axis_label, drawn.yaxis.axis_label = "width / height", "rows"
+    drawn.xaxis.major_label_orientation = 0.9 if len(counts) > CROWDED else 0
+    drawn.add_tools(hover([("ratio", "@ratio"), *ROWS]))
+    return drawn
+
+
+def lengths_plot(shapes: Shapes) -> figure:
+    """Draw how long captions are."""
+    lefts = sorted(shapes.lengths)
+    source = ColumnDataSource(
+        {
+            "left": lefts,
+            "right": [left + CHARACTERS for left in lefts],
+            "last": [left + CHARACTERS - 1 for left in lefts],
+            "count": [shapes.lengths[left] for left in lefts],
+            "share": [shapes.lengths[left] / shapes.rows for left in lefts],
+        }
+    )
+    drawn = styled(DataRange1d(start=0), DataRange1d(start=0))
+    drawn.quad("left", "right", "count", 0, source=source, color=COLOUR, line_color="white")
+    drawn.xaxis.axis_label, drawn.yaxis.axis_label = "characters", "rows"
+    drawn.add_tools(hover([("characters", "@left to @last"), *ROWS]))
+    return drawn
+
+
+def hover(lines: list[tuple[str, str]]) -> HoverTool:
+    """Say the numbers of what the mouse points at."""
+    return HoverTool(tooltips=lines)
+
+
+def around() -> DataRange1d:
+    """Leave room for the circles at the edge."""
+    return DataRange1d(range_padding=0.4)
+
+
+def styled(x_range: Range, y_range: Range) -> figure:
+    """Make an empty plot without what carries no number."""
+    drawn = figure(height=HEIGHT, tools="", toolbar_location=None, x_range=x_range, y_range=y_range)
+    drawn.sizing_mode = "stretch_width"
+    drawn.min_border_right = 12
+    drawn.outline_line_color = None
+    drawn.background_fill_color = drawn.border_fill_color = None
+    drawn.xgrid.grid_line_color = None
+    drawn.ygrid.grid_line_color = FAINT
+    drawn.yaxis.formatter = NumeralTickFormatter(format="0,0")
+    drawn.axis.axis_line_color = FAINT
+    drawn.axis.major_tick_line_color = drawn.axis.minor_tick_line_color = None
+    drawn.axis.major_label_text_color = drawn.axis.axis_label_text_color = INK
+    drawn.axis.axis_label_text_font_style = "normal"
+    return drawn

@@ -1,0 +1,130 @@
+"""What rows look like, counted: the driver on top, and below it what runs on a worker."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import dask.bag as db
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from distributed import Client
+
+from cutline import watch
+from cutline.running import results
+from cutline.slices import Slice, slices_of
+from cutline.trainer import LoaderOptions, aspect_bucket
+
+MOST_SIZES: Final = 500
+"""Sizes that are told apart; of more, the edges are rounded to `COARSE` pixels."""
+
+COARSE: Final = 64
+LONGEST_EDGE: Final = 8192
+"""Pixels; with `COARSE` it bounds how many sizes there can be."""
+
+CHARACTERS: Final = 10
+"""The width of a bin of caption lengths."""
+
+LONGEST_CAPTION: Final = 2000
+"""Characters; the last bin has all longer captions."""
+
+MEGAPIXEL: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Counts of rows.
+
+    Attributes
+    ----------
+    sizes
+        By width and height, in pixels, each a multiple of `step`.
+    buckets
+        By the aspect ratio under which the trainer puts them together.
+    lengths
+        By the length of the caption in characters, rounded down to `CHARACTERS`.
+    small
+        Rows whose image is smaller than the trainer's entry takes by default.
+    """
+
+    rows: int = 0
+    step: int = 1
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    buckets: Counter[float] = field(default_factory=Counter)
+    lengths: Counter[int] = field(default_factory=Counter)
+    small: int = 0
+
+    def __add__(self, other: Self) -> "Shapes":
+        """Put together what two tasks counted, in any order."""
+        step = max(self.step, other.step)
+        sizes = self.sizes + other.sizes
+        if step > 1 or len(sizes) > MOST_SIZES:
+            step, sizes = COARSE, coarse(sizes)
+        return Shapes(
+            self.rows + other.rows,
+            step,
+            sizes,
+            self.buckets + other.buckets,
+            self.lengths + other.lengths,
+            self.small + other.small,
+        )
+
+
+def coarse(sizes: Counter[tuple[int, int]]) -> Counter[tuple[int, int]]:
+    """Round sizes, so that there cannot be too many."""
+    rounded: Counter[tuple[int, int]] = Counter()
+    for (width, height), count in sizes.items():
+        rounded[coarse_edge(width), coarse_edge(height)] += count
+    return rounded
+
+
+def coarse_edge(edge: int) -> int:
+    """Round an edge."""
+    return max(COARSE, round(min(edge, LONGEST_EDGE) / COARSE) * COARSE)
+
+
+def count_shapes(table: str, client: Client | None, watcher: watch.Watcher) -> Shapes:
+    """Count what the rows of a table look like."""
+    slices = slices_of(table)
+    if not slices:
+        return Shapes()
+    bag = db.from_sequence(slices, partition_size=1).map_partitions(
+        count_slices, token="report-rows"
+    )
+    return sum(results(bag, client, watcher), Shapes())
+
+
+# On a worker from here on.
+
+
+def count_slices(slices: Iterable[Slice]) -> list[Shapes]:
+    """Count the rows of some slices."""
+    return [count_slice(one) for one in slices]
+
+
+def count_slice(one: Slice) -> Shapes:
+    """Count the rows of a slice: a size that many rows have is looked at once."""
+    with pq.ParquetFile(one.table) as file:
+        rows = file.read_row_group(one.row_group, ["width", "height", "caption"])
+    rows = rows.slice(one.start, one.rows).drop_null()
+    rows = rows.filter(pc.and_(pc.greater(rows["width"], 0), pc.greater(rows["height"], 0)))
+    groups = rows.group_by(["width", "height"]).aggregate([([], "count_all")])
+    sizes: Counter[tuple[int, int]] = Counter()
+    buckets: Counter[float] = Counter()
+    small = 0
+    for width, height, count in zip(
+        *(column.to_pylist() for column in groups.columns), strict=True
+    ):
+        sizes[width, height] += count
+        buckets[aspect_bucket(width, height)] += count
+        if width * height < LoaderOptions().minimum_image_size * MEGAPIXEL:
+            small += count
+    return Shapes() + Shapes(len(rows), 1, sizes, buckets, lengths_of(rows["caption"]), small)
+
+
+def lengths_of(captions: pa.ChunkedArray) -> Counter[int]:
+    """Count captions by their length."""
+    lengths = pc.min_element_wise(pc.utf8_length(captions), LONGEST_CAPTION)
+    bins = pc.value_counts(pc.multiply(pc.divide(lengths, CHARACTERS), CHARACTERS))
+    return Counter({pair["values"]: pair["counts"] for pair in bins.to_pylist()})

@@ -1,0 +1,82 @@
+"""The report: written by `cutline run` at its end, and by `cutline report`."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from distributed import Client
+
+from cutline import checks, store, watch
+from cutline.checks import VerifyOptions
+from cutline.report.facts import gather
+from cutline.verdict import VerifySummary
+from cutline.verify import verify_dataset
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSummary:
+    """Where the page is."""
+
+    page: str
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the object that ``--json`` prints."""
+        return {"job": "report", **asdict(self)}
+
+    @property
+    def shortfall(self) -> str:
+        """Nothing: a report that cannot be written is an error."""
+        return ""
+
+
+def report_table(
+    table: str,
+    data: str | None = None,
+    options: VerifyOptions = checks.DEFAULTS,
+    *,
+    client: Client | None = None,
+    watcher: watch.Watcher = watch.SILENT,
+) -> ReportSummary:
+    """Write ``X.report.html`` beside a table, with what a verification finds if `data` is given.
+
+    Parameters
+    ----------
+    table
+        The table.
+    data
+        The folder that its filenames are relative to.
+    options, client, watcher
+        As of `verify_dataset`.
+
+    Raises
+    ------
+    UsageError
+        There is no such table or folder.
+    CutlineError
+        The page cannot be written.
+    """
+    verified = None
+    if data is not None:
+        verified = verify_dataset(table, data, options, client=client, watcher=watcher)
+    return write_report(table, verified, client=client, watcher=watcher)
+
+
+def write_report(
+    table: str,
+    verified: VerifySummary | None,
+    *,
+    client: Client | None = None,
+    watcher: watch.Watcher = watch.SILENT,
+) -> ReportSummary:
+    """Write ``X.report.html`` beside a table, with what a verification found.
+
+    The page holds all that it shows, and asks for nothing from elsewhere.
+    """
+    from cutline.report.page import page  # noqa: PLC0415 - bokeh takes 0.4 s, no job but this one
+
+    clock = watch.Clock()
+    path = store.Outputs.of(table).report
+    text = page(gather(table, verified, client, watcher))
+    with store.publish(path) as file:
+        file.write(text.encode())
+    return ReportSummary(path, clock.total())

@@ -1,0 +1,177 @@
+"""What is wrong with rows of a table and with their caption files: a slice on a worker."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Self
+
+import imagesize
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cutline import checks
+from cutline.checks import Findings, found
+from cutline.errors import CutlineError
+from cutline.options import COLUMNS
+from cutline.records import TOO_LARGE, clean, key, path_fault, shown_path
+from cutline.slices import Slice, is_text
+from cutline.sources import OPEN_FLAGS, OpenFolders
+
+TYPES: Final[dict[str, tuple[str, Callable[[pa.DataType], bool]]]] = {
+    "width": ("a whole number", pa.types.is_integer),
+    "height": ("a whole number", pa.types.is_integer),
+    "caption": ("text", is_text),
+    "filename": ("text", is_text),
+}
+
+
+def check_schema(schema: pa.Schema) -> checks.Finding:
+    """Look for the four columns of a table and their types."""
+    return found(
+        f"{name} is {schema.field(name).type if name in schema.names else 'not there'}, not {kind}"
+        for name, (kind, fits) in TYPES.items()
+        if schema.get_field_index(name) < 0 or not fits(schema.field(name).type)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a table.
+
+    Attributes
+    ----------
+    table
+        The four columns.
+    filenames, captions
+        Two of them, as Python has them.
+    safe
+        The positions of the rows whose filename leads to a file below the folder.
+    """
+
+    table: pa.Table
+    filenames: list[str]
+    captions: list[str | None]
+    safe: list[int]
+
+    @classmethod
+    def read(cls, one: Slice) -> Self:
+        """Read a slice of a table."""
+        try:
+            with pq.ParquetFile(one.table) as file:
+                table = file.read_row_group(one.row_group, list(COLUMNS))
+            table = table.slice(one.start, one.rows)
+            names, captions = table["filename"].to_pylist(), table["caption"].to_pylist()
+        except (ValueError, OSError) as error:  # text that is not UTF-8; damaged pages
+            raise CutlineError(
+                f"The table {one.table} cannot be read ({error}): compile it again."
+            ) from error
+        safe = [n for n, name in enumerate(names) if name is not None and not path_fault(name)]
+        return cls(table, names, captions, safe)
+
+    def keys(self) -> list[bytes]:
+        """Give the keys of the safe rows."""
+        return [key(self.filenames[row]).encode() for row in self.safe]
+
+    def paths(self) -> list[bytes]:
+        """Give the filenames of the safe rows, in the bytes of the file system."""
+        return [self.filenames[row].encode() for row in self.safe]
+
+
+def check_cells(rows: Rows, first: int) -> Findings:
+    """Look at the cells of some rows, before which there are `first` in the table."""
+    table, filenames = rows.table, rows.filenames
+    small = pc.or_(pc.less(table["width"], 1), pc.less(table["height"], 1))
+    blank = [caption is not None and not caption.strip() for caption in rows.captions]
+    unsafe = np.array([name is not None for name in filenames], bool)
+    unsafe[rows.safe] = False
+    faulty = {
+        "nulls": any_null(table),
+        "bad_sizes": pc.fill_null(small, fill_value=False).to_numpy(),
+        "empty_captions": np.array(blank, bool),
+        "unclean_captions": np.array(list(map(is_unclean, rows.captions, blank)), bool),
+        "unsafe_filenames": unsafe,
+    }
+    return {
+        name: found(
+            f"row {first + row:,}" if filenames[row] is None else filenames[row]
+            for row in np.flatnonzero(mask).tolist()
+        )
+        for name, mask in faulty.items()
+    }
+
+
+def any_null(rows: pa.Table) -> npt.NDArray[np.bool_]:
+    """Tell which rows have a null in one of the four columns."""
+    nulls = [rows[name].is_null().to_numpy() for name in COLUMNS]
+    every: npt.NDArray[np.bool_] = np.logical_or.reduce(nulls)
+    return every
+
+
+def is_unclean(caption: str | None, blank: bool) -> bool:  # noqa: FBT001 - a mask's cell
+    """Tell whether compiling would write a caption in another way."""
+    return not blank and caption is not None and clean(caption) != caption
+
+
+def check_caption_files(data: str, rows: Rows) -> Findings:
+    """Compare the caption files that are there with the table."""
+    differing, empty = [], []
+    with OpenFolders(data) as folders:
+        for row, stem in zip(rows.safe, rows.keys(), strict=True):
+            path, caption = stem + b".txt", rows.captions[row]
+            text = read_caption(folders, path)
+            if text is None:
+                continue
+            if not text.strip():
+                empty.append(shown_path(path))
+            elif caption and caption.strip() and text != caption.encode():
+                differing.append(shown_path(path))
+    return {"differing_caption_files": found(differing), "empty_caption_files": found(empty)}
+
+
+def read_caption(folders: OpenFolders, path: bytes) -> bytes | None:
+    """Read a caption file: None if there is none, and nothing if it cannot be read."""
+    try:
+        folder, name = folders.of(path)
+        file = os.open(name, OPEN_FLAGS, dir_fd=folder)
+        try:
+            return read_whole(file)
+        finally:
+            os.close(file)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError:
+        return b""
+
+
+def read_whole(file: int) -> bytes:
+    """Read a file; almost every caption comes in the first piece."""
+    data = os.read(file, 4096)
+    while len(data) % 4096 == 0 and len(data) < TOO_LARGE and (more := os.read(file, 2**20)):
+        data += more
+    return data
+
+
+def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
+    """Compare the sizes of some rows with what the images' own headers say.
+
+    As the trainer sees it (`correct_image` of its ``image_manipulation/training_sample.py``), an
+    image is turned as its EXIF orientation says.
+    """
+    wrong, unreadable = [], []
+    sizes = list(zip(*(rows.table[name].to_pylist() for name in COLUMNS[:2]), strict=True))
+    for filename, size in ((rows.filenames[row], sizes[row]) for row in chosen):
+        try:
+            own = imagesize.get(os.path.join(data, filename), exif_rotation=True)
+        except FileNotFoundError:
+            continue
+        except Exception as error:  # noqa: BLE001 - whatever a spoilt header makes it raise
+            unreadable.append(f"{filename} ({type(error).__name__})")
+            continue
+        if min(own) < 1:
+            unreadable.append(filename)
+        elif own != size:
+            wrong.append(f"{filename} ({own[0]}x{own[1]}, not {size[0]}x{size[1]})")
+    return {"wrong_sizes": found(wrong), "unreadable_images": found(unreadable)}

@@ -1,0 +1,120 @@
+"""What a verification came to: for people, and as JSON."""
+
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from cutline import checks
+from cutline.checks import Check, Finding, Findings
+from cutline.head import cell
+
+STYLES: Final = {"ok": "green", "warning": "yellow", "FAILS": "bold red"}
+
+SHOWN: Final = 3
+"""Examples of a finding in the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySummary:
+    """What the trainer will find.
+
+    Attributes
+    ----------
+    rows, images
+        How many there are of each.
+    findings
+        What each check found, in the order of `CHECKS`.
+    orphans
+        The images without row by the reason why they have none.
+    """
+
+    table: str
+    data: str
+    rows: int
+    images: int
+    findings: Findings
+    orphans: dict[str, int]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found that must not be."""
+        return not checks.failures(self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the object that ``--json`` prints."""
+        failing = checks.failures(self.findings)
+        results = {
+            name: {"ok": name not in failing, "count": found.count, "examples": found.examples}
+            for name, found in self.findings.items()
+        }
+        return {
+            "job": "verify",
+            "ok": self.ok,
+            "checks": results,
+            "orphans": self.orphans,
+            "table": self.table,
+            "data": self.data,
+            "rows": self.rows,
+            "images": self.images,
+            "seconds": self.seconds,
+        }
+
+    @property
+    def shortfall(self) -> str:
+        """What is wrong, and the command that mends it where there is one; empty if nothing is."""
+        failing = [
+            f"{name} {self.findings[name].count:,}" for name in checks.failures(self.findings)
+        ]
+        if not failing:
+            return ""
+        wrong = f"The trainer would stop, or train on less than there is: {', '.join(failing)}"
+        return (
+            f"{wrong}; move images without row out of the way with: {self.mend}"
+            if self.mend
+            else wrong + "."
+        )
+
+    @property
+    def mend(self) -> str:
+        """The command that moves orphans out of the way; empty if there are none."""
+        if not self.orphans:
+            return ""
+        folder = os.path.join(os.path.dirname(self.data), "orphans")
+        return shlex.join(
+            ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
+        )
+
+    def as_table(self) -> Table:
+        """Lay the checks out for a terminal."""
+        table = Table("check", "", "count", "for example", box=None, header_style="dim")
+        for check, finding in self.results():
+            verdict = verdict_of(check, finding)
+            name = Text(check.name.replace("_", " "), style="" if finding.count else "dim")
+            shown = [cell(example) for example in finding.examples[:SHOWN]]
+            table.add_row(
+                name,
+                Text(verdict, style=STYLES[verdict]),
+                Text(f"{finding.count:,}", justify="right"),
+                Group(Text(check.meaning, style="dim"), *shown) if finding.count else "",
+            )
+        return table
+
+    def results(self) -> Iterator[tuple[Check, Finding]]:
+        """Give each check that was made, and what it found."""
+        for check in checks.CHECKS:
+            if check.name in self.findings:
+                yield check, self.findings[check.name]
+
+
+def verdict_of(check: Check, finding: Finding) -> str:
+    """Say in a word what a check came to."""
+    if not finding.count:
+        return "ok"
+    return "FAILS" if check.level == checks.FAILURE else "warning"

@@ -1,0 +1,163 @@
+import os
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from distributed import Client, LocalCluster
+
+from cutline import CompileOptions, DemoOptions, compile_table, make_demo, run
+from cutline.board import show
+from cutline.plan import read_receipt
+from schedulers import scheduler
+
+RECORDS = 30_000
+PARTS = 150
+OPTIONS = CompileOptions(partition_size=RECORDS // PARTS)
+
+PICTURES = os.environ.get("CUTLINE_PICTURES")
+"""A folder for the pictures of the documents; without it none are taken."""
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    make_demo(folder, DemoOptions(RECORDS, images=False))
+    return str(folder / "data")
+
+
+@pytest.fixture(params=["local cluster", "separate scheduler"])
+def client(request, tmp_path):
+    if request.param == "local cluster":
+        with (
+            LocalCluster(
+                n_workers=2,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+    else:
+        with (
+            scheduler(tmp_path) as there,
+            Client(there["address"], set_as_default=False) as client,
+        ):
+            client.wait_for_workers(1, timeout=60)
+            yield client
+
+
+@contextmanager
+def standing_still(client):
+    """Stop the workers of a cluster where they are."""
+    workers = list(client.run(os.getpid).values())
+    for process in workers:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in workers:
+            os.kill(process, signal.SIGCONT)
+
+
+def wait_for_tasks(client, count, job):
+    """Wait until some tasks of a job have told of themselves."""
+    while not job.done():
+        told = [event for _, event in client.get_events("cutline") if event["event"] == "done"]
+        if len(told) >= count:
+            return
+        time.sleep(0.05)
+    job.result()
+
+
+def shown(page):
+    """Read the sidecars, rows and rejects that the page counts for the compile."""
+    cells = page.locator("tr[data-stage='compile-rows'] td").all_inner_texts()
+    done, rows, rejects = (int(re.sub(r"\D.*", "", cell.replace(",", ""))) for cell in cells[2:5])
+    by_reason = {
+        row.get_attribute("data-reason"): int(row.locator(".number").inner_text().replace(",", ""))
+        for row in page.locator("tr[data-reason]").all()
+    }
+    return done, rows, rejects, by_reason
+
+
+def receipts(table):
+    """Sum the receipts of a table's parts."""
+    parts = Path(table.replace(".parquet", ".parts"))
+    found = [read_receipt(str(path), 0) for path in parts.glob("*.parquet")]
+    by_reason = {}
+    for receipt in found:
+        for reason, count in receipt.rejects.items():
+            by_reason[reason] = by_reason.get(reason, 0) + count
+    rows = sum(receipt.rows for receipt in found)
+    return rows + sum(by_reason.values()), rows, sum(by_reason.values()), by_reason
+
+
+def bars(page):
+    """Read the names of the bars in the Progress panel, which is painted on a canvas."""
+    page.wait_for_function("() => window.Bokeh && Bokeh.documents.length > 0")
+    return page.evaluate(
+        """() => [...Bokeh.documents[0]._all_models.values()]
+            .filter(model => model.type == "ColumnDataSource")
+            .map(model => model.data)
+            .filter(data => data.erred && data.name && data.processing)
+            .flatMap(data => [...data.name])"""
+    )
+
+
+def test_the_captions_page_counts_a_job_while_it_runs(client, demo, tmp_path, open_page):
+    table = str(tmp_path / "t.parquet")
+    with ThreadPoolExecutor(1) as other:
+        job = other.submit(compile_table, demo, table, OPTIONS, client=client)
+        wait_for_tasks(client, 10, job)
+        page = open_page(client.dashboard_link, "status")
+        page.locator("a[href='captions']").click()
+        seen = []
+        for tasks in (30, 80):
+            wait_for_tasks(client, tasks, job)
+            with standing_still(client):
+                page.wait_for_timeout(1500)
+                seen.append(shown(page))
+                assert "at work" in page.locator("p").first.inner_text()
+        assert 0 < seen[0][0] < seen[1][0] < RECORDS
+        assert 0 < seen[0][1] < seen[1][1]
+        job.result()
+    page.wait_for_timeout(1500)
+    assert shown(page) == receipts(table)
+    assert "done" in page.locator("p").first.inner_text()
+    assert page.locator("td.example").count() == len(shown(page)[3])
+
+
+def test_the_status_page_has_one_bar_a_stage(client, demo, tmp_path, open_page):
+    table = str(tmp_path / "t.parquet")
+    with ThreadPoolExecutor(1) as other:
+        job = other.submit(compile_table, demo, table, OPTIONS, client=client)
+        wait_for_tasks(client, 30, job)
+        with standing_still(client):
+            page = open_page(client.dashboard_link, "status")
+            page.wait_for_timeout(2000)
+            assert bars(page) == ["compile-rows"]
+        job.result()
+
+
+@pytest.mark.skipif(not PICTURES, reason="only `make pictures` takes the pictures anew")
+@pytest.mark.parametrize("client", ["local cluster"], indirect=True)
+def test_pictures_for_the_documents(client, tmp_path, open_page):
+    make_demo(tmp_path, DemoOptions(60_000, images=False))
+    show(client, print)  # a job does, but the page is to be open when it begins
+    captions = open_page(client.dashboard_link, "captions")
+    status = open_page(client.dashboard_link, "status")
+    status.wait_for_timeout(2000)
+    with ThreadPoolExecutor(1) as other:
+        job = other.submit(run, str(tmp_path), CompileOptions(partition_size=600), client=client)
+        wait_for_tasks(client, 100 + 3, job)  # all parts, and some caption files
+        with standing_still(client):
+            for page in (captions, status):
+                page.wait_for_timeout(1500)
+            captions.screenshot(path=f"{PICTURES}/captions-page.png", full_page=True)
+            status.screenshot(path=f"{PICTURES}/status-page.png")
+        job.result()

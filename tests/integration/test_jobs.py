@@ -1,0 +1,46 @@
+"""The scripts to copy: they run as they are."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from processes import run
+from sidecars import numbered, write_sidecars
+from trees import texts
+
+JOBS = Path(__file__).parents[2] / "jobs"
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A dataset, and a small cluster for it."""
+    root = tmp_path / "flowers"
+    write_sidecars(root / "data", numbered(5))
+    (tmp_path / "c.yaml").write_text("kind: local\nworkers: 1\ndashboard_address: 127.0.0.1:0")
+    return root
+
+
+def do(job, *arguments, cwd):
+    result = run("python", JOBS / job, *arguments, cwd=cwd)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def test_the_two_halves_of_the_recipe(root, tmp_path):
+    where = ("--cluster", "c.yaml")
+    printed = do("compile.py", "flowers/data", "t.parquet", *where, cwd=tmp_path)
+    assert "sidecars=5, rows=5, " in printed
+    assert pq.read_table(tmp_path / "t.parquet").num_rows == 5
+    printed = do("captions.py", "t.parquet", "flowers/data", *where, cwd=tmp_path)
+    assert "written=5, " in printed
+    assert len(texts(root / "data")) == 5
+
+
+def test_the_whole_recipe(root, tmp_path):
+    printed = do("dalle3.py", "flowers", "--cluster", "c.yaml", cwd=tmp_path)
+    assert "Watch it at http://127.0.0.1:" in printed
+    assert "rows=5, " in printed
+    assert "written=5, " in printed
+    assert pq.read_table(root / "flowers.parquet").num_rows == 5
+    assert len(texts(root / "data")) == 5

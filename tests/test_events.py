@@ -1,0 +1,136 @@
+import re
+from collections import Counter
+from urllib.request import urlopen
+
+import dask
+import pytest
+
+from cutline import CompileOptions, compile_table, write_captions
+from cutline.events import EXAMPLE, Done, example, tell
+from cutline.plan import read_receipt
+from schedulers import wait_until
+
+OPTIONS = CompileOptions(partition_size=50)
+
+
+def sums(folder):
+    """Sum the receipts of the parts in a folder."""
+    counts = Counter()
+    for path in folder.glob("*.parquet"):
+        receipt = read_receipt(str(path), 0)
+        counts += Counter({"rows": receipt.rows, **receipt.rejects})
+    return counts
+
+
+@pytest.fixture(scope="module")
+def job(client, demo_root, tmp_path_factory):
+    """A compile and its caption files: what their receipts say, and what the cluster was told."""
+    folder = tmp_path_factory.mktemp("events")
+    (folder / "data").mkdir()
+    before = prometheus(client)
+    table = folder / "t.parquet"
+    compile_table(str(demo_root[0] / "data"), str(table), OPTIONS, client=client)
+    captions = write_captions(str(table), str(folder / "data"), client=client)
+    return sums(folder / "t.parts"), captions, prometheus(client) - before
+
+
+# Fine Performance Metrics
+
+
+def figures(client, stage):
+    """Read what Dask has summed over the last span of a stage."""
+    metrics = client.run_on_scheduler(
+        lambda dask_scheduler: [
+            dict(span.cumulative_worker_metrics)
+            for span in dask_scheduler.extensions["spans"].spans.values()
+            if span.name == ("cutline", stage)
+        ][-1]
+    )
+    return {key[2:]: value for key, value in metrics.items() if key[:2] == ("execute", stage)}
+
+
+def test_fine_performance_metrics_equal_the_receipts(client, job):
+    receipts, _, _ = job
+
+    def found():
+        counted = figures(client, "compile-rows").items()
+        return Counter(
+            {name.removeprefix("rejected: "): n for (name, unit), n in counted if unit == "count"}
+        )
+
+    wait_until(lambda: found() == receipts)  # workers tell with each heartbeat
+
+
+def test_fine_performance_metrics_say_where_the_time_goes(client, job):
+    wait_until(lambda: ("write", "seconds") in figures(client, "compile-rows"))
+    spent = figures(client, "compile-rows")
+    for phase in ("list", "read", "judge", "write"):
+        assert spent[phase, "seconds"] > 0
+    phases = sum(spent[phase, "seconds"] for phase in ("list", "read", "judge", "write"))
+    assert phases > spent["other", "seconds"]
+    assert spent["read", "bytes"] > 600 * 1000
+
+
+def test_caption_files_are_counted_too(client, job):
+    _, captions, _ = job
+    wait_until(
+        lambda: figures(client, "write-caption-files").get(("written", "count")) == captions.written
+    )
+
+
+# Events
+
+
+def test_events_equal_the_receipts_and_hold_no_records(client, job, demo_root):
+    receipts, _, _ = job
+    events = [event for _, event in client.get_events("cutline")]
+    last = [event["stage"] for event in events if event.get("name") == "compile-rows"][-1]
+    parts = [event for event in events if event["event"] == "done" and event["stage"] == last]
+    told = Counter()
+    for part in parts:
+        told += Counter({**part["made"], **part["rejects"]})
+    assert told == receipts
+    texts = [text for part in parts for text in part["examples"].values()]
+    assert texts
+    assert all(len(text) <= EXAMPLE for text in texts)
+
+
+def test_an_example_is_cut_to_a_length_to_look_at():
+    assert example("a.json", "x" * 1000) == "a.json: " + "x" * (EXAMPLE - 9) + "…"
+    assert example("a.json", "") == "a.json"
+    assert example(None, None) == ""
+
+
+def test_outside_of_a_cluster_nobody_is_told(tmp_path, demo_root, capfd):
+    tell(Done(1, {"rows": 1}, {}, 0.1))
+    with dask.config.set(scheduler="sync"):
+        compile_table(str(demo_root[0] / "data"), str(tmp_path / "t.parquet"), OPTIONS)
+    assert capfd.readouterr() == ("", "")
+
+
+# Prometheus
+
+
+def prometheus(client):
+    """Sum the counters of all workers, from where Prometheus reads them."""
+    counts = Counter()
+    for address, worker in client.scheduler_info()["workers"].items():
+        host = address.rpartition("/")[2].rpartition(":")[0]
+        with urlopen(f"http://{host}:{worker['services']['dashboard']}/metrics") as page:
+            for line in page.read().decode().splitlines():
+                if found := re.fullmatch(r"(cutline_\w+_total(?:\{.*\})?) ([\d.e+]+)", line):
+                    counts[found[1]] += float(found[2])
+    return counts
+
+
+def test_prometheus_counters_equal_the_receipts(job):
+    receipts, captions, counted = job
+    rejects = {
+        f'cutline_rejects_total{{reason="{reason}"}}': count
+        for reason, count in (receipts - Counter(rows=receipts["rows"])).items()
+    }
+    assert counted == {
+        "cutline_rows_total": receipts["rows"],
+        "cutline_caption_files_total": captions.written,
+        **rejects,
+    }

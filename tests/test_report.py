@@ -1,0 +1,210 @@
+"""The report, looked at in a real browser: Debian's chromium."""
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from playwright.sync_api import sync_playwright
+
+import cutline
+from cutline.report.shapes import COARSE, LONGEST_CAPTION, MOST_SIZES, count_shapes
+from cutline.trainer import aspect_bucket
+from cutline.watch import SILENT
+from intact import intact
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+NASTY = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&\""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not os.path.exists(CHROMIUM):
+        pytest.skip("there is no chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The page of a demo with all faults, and what must be on it."""
+    root = tmp_path_factory.mktemp("report") / "demo"
+    expected = cutline.make_demo(root, cutline.DemoOptions(1000))
+    cutline.run(str(root))
+    return root / "demo.report.html", expected
+
+
+class Visit:
+    """A page that has been opened: what it asked for and what it complained of."""
+
+    def __init__(self, browser, path, width=1180):
+        self.requests, self.complaints = [], []
+        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self.hear)
+        self.page.goto(f"file://{path}")
+        self.page.wait_for_function("window.Bokeh && Bokeh.documents.every(d => d.is_idle)")
+
+    def hear(self, message):
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+    def text(self):
+        return self.page.inner_text("main")
+
+
+@pytest.mark.parametrize("width", [1180, 640, 390, 320])
+def test_the_page_opens_without_errors_or_requests_and_fits_the_window(browser, report, width):
+    visit = Visit(browser, report[0], width)
+    assert visit.complaints == []
+    assert visit.requests == [f"file://{report[0]}"]
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_page_tells_the_counts(browser, report):
+    path, expected = report
+    visit = Visit(browser, path)
+    cards = visit.page.locator(".cards .card").all_inner_texts()
+    counts = {label: int(count.replace(",", "")) for count, label in map(str.splitlines, cards)}
+    assert counts == {
+        "sidecars": expected.sidecars,
+        "rows": expected.rows,
+        "rejects": sum(expected.rejects.values()),
+        "images": expected.images,
+        "images without row": expected.orphans,
+    }
+    text = visit.text()
+    for reason, count in expected.rejects.items():
+        assert re.search(rf"{reason}\s+{count}\b", text), reason
+    assert "Not yet ready to train: 2 checks fail." in text
+    assert f"--orphans move={path.parent}/orphans" in text
+
+
+def test_the_plots_hold_what_was_counted(browser, report):
+    """Asked of BokehJS itself, in the page."""
+    path, expected = report
+    visit = Visit(browser, path)
+    assert visit.page.locator("canvas").count() >= 3
+    columns = visit.page.evaluate(
+        "Bokeh.documents.flatMap(d => [...d._all_models.values()])"
+        ".filter(m => m.type == 'ColumnDataSource').map(m => m.data)"
+    )
+    assert len(columns) == 3
+    for column in columns:
+        assert sum(column["count"]) == expected.rows
+    sizes = next(column for column in columns if "width" in column)
+    rows = pq.read_table(path.parent / "demo.parquet").to_pylist()
+    assert dict(
+        zip(zip(sizes["width"], sizes["height"], strict=True), sizes["count"], strict=True)
+    ) == (Counter((row["width"], row["height"]) for row in rows))
+
+
+def test_whatever_stands_in_names_and_captions_stays_text(browser, tmp_path):
+    made = intact(tmp_path / "set")
+    name = "<img src=x onerror=document.title='owned'>&.png"
+    made.add(name, short_caption=NASTY)
+    made.add("'\".png", width=NASTY)
+    made.add("\N{RIGHT-TO-LEFT OVERRIDE}gnp.png", width=None)
+    made.prepare()
+    cutline.report_table(made.table, str(made.data))
+    visit = Visit(browser, made.root / "set.report.html")
+    assert visit.page.title() == "set: a cutline report"
+    assert visit.complaints == []
+    assert NASTY in visit.text()
+    assert name in visit.text()
+    assert "\\u202egnp.png" in visit.text()
+    assert visit.page.locator("main img").count() == 0
+
+
+def test_a_dataset_that_is_well_is_told_so(browser, tmp_path):
+    made = intact(tmp_path / "set")
+    cutline.report_table(made.table, str(made.data))
+    text = Visit(browser, made.root / "set.report.html").text()
+    assert "The trainer will find what it needs." in text
+    assert "7 rows are below its 0.75 megapixels and left out." in text
+
+
+def test_without_the_folder_only_the_table_is_told_of(browser, tmp_path):
+    made = intact(tmp_path / "set")
+    summary = cutline.report_table(made.table)
+    assert summary.page == str(made.root / "set.report.html")
+    text = Visit(browser, summary.page).text()
+    assert "What the rows look like" in text
+    assert "What the trainer will find" not in text
+
+
+def test_a_table_without_rows_has_a_page_too(tmp_path):
+    made = intact(tmp_path / "set")
+    made.rewrite([])
+    os.remove(made.root / "set.rejects.parquet")
+    page = Path(cutline.report_table(made.table).page).read_text()
+    assert "What the rows look like" not in page
+
+
+# What is counted
+
+
+def counted(tmp_path, sizes, captions=("A caption",)):
+    rows = [
+        {
+            "width": width,
+            "height": height,
+            "caption": captions[n % len(captions)],
+            "filename": f"{n}",
+        }
+        for n, (width, height) in enumerate(sizes)
+    ]
+    path = str(tmp_path / "t.parquet")
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=100)
+    return count_shapes(path, None, SILENT)
+
+
+def test_sizes_buckets_and_lengths_are_those_of_a_plain_count(tmp_path):
+    sizes = [(1024, 1024)] * 150 + [(1792, 1024)] * 70 + [(500, 600)] * 30
+    captions = ["x" * 9, "x" * 10, "ä" * 25, "y" * 5000]
+    shapes = counted(tmp_path, sizes, captions)
+    assert (shapes.rows, shapes.step, shapes.small) == (250, 1, 30)
+    assert shapes.sizes == Counter(sizes)
+    assert shapes.buckets == Counter(aspect_bucket(*size) for size in sizes)
+    lengths = Counter(len(captions[n % 4]) // 10 * 10 for n in range(250))
+    lengths[LONGEST_CAPTION] = lengths.pop(5000)
+    assert shapes.lengths == lengths
+
+
+def test_many_sizes_are_rounded_and_none_is_lost(tmp_path):
+    sizes = [(1000 + n, 2**31 - 1 - n) for n in range(MOST_SIZES + 1)]
+    shapes = counted(tmp_path, sizes)
+    assert (shapes.step, shapes.sizes.total()) == (COARSE, len(sizes))
+    assert len(shapes.sizes) < 20
+
+
+def trainers_bucket(width, height):
+    """`calculate_new_size_by_pixel_area` as it is documented: step by step, for one megapixel."""
+    ratio = round(width / height, 2)
+    if ratio == 1.0:
+        return 1.0
+    edge = int(round(1000 / 64) * 64)
+    target_width = max(int(round(edge * ratio**0.5 / 64) * 64), 64)
+    target_height = max(int(round(edge / ratio**0.5 / 64) * 64), 64)
+    return round(target_width / target_height, 2)
+
+
+@given(st.integers(64, 8192), st.integers(64, 8192))
+def test_buckets_are_those_of_the_trainer(width, height):
+    assert aspect_bucket(width, height) == trainers_bucket(width, height)
+
+
+def test_an_image_that_the_trainer_cannot_place_has_no_ratio():
+    assert aspect_bucket(1, 1000) == 0.0

@@ -1,0 +1,131 @@
+"""Runs that are stopped, killed or started twice, as processes and with real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+from sidecars import numbered, write_sidecars
+
+OPTIONS = ["--partition-size=1", "--workers=1", "--dashboard-address=none"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """As many parts as sidecars, which takes a while."""
+    return write_sidecars(tmp_path_factory.mktemp("many") / "data", numbered(300))
+
+
+def start(source, table, *options):
+    """Start a compile in a process group of its own, as a terminal does."""
+    command = [sys.executable, "-m", "cutline", "compile", source, str(table), *OPTIONS, *options]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_parts(job, folder, count=3):
+    """Wait until a run is in its middle."""
+    while len(os.listdir(folder) if os.path.isdir(folder) else ()) < count:
+        assert job.poll() is None, job.communicate()[1]
+        time.sleep(0.01)
+
+
+def finish(source, table):
+    with start(source, table, "--json") as job:
+        out, said = job.communicate()
+    assert job.returncode == 0, said
+    assert pq.read_metadata(table).num_rows == 300
+    return json.loads(out), said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_ctrl_c_stops_in_order_and_says_how_to_go_on(source, tmp_path, number):
+    table = tmp_path / "x.parquet"
+    with start(source, table, "--quiet") as job:
+        wait_for_parts(job, tmp_path / "x.parts")
+        os.killpg(job.pid, number)  # to every process, as a terminal does
+        said = job.communicate()[1]
+    assert job.returncode == 130
+    command = f"compile {source} {table} {' '.join(OPTIONS)} --quiet"
+    assert said.startswith("cutline: Stopped; what is done is kept, go on with: ")
+    assert said.endswith(f" {command}\n")
+    assert said.count("\n") == 1
+    assert not table.exists()
+    assert sorted(os.listdir(tmp_path / "x.cutline")) == ["plan.parquet", "rejects"]
+    done = len(os.listdir(tmp_path / "x.parts"))
+    assert finish(source, table)[0]["reused_parts"] == done
+
+
+def test_the_second_ctrl_c_ends_at_once(source, tmp_path):
+    table = tmp_path / "x.parquet"
+    with start(source, table, "--quiet") as job:
+        wait_for_parts(job, tmp_path / "x.parts")
+        os.killpg(job.pid, signal.SIGINT)
+        os.killpg(job.pid, signal.SIGTERM)
+        job.communicate()
+    assert job.returncode == 130
+    finish(source, table)
+
+
+def test_a_run_that_was_killed_leaves_a_lock_that_the_next_one_takes_over(source, tmp_path):
+    table = tmp_path / "x.parquet"
+    with start(source, table, "--quiet") as job:
+        wait_for_parts(job, tmp_path / "x.parts")
+        job.kill()
+        job.communicate()
+    assert os.path.exists(tmp_path / "x.cutline" / "lock")
+    summary, said = finish(source, table)
+    assert summary["reused_parts"] >= 3
+    assert f"Took the lock over from process {job.pid} on " in said
+    assert sorted(os.listdir(tmp_path / "x.cutline")) == ["merged", "plan.parquet", "rejects"]
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["free", "of-a-dead-run"])
+def test_of_two_runs_that_start_together_one_works_and_the_other_names_it(source, tmp_path, dead):
+    table = tmp_path / "x.parquet"
+    if dead:
+        with start(source, table, "--quiet") as job:
+            wait_for_parts(job, tmp_path / "x.parts", 1)
+            job.kill()
+            job.communicate()
+    jobs = [start(source, table, "--quiet") for _ in range(2)]
+    began = time.monotonic()
+    while all(job.poll() is None for job in jobs):
+        time.sleep(0.01)
+    waited = time.monotonic() - began
+    refused, worker = sorted(jobs, key=lambda job: job.poll() is None)
+    said = refused.communicate()[1]
+    assert refused.returncode == 1
+    assert said.startswith("cutline: Another run ")
+    assert f"process {worker.pid} on " in said or "has just begun" in said
+    assert said.count("\n") == 1
+    assert worker.wait() == 0, worker.communicate()[1]
+    worker.communicate()
+    assert waited < 5 or os.getloadavg()[0] > os.cpu_count()  # which it is on an idle machine
+    assert pq.read_metadata(table).num_rows == 300
+
+
+def test_of_two_runs_on_the_captions_of_a_folder_one_works(source, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    command = [sys.executable, "-m", "cutline", "captions", source, str(data), *OPTIONS, "--quiet"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
+        while not (data / ".cutline" / "lock").exists():
+            assert first.poll() is None
+            time.sleep(0.01)
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (second.returncode, f"process {first.pid} on " in second.stderr) == (1, True)
+        first.kill()
+        first.communicate()
+    assert subprocess.run(command, check=False).returncode == 0
+    assert sorted(os.listdir(data)) == [f"{number:03}.txt" for number in range(300)]
