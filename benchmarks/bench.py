@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import contenders
+import shards
 from measure import ContenderError, Fresh, Runs, race, run, say
 from room import MountError, Room, fresh_data, fresh_ext4, fresh_folder, open_room
 from verdict import (
@@ -136,6 +137,56 @@ def captions(bench: Bench, title: str, fresh: Fresh, *, faster: float) -> Report
     return Report(title, [recipe, *ours], [*speeds, peak(title, *ours)])
 
 
+def walk_of_shards(bench: Bench) -> Report:
+    """Hold the walker against a bare loop of pread and against tarfile."""
+    with shards.shards_in(bench.room) as folder:
+        took = shards.walks(folder, bench.rounds)
+    title = "headers of a shard"
+    return Report(
+        title,
+        [],
+        [
+            noted(f"{title}: CPU us a member", took["walker"]),
+            at_most(f"{title}: times a bare loop's CPU", took["walker"] / took["bare"], 1.5),
+            at_least(f"{title}: times tarfile's speed", took["tarfile"] / took["walker"], 4),
+        ],
+    )
+
+
+def compile_from_shards(bench: Bench) -> Report:
+    """Hold a compile straight from shards against unpacking them first."""
+    with shards.shards_in(bench.room) as folder:
+        runs = shards.compiles(bench.room, folder, bench.rounds)
+        others = shards.indexings(bench.room, folder, bench.rounds)
+    _, unpacked, cutline = runs
+    title = f"compile of {shards.SHARDS} shards of {shards.SAMPLES:,} samples"
+    return Report(
+        title,
+        [*runs, *others],
+        [
+            at_least(f"{title}: times the speed of unpacking first", speed(cutline, unpacked), 20),
+            peak(title, cutline),
+        ],
+    )
+
+
+def extract_shards(bench: Bench) -> Report:
+    """Hold ways to unpack shards side by side."""
+    with shards.shards_in(bench.room) as folder:
+        runs = shards.extractions(bench.room, folder, bench.rounds)
+    gnu, by_tarfile, cutline = runs
+    title = f"unpacking of {shards.SHARDS} shards of {shards.SAMPLES:,} samples"
+    return Report(
+        title,
+        runs,
+        [
+            at_least(f"{title}: times GNU tar's speed", speed(cutline, gnu), 1.5),
+            at_least(f"{title}: times tarfile's speed", speed(cutline, by_tarfile), 4),
+            peak(title, cutline),
+        ],
+    )
+
+
 def peak(title: str, *ours: Runs) -> Verdict:
     largest = max(runs.peak_bytes for runs in ours)
     return at_most(f"{title}: MB of the largest process", largest / 1e6, 500)
@@ -166,6 +217,9 @@ MEASUREMENTS: dict[str, Measurement] = {
     "graph": graph,
     "captions-memory": captions_in_memory,
     "captions-ext4": captions_on_ext4,
+    "shards-walk": walk_of_shards,
+    "shards-compile": compile_from_shards,
+    "shards-extract": extract_shards,
 }
 AT_FULL_SIZE = ["compile", "rows", "second-run", "graph"]
 

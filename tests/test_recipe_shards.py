@@ -30,8 +30,9 @@ def test_a_run_unpacks_the_shards_and_goes_on_with_the_files(demo):
     assert summary.extract.files == expected.sidecars - 1 + expected.images  # and a folder
     assert (summary.compile.rows, summary.compile.rejects) == (expected.rows, expected.rejects)
     assert summary.captions.written == expected.rows
-    assert list(summary.as_json()) == ["job", "extract", "compile", "captions", "seconds"]
-    assert summary.shortfall == ""
+    steps = ["extract", "compile", "captions", "verify", "loader", "report"]
+    assert list(summary.as_json()) == ["job", *steps, "seconds"]
+    assert summary.extract.shortfall == summary.compile.shortfall == ""
     assert pq.read_metadata(root / "demo.parquet").num_rows == expected.rows
     data = os.listdir(root / "data")
     assert sum(name.endswith(".txt") for name in data) == expected.rows
@@ -63,7 +64,7 @@ def test_without_extraction_there_is_the_table_and_nothing_else(demo):
     before = set(os.listdir(root / "data"))
     summary = recipe.run_in_place(f"{root}")
     assert (summary.compile.rows, summary.compile.rejects) == (expected.rows, expected.rejects)
-    assert list(summary.as_json()) == ["job", "compile", "seconds"]
+    assert list(summary.as_json()) == ["job", "compile", "report", "seconds"]
     assert set(os.listdir(root / "data")) == before
     table = (root / "demo.parquet").read_bytes()
     recipe.run(f"{root}")
@@ -86,7 +87,7 @@ def test_damage_goes_through_to_the_end_and_is_said(tmp_path):
     assert summary.captions.written == expected.rows
     assert summary.shortfall.startswith("1 of 3 shards are damaged")
     borne = recipe.run(f"{tmp_path}/demo", CompileOptions(allow_damaged=True))
-    assert borne.shortfall == ""
+    assert borne.extract.shortfall == ""
 
 
 def test_a_folder_with_neither_data_nor_shards_is_refused(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutline.captions import write_captions
 from cutline.demo import DemoOptions, make_demo
 from cutline.errors import CutlineError
 from cutline.index import index_shards, sidecar_lines
@@ -156,6 +157,15 @@ def test_allow_damaged_bears_damage_and_still_tells_it(damaged, tmp_path):
     summary = compile_table(f"{damaged[0]}", f"{tmp_path}/t.parquet", options)
     assert (summary.shortfall, summary.damaged_shards) == ("", 1)
     assert len(ledger(tmp_path / "t.parquet")) == 1
+
+
+def test_captions_from_a_damaged_shard_are_written_and_the_damage_is_said(damaged, tmp_path):
+    (tmp_path / "out").mkdir()
+    summary = write_captions(f"{damaged[0]}", f"{tmp_path}/out")
+    assert summary.written == 9
+    assert summary.shortfall.startswith("1 of 2 shards are damaged")
+    borne = write_captions(f"{damaged[0]}", f"{tmp_path}/out", CompileOptions(allow_damaged=True))
+    assert (borne.unchanged, borne.shortfall) == (9, "")
 
 
 def test_a_shard_of_nothing_but_damage_tells_the_first_hundred(tmp_path):

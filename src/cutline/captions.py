@@ -39,7 +39,10 @@ MADE: Final = ("written", "replaced", "unchanged")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CaptionsSummary:
-    """What became of the caption files; `rejects` counts the samples that have none by reason."""
+    """What became of the caption files; `rejects` counts the samples that have none by reason.
+
+    `damage` says in one sentence what could not be read of shards.
+    """
 
     data: str
     written: int
@@ -47,10 +50,13 @@ class CaptionsSummary:
     unchanged: int
     rejects: dict[str, int]
     seconds: float
+    damage: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
-        return {"job": "captions", **asdict(self)}
+        body = asdict(self)
+        del body["damage"]
+        return {"job": "captions", **body}
 
     def __repr__(self) -> str:
         return "\n".join(watch.readable(self))
@@ -60,11 +66,11 @@ class CaptionsSummary:
         """What was not done, in one sentence; empty if all was."""
         count = self.rejects.get("unwritable", 0)
         if not count:
-            return ""
+            return self.damage
         return (
             f"{count:,} caption {'file' if count == 1 else 'files'} could not be written below"
             f" {self.data}, where a folder, a link for a folder or a forbidden file is in the way:"
-            " move it and run this again."
+            f" move it and run this again. {self.damage}".rstrip()
         )
 
 
@@ -127,15 +133,17 @@ def write_captions(
         store.locked(workspace, watcher.say, force=options.force_unlock) as staging,
     ):
         job = Job(folder, staging)
+        damage = ""
         if is_table(source):
             counts = caption_files(source, job, client, watcher)
         else:
             compiled = compile_table(source, scratch, options, client=client, watcher=watcher)
             counts = caption_files(scratch, job, client, watcher) + Counter(compiled.rejects)
+            damage = compiled.shortfall
         store.Outputs(scratch).remove()
     done = {name: counts.pop(name, 0) for name in MADE}
     rejects = dict(sorted(counts.items()))
-    return CaptionsSummary(folder, **done, rejects=rejects, seconds=clock.total())
+    return CaptionsSummary(folder, **done, rejects=rejects, seconds=clock.total(), damage=damage)
 
 
 def data_folder(data: str) -> str:
