@@ -147,7 +147,7 @@ def test_threads_that_count_first_at_once_make_the_counters_once():
         "barrier, done = threading.Barrier(16), []\n"
         "def work():\n"
         "    barrier.wait()\n"
-        "    events.count(events.Done(1, made={'rows': 1}))\n"
+        "    events.count(events.Done(1, {'rows': 1}, {}, 0.0))\n"
         "    done.append(1)\n"
         "threads = [threading.Thread(target=work) for _ in range(16)]\n"
         "[thread.start() for thread in threads]\n"
