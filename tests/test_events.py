@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from collections import Counter
 from urllib.request import urlopen
 
@@ -136,3 +138,20 @@ def test_prometheus_counters_equal_the_receipts(job):
         "cutline_caption_files_total": captions.written,
         **rejects,
     }
+
+
+def test_threads_that_count_first_at_once_make_the_counters_once():
+    code = (
+        "import sys, threading; sys.setswitchinterval(1e-6)\n"
+        "from cutline import events\n"
+        "barrier, done = threading.Barrier(16), []\n"
+        "def work():\n"
+        "    barrier.wait()\n"
+        "    events.count(events.Done(1, {'rows': 1}, {}, 0.0))\n"
+        "    done.append(1)\n"
+        "threads = [threading.Thread(target=work) for _ in range(16)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "assert len(done) == 16\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,6 +4,7 @@ A task tells of itself once, as it ends. Nothing here is needed for the job, who
 receipts: a task that ran twice has told twice.
 """
 
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -156,12 +157,18 @@ def place(task: Key) -> Key:
 
 def count(done: Done) -> None:
     """Count what the task at hand made and rejected for Prometheus, if that is installed."""
+    with MAKING:
+        known = counters()
     for kind, amount in done.made.items():
-        if kind in counters():
-            counters()[kind].inc(amount)
+        if kind in known:
+            known[kind].inc(amount)
     for reason, amount in done.rejects.items():
-        if "rejects" in counters():
-            counters()["rejects"].labels(reason).inc(amount)
+        if "rejects" in known:
+            known["rejects"].labels(reason).inc(amount)
+
+
+MAKING: Final = threading.Lock()
+"""Held to make the counters: Prometheus refuses those of a second thread that comes meanwhile."""
 
 
 @cache
