@@ -189,11 +189,9 @@ def test_a_board_of_another_version_is_refused(monkeypatch):
 
 
 def run_on(there, folder, tmp_path):
-    """Run the command line on a scheduler."""
-    root = tmp_path / "root"
-    root.mkdir()
-    (root / "data").symlink_to(folder / "data")
-    command = [sys.executable, "-m", "cutline", "run", str(root), "--scheduler", there["address"]]
+    """Compile with the command line on a scheduler."""
+    command = [sys.executable, "-m", "cutline", "compile", str(folder / "data")]
+    command += [str(tmp_path / "t.parquet"), "--scheduler", there["address"]]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
