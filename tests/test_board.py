@@ -190,10 +190,8 @@ def test_a_board_of_another_version_is_refused(monkeypatch):
 
 def run_on(there, folder, tmp_path):
     """Run the command line on a scheduler."""
-    root = tmp_path / "root"
-    root.mkdir()
-    (root / "data").symlink_to(folder / "data")
-    command = [sys.executable, "-m", "cutline", "run", str(root), "--scheduler", there["address"]]
+    command = [sys.executable, "-m", "cutline", "compile"]
+    command += [str(folder / "data"), str(tmp_path / "t.parquet"), "--scheduler", there["address"]]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

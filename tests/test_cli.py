@@ -243,7 +243,7 @@ def test_progress_goes_to_standard_error_in_whole_lines(typed, place):
     result = typed("compile", "good", "new.parquet", "--json")
     lines = result.stderr.splitlines()
     assert lines[0].startswith("The dashboard is at http://")
-    assert lines[1].startswith("compile-rows: 1 of 1 tasks in ")
+    assert lines[1].startswith("compile-rows: 5 of 5 sidecars in ")
     assert re.search("[\x00-\x09\x0b-\x1f]", result.stderr) is None
     assert json.loads(result.stdout)["rows"] == 5
 
