@@ -50,7 +50,7 @@ def make_part(outputs, part, partition_size, paths, outcomes):
     start = part.index * partition_size
     own = slice(start, start + part.sidecars)
     sheet = Sheet()
-    sheet.fill((part, *one, (0,)) for one in zip(paths[own], outcomes[own], strict=True))
+    sheet.fill(((*one, (0,)) for one in zip(paths[own], outcomes[own], strict=True)), None)
     table = sheet.rows(OPTIONS)
     made_of = digest(sheet.paths, [], repr(outcomes[own]).encode())
     receipt = Receipt(part.index, made_of, len(table), sheet.reject_counts(), 0, ())

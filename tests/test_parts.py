@@ -14,17 +14,17 @@ from cutline import parts, store
 from cutline.errors import CutlineError
 from cutline.options import CompileOptions
 from cutline.parts import REJECTS, Sheet
-from cutline.plan import Part, Receipt
+from cutline.plan import Receipt
 from cutline.records import REASONS, Reject, Row, Rules, key
+from cutline.sources import is_sidecar
 
 OPTIONS = CompileOptions(Rules(columns=(("text", "t"), ("source", "s"))))
-PART = Part("plan", 3, 0)
 
 
 def filled(judged):
     """A sheet of [(path, outcome)]."""
     sheet = Sheet()
-    sheet.fill((PART, path, outcome, (1, 2, 3)) for path, outcome in judged)
+    sheet.fill(((path, outcome, (1, 2, 3)) for path, outcome in judged), None)
     return sheet
 
 
@@ -64,7 +64,9 @@ rows = st.builds(
 rejects = st.builds(
     Reject, st.sampled_from(REASONS), detail=texts, filename=st.none() | filenames
 )  # fmt: skip
-sidecar_paths = st.builds("{}.json".format, filenames).map(str.encode) | st.just(b"caf\xe9.json")
+sidecar_paths = (
+    st.builds("{}.json".format, filenames).map(str.encode) | st.just(b"caf\xe9.json")
+).filter(is_sidecar)
 
 
 @settings(max_examples=150)
@@ -87,7 +89,7 @@ def test_a_sheet_holds_what_came_of_each_sidecar_in_order(judged):
         outcome.reason for _, outcome in judged if isinstance(outcome, Reject)
     )
     assert sheet.paths == [path for path, _ in judged]
-    assert sheet.stem_mismatches() == sum(
+    assert sheet.stem_mismatches == sum(
         os.fsencode(os.path.splitext(outcome.filename)[0]) != path.removesuffix(b".json")
         for path, outcome in judged
         if isinstance(outcome, Row)

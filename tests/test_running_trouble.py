@@ -239,8 +239,8 @@ def make_twice(part, job):
 
 
 def judged(part, job):
-    sidecars = list(table.read_sidecars([part], job))
-    return list(table.judge_sidecars(sidecars, job.options.rules))
+    _, outcomes = table.judge_sidecars(table.read_sidecars(part, job), job.options.rules)
+    return list(outcomes)
 
 
 def test_a_part_that_two_workers_make_at_once_is_made_once(tmp_path):

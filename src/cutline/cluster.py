@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Annotated, Final
 
 import dask
+import distributed.utils
 import msgspec
 import yaml
 from dask.utils import parse_bytes
@@ -21,7 +22,7 @@ from distributed.security import Security
 from distributed.utils import LoopRunner
 
 from cutline.errors import CutlineError, UsageError
-from cutline.prefork import ENVIRONMENT, ctrl_c_held
+from cutline.prefork import ENVIRONMENT, ctrl_c_held, uncollected
 
 MUST_MATCH: Final = ("cutline", "pyarrow", "orjson", "fsspec")
 """Packages whose versions change the bytes of what is written."""
@@ -166,8 +167,11 @@ def start(cluster: Local) -> Iterator[Client]:
 def local_cluster(cluster: Local) -> LocalCluster:
     """Start the processes."""
     dashboard = cluster.dashboard_address
+    # Dask would import here what a server that it forks workers from should have, such as pandas:
+    # 0.13 s. If there is one, it is that of `prefork`, and has loaded what workers need.
+    distributed.utils._forkserver_preload_set = True  # noqa: SLF001
     try:
-        with ctrl_c_held(), warnings.catch_warnings():
+        with ctrl_c_held(), uncollected(), warnings.catch_warnings():
             # Dask takes another one, and the job says which.
             warnings.filterwarnings("ignore", message="Port .* is already in use")
             return LocalCluster(

@@ -19,7 +19,7 @@ from distributed import Client
 
 from cutline import store, watch
 from cutline.errors import CutlineError
-from cutline.parts import LEDGER
+from cutline.parts import LEDGER, NO_LINES
 from cutline.plan import LINES
 from cutline.running import results
 from cutline.shards import OpenShard, Shards
@@ -131,7 +131,9 @@ def ledger_lines(indexes: list[ShardIndex]) -> pa.Table:
         for index in indexes
         for detail in shown_damages(index)
     ]
-    columns = [list(column) for column in zip(*lines, strict=True)] or [[]] * len(LEDGER)
+    if not lines:
+        return NO_LINES
+    columns = [list(column) for column in zip(*lines, strict=True)]
     return pa.table(list(map(pa.array, columns, LEDGER.types)), LEDGER)
 
 

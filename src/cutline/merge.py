@@ -5,11 +5,12 @@ Duplicates are settled here, in source order: the first sample of a key keeps it
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,7 +24,10 @@ from cutline.options import CompileOptions
 from cutline.plan import RECEIPT_KEY, Part, Receipt, shown_source
 from cutline.records import key
 
-NO_DAMAGE: Final = parts.LEDGER.empty_table()
+AHEAD: Final = 2
+"""Parts that are read before they are asked for."""
+
+Read = TypeVar("Read")
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -51,7 +55,7 @@ def merge(
     outputs: store.Outputs,
     receipts: list[Receipt],
     options: CompileOptions,
-    damages: pa.Table = NO_DAMAGE,
+    damages: pa.Table = parts.NO_LINES,
 ) -> Merged:
     """Merge parts into the table and the ledger, unless that has been done.
 
@@ -97,7 +101,7 @@ def write_tables(
         rejects = (ledger_lines(outputs, receipt, twice) for receipt in receipts)
         parts.write_table(file, chain(rejects, [damages]), parts.LEDGER, options.compression)
     with store.publish(outputs.table, outputs.staging) as file:
-        rows = (unique_rows(outputs, receipt, twice) for receipt in receipts)
+        rows = ahead(lambda receipt: unique_rows(outputs, receipt, twice), receipts)
         parts.write_table(file, rows, options.schema, options.compression)
 
 
@@ -143,7 +147,8 @@ def duplicates(outputs: store.Outputs, receipts: list[Receipt]) -> dict[int, lis
     A first pass keeps 8 bytes a row: the hashes of the keys. Only keys whose hash occurs twice,
     mostly none at all, are then compared as text.
     """
-    hashes = [key_hashes(filenames(outputs, receipt)) for receipt in receipts]
+    keys = ahead(lambda receipt: parts.keys(filenames(outputs, receipt)), receipts)
+    hashes = [hashed(each) for each in keys]
     every = np.sort(np.concatenate(hashes)) if hashes else np.array([], np.int64)
     suspects = np.unique(every[1:][every[1:] == every[:-1]])
     kept: dict[str, str] = {}
@@ -168,15 +173,26 @@ def settle(rows: Iterable[tuple[int, str]], kept: dict[str, str]) -> Iterator[Du
             kept[name] = filename
 
 
-def filenames(outputs: store.Outputs, receipt: Receipt) -> pa.ChunkedArray:
+def filenames(outputs: store.Outputs, receipt: Receipt) -> pa.Array:
     """Read the filenames of a part's rows."""
-    return parts.read_rows(outputs, receipt, ["filename"])["filename"]
+    return parts.read_rows(outputs, receipt, ["filename"])["filename"].combine_chunks()
 
 
-def key_hashes(names: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Hash the key of each filename, as this process hashes text."""
-    keys = parts.keys(names.combine_chunks())
+def hashed(keys: pa.Array) -> npt.NDArray[np.int64]:
+    """Hash each key, as this process hashes text."""
     return np.fromiter(map(hash, keys.to_pylist()), np.int64, len(keys))
+
+
+def ahead(read: Callable[[Receipt], Read], receipts: Iterable[Receipt]) -> Iterator[Read]:
+    """Read parts in threads, a few before they are asked for: the merge takes 0.6 of the time."""
+    with ThreadPoolExecutor(AHEAD) as readers:
+        waiting: deque[Future[Read]] = deque()
+        for receipt in receipts:
+            waiting.append(readers.submit(read, receipt))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def count(receipts: list[Receipt], twice: dict[int, list[Duplicate]]) -> tuple[int, dict[str, int]]:

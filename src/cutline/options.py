@@ -37,7 +37,7 @@ class CompileOptions:
     """
 
     rules: Rules = field(default_factory=Rules)
-    partition_size: int = 5_000
+    partition_size: int = 10_000
     max_rejects: float = 0.1
     compression: str = "zstd"
     allow_damaged: bool = False

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Final, TypeAlias
 
-import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cutline import store
@@ -120,10 +120,9 @@ def write_plan(lines: pa.Table, partition_size: int, outputs: store.Outputs) -> 
 
 def cuts(shards: pa.ChunkedArray, partition_size: int) -> list[int]:
     """Say where lines are cut: where another shard begins, and after `partition_size` lines."""
-    codes = shards.combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
-    ends = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
+    ends = [0, *pc.run_end_encode(shards.combine_chunks()).run_ends.to_pylist()]
     spans = (range(start, stop, partition_size) for start, stop in pairwise(ends))
-    return [*chain.from_iterable(spans), len(codes)]
+    return [*chain.from_iterable(spans), len(shards)]
 
 
 def shown_source(shard: str | None, path: bytes) -> str:

@@ -7,8 +7,7 @@ a worker, one task a part, as a stream: read, judge, write.
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, groupby
-from operator import itemgetter
+from itertools import chain
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -25,7 +24,6 @@ from cutline.options import DEFAULTS, CompileOptions
 from cutline.plan import (
     Part,
     Receipt,
-    Stamp,
     digest,
     missing,
     read_receipt,
@@ -35,7 +33,7 @@ from cutline.plan import (
 from cutline.records import Outcome, Reject, Rules, judge
 from cutline.running import DeadlyTaskError, results
 from cutline.shardset import ShardSet, Where
-from cutline.sidecars import Source
+from cutline.sidecars import Sidecar, Source
 from cutline.sources import Origin, open_source
 
 
@@ -90,9 +88,11 @@ class Job:
     options: CompileOptions
 
 
-Read: TypeAlias = tuple[Part, bytes, bytes | Reject, Stamp]
-"""One element of the bag: the part, the sidecar's path, its bytes or why there are none, its stamp.
-"""
+Stream: TypeAlias = tuple[Part, Iterator[Sidecar]]
+"""One element of the bag: a part, and its sidecars as they are read."""
+
+JudgedStream: TypeAlias = tuple[Part, Iterator[parts.Judged]]
+"""And then what they are judged to be; a part in each tuple of a sidecar would cost 0.3 us more."""
 
 
 def compile_table(
@@ -236,8 +236,8 @@ def rows_bag(job: Job, parts: list[Part]) -> db.Bag:
     The steps fuse to one task a part, through which the sidecars stream. A reject travels as a
     value, and not through `filter`: the writer counts it, and hears of a part that has no row.
     """
-    sidecars = db.from_sequence(parts, partition_size=1).map_partitions(read_sidecars, job)
-    judged = sidecars.map_partitions(judge_sidecars, job.options.rules)
+    sidecars = db.from_sequence(parts, partition_size=1).map(read_sidecars, job=job)
+    judged = sidecars.map(judge_sidecars, rules=job.options.rules)
     receipts: db.Bag = judged.map_partitions(write_parts, job, token="compile-rows")
     return receipts
 
@@ -298,23 +298,25 @@ def kept(receipt: Receipt) -> events.Done:
     )
 
 
-def read_sidecars(parts: Iterable[Part], job: Job) -> Iterator[Read]:
-    """Read the sidecars of some parts."""
-    with context_meter.meter("list"):  # now, and not when the first sidecar is asked for
-        listed = [(part, part.lines()) for part in parts]
-    return (
-        (part, path, data, stamp)
-        for part, lines in listed
-        for path, data, stamp in job.source.read(lines)
-    )
+def read_sidecars(part: Part, job: Job) -> Stream:
+    """Read the sidecars of a part, one by one as they are asked for."""
+    with context_meter.meter("list"):
+        lines = part.lines()
+    return part, job.source.read(lines)
 
 
-def judge_sidecars(sidecars: Iterable[Read], rules: Rules) -> Iterator[parts.Judged]:
+def judge_sidecars(stream: Stream, rules: Rules) -> JudgedStream:
+    """Decide what each sidecar of a part is, one by one as they are asked for."""
+    part, sidecars = stream
+    return part, judge_each(sidecars, rules)
+
+
+def judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[parts.Judged]:
     """Decide what each sidecar is, if it could be read."""
     reading = judging = 0.0
     size = 0
     asked = perf_counter()
-    for part, path, data, stamp in sidecars:
+    for path, data, stamp in sidecars:
         had = perf_counter()
         if isinstance(data, Reject):
             outcome: Outcome = data
@@ -326,23 +328,23 @@ def judge_sidecars(sidecars: Iterable[Read], rules: Rules) -> Iterator[parts.Jud
         knew = perf_counter()
         reading += had - asked
         judging += knew - had
-        yield part, path, outcome, stamp
+        yield path, outcome, stamp
         asked = knew
     context_meter.digest_metric("read", reading, "seconds")
     context_meter.digest_metric("judge", judging, "seconds")
     context_meter.digest_metric("read", size, "bytes")
 
 
-def write_parts(judged: Iterable[parts.Judged], job: Job) -> list[Receipt]:
-    """Write each part's rejects and rows, and give its receipt."""
-    return [write_part(part, group, job) for part, group in groupby(judged, itemgetter(0))]
+def write_parts(streams: Iterable[JudgedStream], job: Job) -> list[Receipt]:
+    """Write the rejects and rows of each part, and give its receipt."""
+    return [write_part(part, judged, job) for part, judged in streams]
 
 
 def write_part(part: Part, judged: Iterable[parts.Judged], job: Job) -> Receipt:
     """Collect what a part came to, publish it, and tell of it."""
     began = perf_counter()
     sheet = parts.Sheet()
-    sheet.fill(judged)
+    sheet.fill(judged, part.shard)
     with context_meter.meter("write"):
         receipt = publish_part(part, sheet, job)
     done = events.Done(
@@ -366,7 +368,7 @@ def publish_part(part: Part, sheet: parts.Sheet, job: Job) -> Receipt:
         digest=digest(sheet.paths, sheet.stamps, job.options.digest()),
         rows=len(rows),
         rejects=sheet.reject_counts(),
-        stem_mismatches=sheet.stem_mismatches(),
+        stem_mismatches=sheet.stem_mismatches,
         column_values=tuple(len(rows) - column.null_count for column in rows.columns[4:]),
     )
     parts.publish(job.outputs, receipt, rows, sheet.rejects)
