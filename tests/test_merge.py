@@ -162,14 +162,14 @@ def test_any_rows_and_rejects_are_merged_as_one_loop_would(
 
 @pytest.mark.parametrize("hashes", [1, 2, 3])
 def test_different_keys_of_the_same_hash_are_no_duplicates(outputs, monkeypatch, hashes):
-    key_hashes = merge.key_hashes
-    monkeypatch.setattr(merge, "key_hashes", lambda names: key_hashes(names) % hashes)
+    hashed = merge.hashed
+    monkeypatch.setattr(merge, "hashed", lambda keys: hashed(keys) % hashes)
     check_against_oracle(outputs, 4, OUTCOMES)
 
 
 def test_the_same_key_has_the_same_hash_and_others_have_others():
     names = ["a.png", "a.jpg", "a", "b.png", "x/a.png", "a.b.png", "a.c.png", ".png", ".jpg"]
-    hashes = merge.key_hashes(pa.chunked_array([names[:4], names[4:]])).tolist()
+    hashes = merge.hashed(parts.keys(pa.array(names))).tolist()
     assert hashes[0] == hashes[1] == hashes[2]
     assert len(set(hashes)) == len(names) - 2
 
