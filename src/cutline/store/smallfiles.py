@@ -35,6 +35,7 @@ class SmallFiles:
         self.staging = staging
         self.path = ""
         self.folder = os.dup(self.root)
+        self.expects_new = True
 
     def __enter__(self) -> Self:
         return self
@@ -68,10 +69,16 @@ class SmallFiles:
         folder, _, name = path.rpartition("/")
         if folder != self.path:
             self.enter(folder)
+        write = partial(write_all, data=data)
+        # Where the file before was new, so is this one, almost always: to look first costs 3.5 us
+        # of 20, and where it is there after all, the link says so.
+        if self.expects_new and self.link(name, write):
+            return "written"
         found = self.read(name, len(data) + 1)
+        self.expects_new = found is None
         if found == data:
             return "unchanged"
-        return self.make(name, partial(write_all, data=data), is_new=found is None)
+        return self.make(name, write, is_new=found is None)
 
     def put_made(self, path: str, length: int, write: Write, *, overwrite: bool) -> str:
         """Make a file of a known length, as `put` does, but leave one alone that has this length.
@@ -211,6 +218,5 @@ def open_folder(name: str, above: int) -> int:
 
 def write_all(file: int, data: bytes) -> None:
     """Write all bytes: a disk that is nearly full takes a part of them without an error."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
+    while len(data) > (written := os.write(file, data)):
+        data = data[written:]
