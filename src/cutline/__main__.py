@@ -6,7 +6,7 @@ import sys
 
 from cutline import prefork
 
-JOBS = {"compile", "captions", "run", "verify", "report"}
+JOBS = {"compile", "captions", "run", "extract", "verify", "report"}
 """The commands that start a cluster."""
 
 
