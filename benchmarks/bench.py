@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import contenders
 import shards
-from measure import ContenderError, Fresh, Runs, race, run, say
+from measure import Contender, ContenderError, Fresh, Runs, race, run, say
 from room import MountError, Room, fresh_data, fresh_ext4, fresh_folder, open_room
 from verdict import (
     Verdict,
@@ -118,23 +118,31 @@ def captions_on_ext4(bench: Bench) -> Report:
     """Hold the caption loops side by side, each on a fresh ext4, where one can be mounted."""
     title = f"captions of {bench.records:,} on a fresh ext4"
     fresh = fresh_ext4(bench.room, bench.data, bench.records)
+    durable = contenders.durable_recipe()
     try:
-        return captions(bench, title, fresh, faster=2.5)
+        return captions(bench, title, fresh, durable, faster=2.5)
     except MountError as reason:
         return Report(title, [], [not_measured(title, str(reason))])
 
 
-def captions(bench: Bench, title: str, fresh: Fresh, *, faster: float) -> Report:
+def captions(bench: Bench, title: str, fresh: Fresh, *more: Contender, faster: float) -> Report:
+    """Hold cutline against the recipe, and against more ways to do it, which are noted."""
     with fresh_folder(bench.room)() as folder:
         table = contenders.table_in(folder)
         run(contenders.cutline("compile", bench.data, table))
-        loops = contenders.captioners(table)
-        recipe, *ours = race(loops, bench.rounds, fresh, contenders.same_captions)
+        loops = [*contenders.captioners(table), *more]
+        runs = race(loops, bench.rounds, fresh, contenders.same_captions)
+    recipe, *ours = runs[: len(runs) - len(more)]
     speeds = [
         at_least(f"{title}, {each.name}: times the recipe's speed", speed(each, recipe), faster)
         for each in ours
     ]
-    return Report(title, [recipe, *ours], [*speeds, peak(title, *ours)])
+    notes = [
+        noted(f"{title}, {each.name}: times the speed of {other.name}", speed(each, other))
+        for other in runs[len(runs) - len(more) :]
+        for each in ours
+    ]
+    return Report(title, runs, [*speeds, *notes, peak(title, *ours)])
 
 
 def walk_of_shards(bench: Bench) -> Report:

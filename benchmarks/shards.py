@@ -11,7 +11,7 @@ import contenders
 from measure import Contender, Runs, race, run
 from room import Room, fresh_folder
 
-SHARDS, SAMPLES = 4, 5_000
+SHARDS, SAMPLES = 12, 5_000
 
 
 @contextmanager
