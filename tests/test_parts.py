@@ -16,7 +16,6 @@ from cutline.options import CompileOptions
 from cutline.parts import REJECTS, Sheet
 from cutline.plan import Receipt
 from cutline.records import REASONS, Reject, Row, Rules, key
-from cutline.sources import is_sidecar
 
 OPTIONS = CompileOptions(Rules(columns=(("text", "t"), ("source", "s"))))
 
@@ -64,9 +63,7 @@ rows = st.builds(
 rejects = st.builds(
     Reject, st.sampled_from(REASONS), detail=texts, filename=st.none() | filenames
 )  # fmt: skip
-sidecar_paths = (
-    st.builds("{}.json".format, filenames).map(str.encode) | st.just(b"caf\xe9.json")
-).filter(is_sidecar)
+sidecar_paths = st.builds("{}.json".format, filenames).map(str.encode) | st.just(b"caf\xe9.json")
 
 
 @settings(max_examples=150)
