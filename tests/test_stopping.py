@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -75,6 +76,19 @@ def test_the_second_ctrl_c_ends_at_once(source, tmp_path):
         job.communicate()
     assert job.returncode == 130
     finish(source, table)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_still_loading_stops_without_a_traceback(source, tmp_path, number):
+    with start(source, tmp_path / "x.parquet") as job:
+        children = f"/proc/{job.pid}/task/{job.pid}/children"
+        while not Path(children).read_text():  # the server that workers will be forked from
+            time.sleep(0.001)
+        os.killpg(job.pid, number)
+        said = job.communicate()[1]
+    assert job.returncode == 130
+    assert "Traceback" not in said
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_run_that_was_killed_leaves_a_lock_that_the_next_one_takes_over(source, tmp_path):

@@ -19,14 +19,10 @@ from cutline import cluster, dashboard, watch
 from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions
 from cutline.options import DEFAULTS, CompileOptions
-from cutline.prefork import STOPS
+from cutline.prefork import INTERRUPTED, STOPS
 from cutline.records import Rules, clean
 
 Command = Callable[..., Any]
-
-INTERRUPTED: Final = 130
-"""The exit status of a job that the user stopped: 128 + SIGINT, as a shell counts."""
-
 
 CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 """What every common reader of parquet knows."""

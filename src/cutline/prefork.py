@@ -18,6 +18,9 @@ from typing import Final
 STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 """The signals that ask a job to stop."""
 
+INTERRUPTED: Final = 130
+"""The exit status of a job that the user stopped: 128 + SIGINT, as a shell counts."""
+
 QUIET: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """Keeps numpy from starting threads, which would wait for work that nobody has: 0.08 s of it."""
 
@@ -37,6 +40,20 @@ ENVIRONMENT: Final = {
     **QUIET,
 }
 """The environment of a worker of a local cluster."""
+
+
+@contextmanager
+def stopped_at_once() -> Iterator[None]:
+    """Let a signal end this process without a traceback: nothing has begun that had to be ended."""
+    before = {number: signal.getsignal(number) for number in STOPS}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, lambda *_: os._exit(INTERRUPTED))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
