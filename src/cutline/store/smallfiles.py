@@ -98,7 +98,10 @@ class SmallFiles:
             folder, _, name = path.rpartition("/")
             if folder != self.path:
                 self.enter(folder)
+            if self.expects_new and self.link(name, write):  # as `settle` does
+                return "written"
             found = self.length(name)
+            self.expects_new = found is None
             if found == length and not overwrite:
                 return "unchanged"
             return self.make(name, write, is_new=found is None)
