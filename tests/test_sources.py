@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
+from cutline import sources
 from cutline.errors import CutlineError, UsageError
 from cutline.records import TOO_LARGE, Reject
 from cutline.sources import (
@@ -392,3 +393,14 @@ def test_reading_leaves_no_file_open(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
     assert len(read(Folder(folder))) == 22
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+names = st.binary(max_size=9).map(lambda name: name.replace(b"\0", b"/"))
+
+
+@pytest.mark.parametrize("wide", [0, sources.WIDE])
+@given(paths=st.lists(names))
+def test_paths_are_sorted_as_bytes(wide, paths):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "WIDE", wide)
+        assert sources.sorted_array(paths).to_pylist() == sorted(paths)

@@ -14,6 +14,7 @@ from typing import Any, Final, Self, TypeAlias
 
 import fsspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from cutline.errors import CutlineError, UsageError
@@ -40,6 +41,10 @@ UNSEEN: Final = (0, 0, 0)
 """The stamp of a local file that cannot be looked at."""
 
 
+WIDE: Final = 2**26
+"""Bytes that a listing may take as strings of one width; the real dataset's takes 2**25."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folder:
     """A local folder of sidecars, flat or nested.
@@ -56,13 +61,13 @@ class Folder:
     def list(self) -> pa.Table:
         """Find the sidecars."""
         try:
-            paths = sorted(walk_folder(os.fsencode(self.root)))
+            paths = list(walk_folder(os.fsencode(self.root)))
         except OSError as error:  # nobody knows how many sidecars are in there
             folder = shown_path(error.filename)
             raise CutlineError(
                 f"The folder {folder} cannot be listed: {error.strerror}. Mend it or move it away."
             ) from error
-        return lines_of(binary_array(paths))
+        return lines_of(sorted_array(paths))
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Look at the sidecars of some lines."""
@@ -109,6 +114,23 @@ class OpenFolders:
             with suppress(OSError):  # of the folder before: it says nothing about this file
                 os.close(before)
         return self.descriptor, name
+
+
+def sorted_array(paths: list[bytes]) -> pa.Array:
+    """Sort paths, none of which has a NUL, into an array.
+
+    As numpy's strings of one width: 0.4 us a path in a million, where to sort a list and to make an
+    array of it takes 0.9.
+    """
+    width = max(map(len, paths), default=0)
+    if width * len(paths) > WIDE:  # a few long paths among many would take memory like long ones
+        return binary_array(sorted(paths))
+    table = np.array(paths, "S")
+    table.sort()
+    lengths = np.char.str_len(table)
+    used = np.arange(table.itemsize) < lengths[:, np.newaxis]
+    data = table.view(np.uint8).reshape(used.shape)[used]
+    return array_of(lengths, pa.py_buffer(data))
 
 
 def walk_folder(root: bytes) -> Iterator[bytes]:
@@ -255,10 +277,15 @@ def read_object(fs: fsspec.AbstractFileSystem, path: str, size: int | None) -> b
 
 def binary_array(values: Sequence[bytes]) -> pa.Array:
     """Make an array; `pa.array` would import pandas for it, where that is installed: 0.17 s."""
-    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), dtype=np.int64)
-    offsets = np.concatenate([np.zeros(1, np.int64), ends])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
-    return pa.Array.from_buffers(pa.large_binary(), len(values), buffers).cast(pa.binary())
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    return array_of(lengths, pa.py_buffer(b"".join(values)))
+
+
+def array_of(lengths: npt.NDArray[np.int64], data: pa.Buffer) -> pa.Array:
+    """Make an array of bytes that are one behind the other."""
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+    buffers = [None, pa.py_buffer(offsets), data]
+    return pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers).cast(pa.binary())
 
 
 Origin: TypeAlias = Folder | RemoteFolder | ShardSet
