@@ -101,16 +101,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What became of the members of one part; `refused` are some that could not be written."""
+    """What became of the members of one part; `refused` are some that could not be written.
+
+    `bytes` is the size of all of them, also of those that were there; `written` of those that were
+    not.
+    """
 
     counts: Counter[str]
     bytes: int
+    written: int
     refused: tuple[str, ...]
-
-    @property
-    def files(self) -> int:
-        """How many members the part had."""
-        return self.counts.total()
 
 
 def extract(
@@ -160,7 +160,7 @@ def extract(
         check_room(settled.lines, parts, job, client, watcher)
         batches = [make_folders(settled.folders, job)]
         if parts:
-            load = watch.Load(len(settled.lines), "files")
+            load = watch.Load(pc.sum(settled.lines["size"]).as_py(), "bytes")
             batches += results(files_bag(parts, job), client, watcher, load)
         scratch.remove()
     refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
@@ -187,7 +187,7 @@ def summary(
         data=folder,
         shards=len(indexes),
         files=counts["written"] + counts["replaced"],
-        bytes=sum(batch.bytes for batch in batches),
+        bytes=sum(batch.written for batch in batches),
         skipped=counts["unchanged"],
         rejects={reason: count for reason, count in sorted(rejects.items()) if count},
         seconds=seconds,
@@ -264,7 +264,7 @@ def make_folders(paths: list[bytes], job: Job) -> Batch:
                 if error.errno not in BLOCKED:
                     raise
                 refused.append(f"{shown_path(path)}: unwritable: {error.strerror}")
-    return Batch(Counter(unwritable=len(refused)), 0, tuple(refused))
+    return Batch(Counter(unwritable=len(refused)), 0, 0, tuple(refused))
 
 
 def files_bag(parts: list[Part], job: Job) -> db.Bag:
@@ -299,13 +299,13 @@ def extract_parts(parts: Iterable[Part], job: Job) -> list[Batch]:
         rejects = {name: count for name, count in batch.counts.items() if name == "unwritable"}
         done = events.Done(
             task=f"part {part.index:05}",
-            amount=batch.files,
+            amount=batch.bytes,
             made={name: n for name, n in batch.counts.items() if name not in rejects},
             rejects=rejects,
             seconds=perf_counter() - began,
             examples={name: events.example(batch.refused[-1]) for name in rejects},
         )
-        context_meter.digest_metric("copy", batch.bytes, "bytes")
+        context_meter.digest_metric("copy", batch.written, "bytes")
         events.tell(done)
         batches.append(batch)
     return batches
@@ -332,4 +332,4 @@ def extract_part(part: Part, job: Job) -> Batch:
             counts[outcome] += 1
             written += size if outcome in {"written", "replaced"} else 0
         files.sync()
-    return Batch(counts, written, tuple(refused[:EXAMPLES]))
+    return Batch(counts, pc.sum(lines["size"]).as_py(), written, tuple(refused[:EXAMPLES]))
