@@ -23,7 +23,7 @@ from distributed.metrics import context_meter
 
 from cutline import events, store, watch
 from cutline.errors import CutlineError, UsageError
-from cutline.index import ShardIndex, index_shards, shortfall
+from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall
 from cutline.members import EXAMPLES, Settled, settle
 from cutline.plan import Part, shown_source, write_plan
 from cutline.records import shown_path
@@ -67,7 +67,8 @@ class ExtractOptions:
 class ExtractSummary:
     """What became of the members; `rejects` counts by reason those that became no file.
 
-    `files` and `bytes` are what was written, `skipped` counts the files that were there already.
+    `files` and `bytes` are what was written, `skipped` counts the files that were there already;
+    `damages` says what is damaged in the shards, as lines of a ledger.
     """
 
     data: str
@@ -77,12 +78,13 @@ class ExtractSummary:
     skipped: int
     rejects: dict[str, int]
     seconds: float
+    damages: pa.Table
     shortfall: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
         body = asdict(self)
-        del body["shortfall"]
+        del body["damages"], body["shortfall"]
         return {"job": "extract", **body}
 
     def __repr__(self) -> str:
@@ -191,6 +193,7 @@ def summary(
         skipped=counts["unchanged"],
         rejects={reason: count for reason, count in sorted(rejects.items()) if count},
         seconds=seconds,
+        damages=ledger_lines(indexes),
         shortfall=" ".join(filter(None, [unwritten(counts["unwritable"], folder), damage])),
     )
 
