@@ -7,7 +7,9 @@ and memory for four copies of the data; `--full` adds the size of the real datas
 """
 
 import argparse
+import hashlib
 import json
+import math
 import os
 import signal
 import statistics
@@ -17,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import contenders
 import shards
-from measure import Contender, ContenderError, Fresh, Runs, race, run, say
+from measure import Contender, ContenderError, Fresh, Runs, kill_when, race, run, say
 from room import MountError, Room, fresh_data, fresh_ext4, fresh_folder, open_room
 from verdict import (
     Verdict,
@@ -92,11 +94,30 @@ def compile_again(bench: Bench) -> Report:
             must_have_reused_all(said(second)[-1])
     title = f"second run of {bench.records:,}"
     measure, share = f"{title}: times the first's seconds", second.seconds / first.seconds
-    # A small run is mostly starting up, and the second has to do that, too.
-    verdict = (
-        at_most(measure, share, 1 / 3) if bench.records >= FULL_RECORDS else noted(measure, share)
-    )
+    verdict = at_most_in_full(bench, measure, share, 1 / 3)
     return Report(title, [first, second], [verdict, peak(title, second)])
+
+
+def resume(bench: Bench) -> Report:
+    """Hold a run that goes on after another was killed against one that nobody disturbs."""
+    whole, resumed = Runs("undisturbed", []), Runs("after a kill", [])
+    fresh, size = fresh_folder(bench.room), min(10_000, max(1, bench.records // 40))
+    done = math.ceil(0.9 * math.ceil(bench.records / size))  # parts, when it is killed
+    for _ in range(bench.rounds):
+        with fresh() as folder:
+            table = contenders.table_in(folder)
+            whole.results.append(run(contenders.compile_in_parts(bench.data, table, size)))
+            expected = digest_of(table)
+        with fresh() as folder:
+            table, parts = contenders.table_in(folder), contenders.parts_in(folder)
+            command = contenders.compile_in_parts(bench.data, table, size)
+            kill_when(lambda parts=parts: count_in(parts) >= done, command)
+            resumed.results.append(run(command))
+            must_be_resumed(said(resumed)[-1], digest_of(table) == expected)
+    title = f"resume of {bench.records:,} at 90 % of the parts"
+    measure, share = f"{title}: times the whole's seconds", resumed.seconds / whole.seconds
+    verdict = at_most_in_full(bench, measure, share, 0.5)
+    return Report(title, [whole, resumed], [verdict, peak(title, resumed)])
 
 
 def graph(bench: Bench) -> Report:
@@ -195,6 +216,13 @@ def extract_shards(bench: Bench) -> Report:
     )
 
 
+def at_most_in_full(bench: Bench, measure: str, share: float, limit: float) -> Verdict:
+    """Judge the full size only: a small run is mostly starting up, and a second one has to, too."""
+    if bench.records < FULL_RECORDS:
+        return noted(measure, share)
+    return at_most(measure, share, limit)
+
+
 def peak(title: str, *ours: Runs) -> Verdict:
     largest = max(runs.peak_bytes for runs in ours)
     return at_most(f"{title}: MB of the largest process", largest / 1e6, 500)
@@ -218,10 +246,27 @@ def must_have_reused_all(summary: dict[str, Any]) -> None:
         raise ContenderError(f"the second run did parts again: {summary}")
 
 
+def must_be_resumed(summary: dict[str, Any], same: bool) -> None:  # noqa: FBT001 - the thing itself
+    if summary["reused_parts"] < 0.85 * summary["parts"]:
+        raise ContenderError(f"the resumed run did too many parts again: {summary}")
+    if not same:
+        raise ContenderError("the resumed run's table differs from the undisturbed one's")
+
+
+def count_in(folder: str) -> int:
+    return len(os.listdir(folder)) if os.path.isdir(folder) else 0
+
+
+def digest_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
 MEASUREMENTS: dict[str, Measurement] = {
     "compile": compile_table,
     "rows": rows_of_compile,
     "second-run": compile_again,
+    "resume": resume,
     "graph": graph,
     "captions-memory": captions_in_memory,
     "captions-ext4": captions_on_ext4,
@@ -229,7 +274,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "shards-compile": compile_from_shards,
     "shards-extract": extract_shards,
 }
-AT_FULL_SIZE = ["compile", "rows", "second-run", "graph"]
+AT_FULL_SIZE = ["compile", "rows", "second-run", "resume", "graph"]
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -23,6 +23,10 @@ def table_in(folder: str) -> str:
     return f"{folder}/table.parquet"
 
 
+def parts_in(folder: str) -> str:
+    return f"{folder}/table.parts"
+
+
 def compilers(data: str) -> list[Contender]:
     """Name everybody who makes a table from `data`; the recipe first, cutline last."""
     return [
@@ -33,6 +37,10 @@ def compilers(data: str) -> list[Contender]:
         Contender("floor", lambda folder: script("floor", data, table_in(folder))),
         Contender("cutline", lambda folder: cutline("compile", data, table_in(folder))),
     ]
+
+
+def compile_in_parts(data: str, table: str, partition_size: int) -> list[str]:
+    return cutline("compile", data, table, "--partition-size", str(partition_size))
 
 
 def stages(data: str) -> list[Contender]:

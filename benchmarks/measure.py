@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from resource import struct_rusage
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import NamedTuple
 
 Fresh = Callable[[], AbstractContextManager[str]]  # a folder nobody has worked in, for one run
@@ -86,6 +86,27 @@ def run(command: Sequence[str]) -> Result:
             peak_bytes=1024 * max(usage.ru_maxrss for usage in usages),
             stdout=out.read(),
         )
+
+
+def kill_when(due: Callable[[], bool], command: Sequence[str]) -> None:
+    """Run a command until something is so, and then kill it with all that it has started.
+
+    Raises
+    ------
+    ContenderError
+        It ended before that.
+    """
+    with tempfile.TemporaryFile() as out, started(command, out.fileno(), out.fileno()) as process:
+        while process.poll() is None and not due():
+            sleep(0.001)
+        was_at_work = process.poll() is None
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for _ in orphans_of(process.pid):
+            pass
+    if not was_at_work:
+        raise ContenderError(f"{' '.join(command)} ended before it was to be killed")
 
 
 @contextmanager

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import bench
 from contenders import captioners, compilers, graphs, same_captions, same_rows, script, stages
 from data import sidecar
-from measure import Contender, ContenderError, Result, Runs, race, run
+from measure import Contender, ContenderError, Result, Runs, kill_when, race, run
 from room import MountError, fresh_data, fresh_ext4, fresh_folder, has_room, kind_of, open_room
 from verdict import at_least, at_most, noted, runs_table, verdicts_table
 
@@ -140,6 +141,47 @@ def test_cpu_time_counts_descendants():
 def test_a_process_that_fails_stops_the_bench_with_what_it_said():
     with pytest.raises(ContenderError, match="out of luck"):
         run(python("import sys; sys.exit('out of luck')"))
+
+
+def test_a_command_is_killed_with_all_that_it_has_started(tmp_path):
+    sleeps = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
+    code = f"""
+import subprocess, sys
+subprocess.run([sys.executable, "-c", {sleeps!r}, {str(tmp_path / "pid")!r}])
+"""
+    pid = tmp_path / "pid"
+    kill_when(lambda: pid.exists() and pid.read_text(), python(code))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_a_command_that_ends_before_it_is_killed_stops_the_bench():
+    with pytest.raises(ContenderError, match="ended before it was to be killed"):
+        kill_when(lambda: False, python("pass"))
+
+
+def test_a_resumed_run_is_held_against_a_whole_one(room, data):
+    report = bench.resume(bench.Bench(room, data, RECORDS, 1))
+    whole, resumed = (json.loads(runs.results[0].stdout) for runs in report.runs)
+    assert (whole["parts"], whole["reused_parts"]) == (43, 0)
+    assert 39 <= resumed["reused_parts"] <= 43
+    assert resumed["rows"] == whole["rows"] == ROWS
+    share, _ = report.verdicts
+    assert (share.target, float(share.figure) > 0) == ("", True)
+
+
+def test_the_target_of_a_resumed_run_is_one_of_the_full_size(room, data):
+    small, full = (bench.Bench(room, data, records, 1) for records in (20_000, bench.FULL_RECORDS))
+    assert bench.at_most_in_full(small, "m", 0.6, 0.5) == noted("m", 0.6)
+    assert bench.at_most_in_full(full, "m", 0.6, 0.5).met == "NO"
+    assert "resume" in bench.AT_FULL_SIZE
+
+
+def test_a_run_that_was_not_resumed_or_made_another_table_stops_the_bench():
+    with pytest.raises(ContenderError, match="too many parts"):
+        bench.must_be_resumed({"parts": 100, "reused_parts": 84}, same=True)
+    with pytest.raises(ContenderError, match="differs"):
+        bench.must_be_resumed({"parts": 100, "reused_parts": 85}, same=False)
 
 
 def test_a_bench_that_is_stopped_takes_its_process_with_it(tmp_path):

@@ -47,6 +47,31 @@ def test_a_stage_shows_what_it_did_and_how_long_it_will_take():
     assert "counted twice" in shown
 
 
+def extraction(stage="s", name="extract-files", unit="bytes"):
+    return Begun(stage, name, "c", 2, 4_000_000_000, unit)
+
+
+def test_a_stage_of_bytes_shows_sizes_and_counts_its_rejects_among_files():
+    done = Done(1_000_000_000, {"written": 75}, {"unwritable": 25}, 0.5, {}, "part 0", "s", "w")
+    watched = board(extraction(), done)
+    began = watched.stages["s"].began
+    shown = html(watched, began + 10)
+    for figure in ("1 GB of 4 GB<", "75 written", ">100 MB<", ">1 GB<", ">2 GB<", "25 (25.0%)"):
+        assert figure in shown
+    assert "<b>extract-files</b> is at work, about 30 s left." in shown
+
+
+def test_the_figure_does_not_hold_bytes_against_rows():
+    watched = board(extraction("e"), begun())
+    for stage, each_second in (("e", 300_000_000), ("s", 10)):
+        for second in range(1, 10):
+            watched.stages[stage].done += each_second
+            watched.stages[stage].draw(watched.stages[stage].began + second)
+        data = page.lines_data(watched)
+        assert data["name"] == ["extract-files (MB)" if stage == "e" else "compile-rows"]
+        assert data["y"][0][-1] == 300 if stage == "e" else 10
+
+
 def test_rejects_are_shown_by_reason_with_examples_the_most_frequent_first():
     shown = page.rejects_html(board(begun(), done(no_width=3, bad_json=7)))
     assert "Rejected by compile-rows: 10 (10.0%)" in shown

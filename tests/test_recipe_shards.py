@@ -8,6 +8,7 @@ from cutline import recipe
 from cutline.demo import DemoOptions, make_demo
 from cutline.errors import UsageError
 from cutline.options import CompileOptions
+from cutline.table import compile_table
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,53 @@ def test_damage_goes_through_to_the_end_and_is_said(tmp_path):
     assert summary.shortfall.startswith("1 of 3 shards are damaged")
     borne = recipe.run(f"{tmp_path}/demo", CompileOptions(allow_damaged=True))
     assert borne.extract.shortfall == ""
+
+
+def damages_in(ledger):
+    lines = pq.read_table(ledger).to_pylist()
+    return [line for line in lines if line["reason"] == "damaged_shard"]
+
+
+def test_the_ledger_of_a_run_has_the_damage_that_a_compile_from_the_shards_finds(tmp_path):
+    root = tmp_path / "demo"
+    expected = make_demo(root, DemoOptions(300, form="hostile"))
+    ledger = root / "demo.rejects.parquet"
+    compile_table(f"{root}/data", f"{tmp_path}/straight.parquet")
+    damages = damages_in(tmp_path / "straight.rejects.parquet")
+    assert [line["detail"][:8] for line in damages] == ["at byte "]
+    first = recipe.run(f"{root}")
+    assert damages_in(ledger) == damages
+    lines = pq.read_metadata(ledger).num_rows
+    assert lines == sum(expected.rejects.values()) + 1  # it is a line of its own, and no reject
+    table = (root / "demo.parquet").stat()
+
+    again = recipe.run(f"{root}")  # which finds every file there
+    assert again.extract.files == 0
+    assert damages_in(ledger) == damages
+    assert (root / "demo.parquet").stat() == table
+    counts = [
+        (one.compile.sidecars, one.compile.rows, one.compile.rejects) for one in (first, again)
+    ]
+    assert counts == [(expected.sidecars, expected.rows, expected.rejects)] * 2
+    shown = (root / "demo.report.html").read_text()
+    assert f"<b>{expected.sidecars}</b><span>sidecars" in shown
+    assert damages[0]["detail"] in shown
+
+
+def test_a_shard_that_was_fetched_anew_is_no_longer_in_the_ledger(demo):
+    root, expected = demo
+    shard = min((root / "data").iterdir())
+    sound = shard.read_bytes()
+    shard.write_bytes(sound + b"more")
+    recipe.run(f"{root}")
+    table = (root / "demo.parquet").read_bytes()
+    (line,) = damages_in(root / "demo.rejects.parquet")
+    assert line["source"] == shard.name
+    shard.write_bytes(sound)
+    summary = recipe.run(f"{root}")
+    assert damages_in(root / "demo.rejects.parquet") == []
+    assert (root / "demo.parquet").read_bytes() == table
+    assert summary.compile.rejects == expected.rejects
 
 
 def test_a_folder_with_neither_data_nor_shards_is_refused(tmp_path):

@@ -559,6 +559,109 @@ def test_an_attempt_that_was_begun_before_the_lock_was_lost_is_not_published(wor
     assert Path(workspace.folder, "part").read_text() == "new"
 
 
+# What dead runs leave behind
+
+
+def left_behind(workspace):
+    """A staging folder of a run that is dead, with an attempt in it."""
+    workspace.make()
+    folder = Path(workspace.attempts, "dead")
+    folder.mkdir()
+    (folder / "part.1").write_text("x")
+    return folder
+
+
+def as_on_nfs(monkeypatch):
+    """Let a file that somebody has open stay under a name of its own, as an NFS client does."""
+    unlink = os.unlink
+
+    def busy(path, **options):
+        if os.path.basename(path).startswith(".nfs"):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", busy)
+
+
+def test_folders_in_the_attempts_of_a_dead_run_are_removed_with_it(workspace, tmp_path):
+    folder = left_behind(workspace)
+    (folder / "somebody" / "made").mkdir(parents=True)
+    (folder / "somebody" / "file").write_text("x")
+    with locked(workspace, silent) as staging:
+        assert os.listdir(workspace.attempts) == [os.path.basename(staging)]
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("place", ["attempts/link", "attempts/dead/link", "attempts/dead/sub/link"])
+def test_a_link_among_the_attempts_is_removed_and_not_followed(workspace, tmp_path, outside, place):
+    left_behind(workspace)
+    link = Path(workspace.folder, place)
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(outside)
+    with locked(workspace, silent):
+        pass
+    assert not os.path.lexists(workspace.folder)
+
+
+def test_what_cannot_be_removed_of_a_dead_run_keeps_the_next_from_beginning(workspace, monkeypatch):
+    folder = left_behind(workspace)
+    (folder / ".nfs1").write_text("x")
+    with monkeypatch.context() as patch:
+        as_on_nfs(patch)
+        with pytest.raises(CutlineError) as caught, locked(workspace, silent):
+            pass
+    said = str(caught.value)
+    assert said.startswith(f"{folder} cannot be removed")
+    assert said.endswith("end that, or remove the folder, and run this again.")
+    assert os.listdir(folder) == [".nfs1"]  # all that can be is
+    assert not os.path.exists(workspace.lock)
+    with locked(workspace, silent):  # whoever had it open has ended
+        assert not folder.exists()
+
+
+def test_a_run_that_cannot_remove_its_attempts_ends_well_and_the_next_one_says_so(
+    workspace, monkeypatch
+):
+    as_on_nfs(monkeypatch)
+    with locked(workspace, silent) as staging:
+        Path(staging, ".nfs1").write_text("x")
+    assert not os.path.exists(workspace.lock)
+    with (
+        pytest.raises(CutlineError, match=f"{staging} cannot be removed"),
+        locked(workspace, silent),
+    ):
+        pass
+
+
+def test_a_late_worker_that_goes_on_and_on_publishes_nothing_once_another_run_has_begun(workspace):
+    """Its staging folder is removed between two of its files, however many there are."""
+    late = left_behind(workspace)
+    target = Path(workspace.folder, "part")
+    at_work, begun, published_late = threading.Event(), threading.Event(), []
+
+    def work():
+        said = ""
+        while not said.startswith("This run is over"):  # and not only this attempt at a file
+            after = begun.is_set()
+            try:
+                put(target, b"x", f"{late}")
+            except CutlineError as error:
+                said = str(error)
+            else:
+                at_work.set()
+                published_late.append(after)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    at_work.wait()
+    with locked(workspace, silent):
+        begun.set()
+        worker.join()
+        assert not late.exists()
+    assert published_late
+    assert not any(published_late)
+
+
 def test_what_is_no_lock_is_named(workspace):
     workspace.make()
     Path(workspace.lock).write_bytes(b"")

@@ -2,6 +2,7 @@ import io
 import os
 import re
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -57,6 +58,16 @@ def test_a_log_counts_what_a_stage_has_to_do(clock):
         "compile-rows: 250,000 of 1,000,000 sidecars in 10 s, 25,000 a second, 30 s left"
     )
     assert lines[-1] == "compile-rows: 1,000,000 of 1,000,000 sidecars in 40 s, 25,000 a second"
+
+
+def test_a_log_counts_bytes_as_sizes(clock):
+    lines = logged(1, 40, clock, Load(530_000_000_000, "bytes")).splitlines()
+    assert lines[0] == "compile-rows: 132 GB of 530 GB in 10 s, 13.2 GB a second, 30 s left"
+    assert lines[-1] == "compile-rows: 530 GB of 530 GB in 40 s, 13.2 GB a second"
+
+
+def test_a_log_of_files_that_are_all_empty_says_so(clock):
+    assert logged(1, 1, clock, Load(0, "bytes")) == "compile-rows: 0 bytes of 0 bytes in 1.0 s\n"
 
 
 def test_a_log_of_slow_tasks_gets_a_line_a_task_at_most(clock):
@@ -120,6 +131,16 @@ def test_a_terminal_counts_what_a_stage_has_to_do():
         for _ in range(2):
             advance(1, 100_000)
     assert "200,000/200,000 sidecars" in console.file.getvalue()
+
+
+def test_a_terminal_counts_bytes_as_sizes():
+    console = on_terminal(width=140)
+    with Terminal(console).stage("extract-files", 2, Load(3_000_000_000, "bytes")) as advance:
+        for _ in range(2):
+            advance(1, 1_500_000_000)
+            time.sleep(0.01)  # a speed needs two moments
+    assert "3 GB/3 GB" in console.file.getvalue()
+    assert re.search(r"[\d.]+ [MGT]B/s", console.file.getvalue())
 
 
 def test_a_terminal_shows_names_as_they_are():

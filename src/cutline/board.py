@@ -18,6 +18,7 @@ from distributed import Client, Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from cutline import events
+from cutline.watch import Load
 
 PLUGIN: Final = "cutline-captions-page"
 
@@ -95,6 +96,11 @@ class Progress:
             if now - then >= window:
                 rates.append((now - self.began, (done - was) / (now - then)))
         return rates
+
+    @property
+    def load(self) -> Load:
+        """How much there is to do."""
+        return Load(self.begun.amount, self.begun.unit)
 
     @property
     def whole(self) -> bool:

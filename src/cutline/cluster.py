@@ -204,7 +204,9 @@ def join(cluster: Address) -> Iterator[Client]:
         ) from error
     with client:
         try:
-            client.wait_for_workers(1, timeout=PATIENCE)
+            # Dask waits for one that takes tasks; a paused one is there, and the job says so.
+            if not client.scheduler_info()["workers"]:
+                client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:
             raise CutlineError(
                 f"The scheduler at {address} has no workers: start some with `dask worker`."

@@ -23,7 +23,7 @@ from distributed.metrics import context_meter
 
 from cutline import events, store, watch
 from cutline.errors import CutlineError, UsageError
-from cutline.index import ShardIndex, index_shards, shortfall
+from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall
 from cutline.members import EXAMPLES, Settled, settle
 from cutline.plan import Part, shown_source, write_plan
 from cutline.records import shown_path
@@ -67,7 +67,8 @@ class ExtractOptions:
 class ExtractSummary:
     """What became of the members; `rejects` counts by reason those that became no file.
 
-    `files` and `bytes` are what was written, `skipped` counts the files that were there already.
+    `files` and `bytes` are what was written, `skipped` counts the files that were there already;
+    `damages` says what is damaged in the shards, as lines of a ledger.
     """
 
     data: str
@@ -77,12 +78,13 @@ class ExtractSummary:
     skipped: int
     rejects: dict[str, int]
     seconds: float
+    damages: pa.Table
     shortfall: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
         body = asdict(self)
-        del body["shortfall"]
+        del body["damages"], body["shortfall"]
         return {"job": "extract", **body}
 
     def __repr__(self) -> str:
@@ -101,16 +103,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What became of the members of one part; `refused` are some that could not be written."""
+    """What became of the members of one part; `refused` are some that could not be written.
+
+    `bytes` is the size of all of them, also of those that were there; `written` of those that were
+    not.
+    """
 
     counts: Counter[str]
     bytes: int
+    written: int
     refused: tuple[str, ...]
-
-    @property
-    def files(self) -> int:
-        """How many members the part had."""
-        return self.counts.total()
 
 
 def extract(
@@ -160,7 +162,7 @@ def extract(
         check_room(settled.lines, parts, job, client, watcher)
         batches = [make_folders(settled.folders, job)]
         if parts:
-            load = watch.Load(len(settled.lines), "files")
+            load = watch.Load(pc.sum(settled.lines["size"]).as_py(), "bytes")
             batches += results(files_bag(parts, job), client, watcher, load)
         scratch.remove()
     refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
@@ -187,10 +189,11 @@ def summary(
         data=folder,
         shards=len(indexes),
         files=counts["written"] + counts["replaced"],
-        bytes=sum(batch.bytes for batch in batches),
+        bytes=sum(batch.written for batch in batches),
         skipped=counts["unchanged"],
         rejects={reason: count for reason, count in sorted(rejects.items()) if count},
         seconds=seconds,
+        damages=ledger_lines(indexes),
         shortfall=" ".join(filter(None, [unwritten(counts["unwritable"], folder), damage])),
     )
 
@@ -264,7 +267,7 @@ def make_folders(paths: list[bytes], job: Job) -> Batch:
                 if error.errno not in BLOCKED:
                     raise
                 refused.append(f"{shown_path(path)}: unwritable: {error.strerror}")
-    return Batch(Counter(unwritable=len(refused)), 0, tuple(refused))
+    return Batch(Counter(unwritable=len(refused)), 0, 0, tuple(refused))
 
 
 def files_bag(parts: list[Part], job: Job) -> db.Bag:
@@ -299,13 +302,13 @@ def extract_parts(parts: Iterable[Part], job: Job) -> list[Batch]:
         rejects = {name: count for name, count in batch.counts.items() if name == "unwritable"}
         done = events.Done(
             task=f"part {part.index:05}",
-            amount=batch.files,
+            amount=batch.bytes,
             made={name: n for name, n in batch.counts.items() if name not in rejects},
             rejects=rejects,
             seconds=perf_counter() - began,
             examples={name: events.example(batch.refused[-1]) for name in rejects},
         )
-        context_meter.digest_metric("copy", batch.bytes, "bytes")
+        context_meter.digest_metric("copy", batch.written, "bytes")
         events.tell(done)
         batches.append(batch)
     return batches
@@ -332,4 +335,4 @@ def extract_part(part: Part, job: Job) -> Batch:
             counts[outcome] += 1
             written += size if outcome in {"written", "replaced"} else 0
         files.sync()
-    return Batch(counts, written, tuple(refused[:EXAMPLES]))
+    return Batch(counts, pc.sum(lines["size"]).as_py(), written, tuple(refused[:EXAMPLES]))

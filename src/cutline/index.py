@@ -29,6 +29,9 @@ from cutline.tar import Damage, Member, walk
 FORMAT: Final = 1
 """The version of the index files; an index of another version is made anew."""
 
+DAMAGED: Final = "damaged_shard"
+"""The reason of a line of the ledger that is no reject: nobody knows what was there."""
+
 DAMAGES: Final = 100
 """How many damages of a shard are told one by one; a hostile one has one for every two blocks."""
 
@@ -127,9 +130,7 @@ def member_lines(index: ShardIndex, more: list[str]) -> pa.Table:
 def ledger_lines(indexes: list[ShardIndex]) -> pa.Table:
     """Say in the ledger what is damaged."""
     lines = [
-        (index.shard, "damaged_shard", detail, None)
-        for index in indexes
-        for detail in shown_damages(index)
+        (index.shard, DAMAGED, detail, None) for index in indexes for detail in shown_damages(index)
     ]
     if not lines:
         return NO_LINES

@@ -101,7 +101,7 @@ def rate_figure(lines: ColumnDataSource) -> figure:
         y_range=DataRange1d(start=0),
     )
     plot.multi_line("x", "y", color="color", legend_field="name", line_width=2, source=lines)
-    plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
+    plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]")
     plot.add_layout(plot.legend[0], "right")
     plot.xgrid.visible = False
     plot.outline_line_color = None
@@ -109,15 +109,20 @@ def rate_figure(lines: ColumnDataSource) -> figure:
 
 
 def lines_data(board: Board) -> dict[str, list[Any]]:
-    """Give the lines of that figure."""
+    """Give the lines of that figure: the last stage's, and those that can be held against it.
+
+    Bytes, which are drawn as megabytes, have no scale in common with rows.
+    """
     data: dict[str, list[Any]] = {"x": [], "y": [], "color": [], "name": []}
-    for place, stage in enumerate(board.stages.values()):
-        rates = stage.rates()
-        if len(rates) > 1:
+    drawn = [(stage, stage.rates()) for stage in board.stages.values()]
+    drawn = [(stage, rates) for stage, rates in drawn if len(rates) > 1]
+    in_bytes = bool(drawn) and drawn[-1][0].begun.unit == "bytes"
+    for place, (stage, rates) in enumerate(drawn):
+        if (stage.begun.unit == "bytes") == in_bytes:
             data["x"].append([seconds for seconds, _ in rates])
-            data["y"].append([rate for _, rate in rates])
+            data["y"].append([rate / 1e6 if in_bytes else rate for _, rate in rates])
             data["color"].append(COLORS[place % len(COLORS)])
-            data["name"].append(stage.begun.name)
+            data["name"].append(stage.begun.name + (" (MB)" if in_bytes else ""))
     return data
 
 
@@ -153,10 +158,10 @@ def stage_row(stage: Progress, now: float) -> str:
     state = "" if stage.ended is None else "whole" if stage.whole else "stopped"
     made = ", ".join(f"{count:,} {escape(name)}" for name, count in stage.made.items() if count)
     numbers = (
-        f"{stage.done:,} of {begun.amount:,} {escape(begun.unit)}",
+        escape(stage.load.progress(stage.done)),
         made,
         f"{stage.rejects.total():,}",
-        f"{stage.done / seconds:,.0f}" if stage.done and seconds else "",
+        stage.load.figure(stage.done / seconds) if stage.done and seconds else "",
         duration(seconds),
         state.replace("whole", "done") or (duration(left) if left is not None else ""),
     )
@@ -173,7 +178,7 @@ def rejects_html(board: Board) -> str:
         total = stage.rejects.total()
         if total:
             most = max(stage.rejects.values())
-            share = total / max(stage.done, 1)
+            share = total / (total + stage.made.total())
             rows = [
                 f"<tr data-reason='{escape(reason)}'><td class=name>{escape(reason)}</td>"
                 f"{number(f'{count:,}')}<td>{bar(count / most, 'rejects')}</td>"
@@ -191,8 +196,9 @@ def slowest_html(board: Board) -> str:
     """Write the slowest tasks of each stage."""
     rows = [
         f"<tr><td class=name>{escape(task.task)}</td><td>{escape(stage.begun.name)}</td>"
-        f"{number(f'{task.seconds:.2f} s')}{number(f'{task.amount:,}')}"
-        f"{number(f'{task.amount / task.seconds:,.0f}')}<td class=quiet>{escape(task.worker)}</td>"
+        f"{number(f'{task.seconds:.2f} s')}{number(stage.load.figure(task.amount))}"
+        f"{number(stage.load.figure(task.amount / task.seconds))}"
+        f"<td class=quiet>{escape(task.worker)}</td>"
         for stage in reversed(board.stages.values())
         for task in stage.slowest
         if task.seconds

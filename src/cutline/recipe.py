@@ -13,6 +13,7 @@ from cutline.errors import UsageError
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.loader import beside, loader_entry, read_entries, write_loader
 from cutline.options import DEFAULTS, CompileOptions
+from cutline.parts import NO_LINES
 from cutline.report.write import ReportSummary, write_report
 from cutline.shardset import shard_paths
 from cutline.sources import Folder
@@ -101,7 +102,10 @@ def run(
     shards = shards_of(root)
     chosen = ExtractOptions(allow_damaged=options.allow_damaged, force_unlock=options.force_unlock)
     extracted = extract(shards, data, chosen, client=client, watcher=watcher) if shards else None
-    compiled = compile_table(Folder(data), table, options, client=client, watcher=watcher)
+    damages = extracted.damages if extracted else NO_LINES
+    compiled = compile_table(
+        Folder(data), table, options, damages=damages, client=client, watcher=watcher
+    )
     captions = write_captions(table, data, options, client=client, watcher=watcher)
     checked = VerifyOptions(force_unlock=options.force_unlock)
     verified = verify_dataset(table, data, checked, client=client, watcher=watcher)

@@ -100,6 +100,7 @@ def compile_table(
     table: str,
     options: CompileOptions = DEFAULTS,
     *,
+    damages: pa.Table = parts.NO_LINES,
     client: Client | None = None,
     watcher: watch.Watcher = watch.SILENT,
 ) -> CompileSummary:
@@ -112,6 +113,9 @@ def compile_table(
         fsspec URL of one. Or a shard, a glob of shards, or a list of shards.
     table
         The path of the table, ``X.parquet``; ``X.parts/`` and ``X.rejects.parquet`` stand beside.
+    damages
+        What was damaged in the shards that loose sidecars were unpacked from, for the ledger: see
+        `ExtractSummary`. Of shards that are read in place the compile finds that itself.
     client
         The Dask cluster to work on; without one, Dask's scheduler of this process.
     watcher
@@ -143,7 +147,8 @@ def compile_table(
         with clock.stage("merge"):
             receipts = sorted([*done, *made], key=lambda receipt: receipt.index)
             check_columns(receipts, options)
-            merged = merge.merge(outputs, receipts, options, ledger_lines(listing.indexes))
+            damaged = pa.concat_tables([damages, ledger_lines(listing.indexes)])
+            merged = merge.merge(outputs, receipts, options, damaged)
     return CompileSummary(
         table=outputs.table,
         sidecars=sum(receipt.sidecars for receipt in receipts),

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cutline.records import clean
+from cutline.store import shown_size
 
 LOG_EVERY: Final = 10
 """Seconds between two lines of a log."""
@@ -30,7 +31,7 @@ With it a stage of one hour has 24 lines, and one of a day 38.
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much a stage has to do: sidecars, rows."""
+    """How much a stage has to do: sidecars, rows, bytes."""
 
     amount: int
     unit: str
@@ -38,6 +39,15 @@ class Load:
     def of(self, elements: Iterable[object]) -> int:
         """Say how much some elements stand for: each has an attribute of the unit's name."""
         return sum(getattr(element, self.unit) for element in elements)
+
+    def figure(self, amount: float) -> str:
+        """Write an amount: a number, but of bytes a size, which has its own unit."""
+        return shown_size(round(amount)) if self.unit == "bytes" else f"{amount:,.0f}"
+
+    def progress(self, done: float, of: str = " of ") -> str:
+        """Write how much is done of it all."""
+        unit = "" if self.unit == "bytes" else f" {self.unit}"
+        return f"{self.figure(done)}{of}{self.figure(self.amount)}{unit}"
 
 
 class Advance(Protocol):
@@ -119,13 +129,13 @@ class Terminal:
         columns = (
             TextColumn("{task.description:<20}"),
             BarColumn(),
-            TextColumn("{task.completed:,}/{task.total:,} {task.fields[unit]}"),
+            Amount(),
             Rate(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         whole = load or Load(tasks, "tasks")
         with Progress(*columns, console=self.console) as progress:
-            bar = progress.add_task(name, total=whole.amount, unit=whole.unit)
+            bar = progress.add_task(name, total=whole.amount, load=whole)
 
             def advance(tasks: int, amount: int = 0) -> None:
                 progress.advance(bar, amount if load else tasks)
@@ -148,13 +158,22 @@ class Terminal:
                 self.console.print(text, highlight=False)
 
 
+class Amount(ProgressColumn):
+    """How much is done, of how much."""
+
+    def render(self, task: Task) -> Text:
+        """Show it."""
+        return Text(task.fields["load"].progress(task.completed, "/"), style="progress.download")
+
+
 class Rate(ProgressColumn):
     """How much is done a second."""
 
     def render(self, task: Task) -> Text:
         """Show it."""
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
+        shown = f"{task.fields['load'].figure(speed)}/s" if speed else ""
+        return Text(shown, style="progress.data.speed")
 
 
 class Log:
@@ -210,15 +229,15 @@ def steps(summary: Summary) -> list[Summary]:
 
 def so_far(done: float, whole: Load, seconds: float) -> str:
     """Say how much is done, and how fast."""
-    pace = f", {rate(done / seconds)}" if done and seconds else ""
-    return f"{done:,.0f} of {whole.amount:,} {whole.unit} in {duration(seconds)}{pace}"
+    pace = f", {rate(done / seconds, whole)}" if done and seconds else ""
+    return f"{whole.progress(done)} in {duration(seconds)}{pace}"
 
 
-def rate(each_second: float) -> str:
+def rate(each_second: float, load: Load) -> str:
     """Write how fast something goes."""
     if each_second < 1:
-        return f"{60 * each_second:,.0f} a minute"
-    return f"{each_second:,.0f} a second"
+        return f"{load.figure(60 * each_second)} a minute"
+    return f"{load.figure(each_second)} a second"
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from distributed import Client
 
 from cutline import store, watch
 from cutline.head import damage, first_rows, open_parquet
+from cutline.index import DAMAGED
 from cutline.report.shapes import Shapes, count_shapes
 from cutline.verdict import VerifySummary
 
@@ -18,7 +19,7 @@ ROWS: Final = 6
 
 
 class Rejects(NamedTuple):
-    """How many sidecars gave no row for one reason, and the first of them."""
+    """How many lines of the ledger have one reason, and the first of them."""
 
     reason: str
     number: int
@@ -28,12 +29,16 @@ class Rejects(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the report tells; `verified` is what `cutline verify` found, if it was asked."""
+    """What the report tells; `verified` is what `cutline verify` found, if it was asked.
+
+    `damages` are lines of the ledger, too, but no rejects: they are about shards.
+    """
 
     table: str
     shapes: Shapes
     rows: int
     rejects: list[Rejects]
+    damages: Rejects | None
     first: pa.Table
     verified: VerifySummary | None
 
@@ -48,19 +53,21 @@ def gather(
 ) -> Facts:
     """Look at a table and its ledger."""
     outputs = store.Outputs.of(table)
+    ledger = count_reasons(outputs.ledger)
     with open_parquet(outputs.table) as file:
         rows = file.metadata.num_rows
     return Facts(
         table=outputs.table,
         shapes=count_shapes(outputs.table, client, watcher),
         rows=rows,
-        rejects=count_rejects(outputs.ledger),
+        rejects=[each for each in ledger if each.reason != DAMAGED],
+        damages=next((each for each in ledger if each.reason == DAMAGED), None),
         first=first_rows(outputs.table, ROWS),
         verified=verified,
     )
 
 
-def count_rejects(ledger: str) -> list[Rejects]:
+def count_reasons(ledger: str) -> list[Rejects]:
     """Count the lines of the ledger by reason, the most frequent first."""
     if not os.path.exists(ledger):
         return []

@@ -33,6 +33,7 @@ def page(facts: Facts) -> str:
         verified_section(facts.verified) if facts.verified else "",
         plots_section(divs, facts.shapes) if facts.rows else "",
         rejects_section(facts),
+        damages_section(facts.damages) if facts.damages else "",
         rows_section(facts) if facts.rows else "",
         f"<footer>{text(facts.table)}, by cutline {version('cutline')}.</footer>",
     ]
@@ -173,6 +174,15 @@ def reject_line(reject: Rejects, most: int) -> str:
         f'<td><div class="bar"><i style="width: {reject.number / most:.1%}"></i></div></td>'
         f'<td class="mono"><div>{text(reject.source)}</div>'
         f"<div>{text(reject.detail)}</div></td></tr>"
+    )
+
+
+def damages_section(damages: Rejects) -> str:
+    """Show what is damaged in the shards."""
+    return (
+        '<h2>Damaged shards</h2><p class="lead">What was in these places is not known, and is not'
+        ' counted.</p><div class="box"><table class="stack"><tbody>'
+        f"{reject_line(damages, damages.number)}</tbody></table></div>"
     )
 
 

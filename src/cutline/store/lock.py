@@ -103,7 +103,8 @@ def locked(
         yield workspace.staging(lock.owner.run)
     finally:
         if lock.is_held():  # if not, another run is at work in these folders
-            workspace.sweep()
+            with suppress(CutlineError):  # the next run removes it, or tells why it does not begin
+                workspace.sweep()
             remove(lock.path)
             workspace.leave()
 

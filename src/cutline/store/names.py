@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cutline.errors import UsageError
-from cutline.store.publish import empty_folder, make_folder, remove, remove_folder
+from cutline.store.publish import empty_folder, make_folder, remove, remove_folder, remove_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,16 @@ class Workspace:
         return folder
 
     def sweep(self, keep: str = "") -> None:
-        """Remove the staging folders of all runs but one."""
-        empty_folder(self.attempts)
+        """Remove the staging folders of all runs but one.
+
+        Raises
+        ------
+        CutlineError
+            One cannot be removed: what works for its run could still publish.
+        """
         with suppress(FileNotFoundError):
             for run in set(os.listdir(self.attempts)) - {keep}:
-                while os.path.isdir(f"{self.attempts}/{run}"):  # a late worker may still add to it
-                    empty_folder(f"{self.attempts}/{run}")
-                    remove_folder(f"{self.attempts}/{run}")
+                remove_tree(f"{self.attempts}/{run}")
 
     def leave(self) -> None:
         """Remove its folders as far as they are empty."""

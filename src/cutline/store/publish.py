@@ -2,13 +2,17 @@
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from cutline.errors import CutlineError
 from cutline.store.trouble import in_words
+
+TRIES: Final = 100
+"""How often a folder is emptied that late workers still add to; each time, they may be faster."""
 
 
 @contextmanager
@@ -100,6 +104,27 @@ def empty_folder(folder: str) -> None:
         for name in os.listdir(folder):
             if not os.path.isdir(f"{folder}/{name}"):
                 remove(f"{folder}/{name}")
+
+
+def remove_tree(path: str) -> None:
+    """Remove a run's attempts: a folder with all that is in it; a file; a link, not followed.
+
+    Raises
+    ------
+    CutlineError
+        Something in it stays: on NFS, a file that is open; a folder of somebody else.
+    """
+    if os.path.islink(path) or not os.path.isdir(path):
+        remove(path)
+        return
+    for _ in range(TRIES):
+        shutil.rmtree(path, ignore_errors=True)
+        if not os.path.lexists(path):
+            return
+    raise CutlineError(
+        f"{path} cannot be removed, and what still works for the run before this one could publish"
+        " files from there: end that, or remove the folder, and run this again."
+    )
 
 
 def remove_folder(folder: str) -> None:
