@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 from distributed import Client
 
-from cutline import store, watch
+from cutline import store, timings, watch
 from cutline.head import damage, first_rows, open_parquet
+from cutline.plan import Timing
 from cutline.report.shapes import Shapes, count_shapes
 from cutline.verdict import VerifySummary
 
@@ -28,13 +29,18 @@ class Rejects(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the report tells; `verified` is what `cutline verify` found, if it was asked."""
+    """What the report tells.
+
+    `timings` are of the parts whose time is known, and `verified` is what `cutline verify` found,
+    if it was asked.
+    """
 
     table: str
     shapes: Shapes
     rows: int
     rejects: list[Rejects]
     first: pa.Table
+    timings: list[Timing]
     verified: VerifySummary | None
 
     @property
@@ -56,6 +62,7 @@ def gather(
         rows=rows,
         rejects=count_rejects(outputs.ledger),
         first=first_rows(outputs.table, ROWS),
+        timings=timings.read(outputs),
         verified=verified,
     )
 
