@@ -286,6 +286,8 @@ def check_parts(suspects: Iterable[Part], job: Job) -> list[Receipt]:
         ):
             receipts.append(receipt)
             events.tell(kept(receipt))
+        else:
+            events.tell(outdated(part))
     return receipts
 
 
@@ -296,6 +298,17 @@ def kept(receipt: Receipt) -> events.Done:
         amount=receipt.sidecars,
         made={"rows kept": receipt.rows},
         rejects=receipt.rejects,
+        seconds=0,
+    )
+
+
+def outdated(part: Part) -> events.Done:
+    """Tell of a part that has to be made again."""
+    return events.Done(
+        task=f"part {part.index:05}",
+        amount=part.sidecars,
+        made={"parts to make again": 1},
+        rejects={},
         seconds=0,
     )
 
