@@ -43,6 +43,20 @@ def compile_in_parts(data: str, table: str, partition_size: int) -> list[str]:
     return cutline("compile", data, table, "--partition-size", str(partition_size))
 
 
+def watched(data: str) -> list[Contender]:
+    """Name cutline with nothing to look at, and then with its dashboard and the Captions page."""
+    return [
+        Contender(
+            name,
+            lambda folder, address=address: [
+                *cutline("compile", data, table_in(folder)),
+                *("--dashboard-address", address),
+            ],
+        )
+        for name, address in (("not watched", "none"), ("watched", "127.0.0.1:0"))
+    ]
+
+
 def stages(data: str) -> list[Contender]:
     """Name who tells the seconds of the stages of a compile."""
     return [

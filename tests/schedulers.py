@@ -32,7 +32,7 @@ def running(module, *arguments, **options):
 
 
 @contextmanager
-def scheduler(folder, **options):
+def scheduler(folder, *arguments, **options):
     """Run a scheduler and a worker, and give what the scheduler says of itself."""
     file = Path(folder) / "scheduler.json"
     with (
@@ -40,6 +40,7 @@ def scheduler(folder, **options):
             "distributed.cli.dask_scheduler",
             *("--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"),
             *("--scheduler-file", str(file)),
+            *arguments,
             cwd=folder,
             **options,
         ) as process,

@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import signal
+import subprocess
 import sys
 from contextlib import contextmanager
 
@@ -12,10 +13,22 @@ import pyarrow.parquet as pq
 import pytest
 
 import bench
-from contenders import captioners, compilers, graphs, same_captions, same_rows, script, stages
+from bench import Bench, must_have_verified_all
+from contenders import (
+    captioners,
+    compilers,
+    cutline,
+    graphs,
+    same_captions,
+    same_rows,
+    script,
+    stages,
+    watched,
+)
 from data import sidecar
 from measure import Contender, ContenderError, Result, Runs, kill_when, race, run
 from room import MountError, fresh_data, fresh_ext4, fresh_folder, has_room, kind_of, open_room
+from samples import samples_in
 from verdict import at_least, at_most, noted, runs_table, verdicts_table
 
 RECORDS = 300
@@ -61,6 +74,58 @@ def test_all_who_write_captions_write_the_same_files(data, room, tmp_path):
     run(script("floor", data, table))
     race(captioners(table), 1, fresh_data(room, data), same_captions)
     assert not glob.glob(f"{data}/*.txt")
+
+
+def test_samples_have_an_image_and_a_caption_file_a_record_and_nothing_is_wrong(data, room, fresh):
+    with samples_in(room, data) as folder, fresh() as place:
+        names = os.listdir(folder)
+        kinds = [sum(name.endswith(kind) for name in names) for kind in (".json", ".txt")]
+        assert [*kinds, len(names)] == [RECORDS, RECORDS, 3 * RECORDS]
+        run(cutline("compile", folder, f"{place}/t.parquet"))
+        summary = json.loads(run(cutline("verify", f"{place}/t.parquet", folder)).stdout)
+    found = {name: one["count"] for name, one in summary["checks"].items() if one["count"]}
+    assert found == {"images_left_out": RECORDS - ROWS}
+    assert not glob.glob(f"{data}/*.txt")
+
+
+def test_a_verification_is_held_against_the_compile_of_the_same_folder(data, room):
+    report = bench.verify(Bench(room, data, RECORDS, 1))
+    assert [(runs.name, len(runs.results)) for runs in report.runs] == [
+        ("compile", 1),
+        ("verify", 1),
+    ]
+    compiled, verified = (json.loads(runs.results[0].stdout) for runs in report.runs)
+    assert (compiled["sidecars"], verified["images"]) == (RECORDS, RECORDS)
+    assert [verdict.target for verdict in report.verdicts] == ["at most 1", "at most 500"]
+
+
+@pytest.mark.parametrize("change", [{"ok": False}, {"rows": 293}, {"images": 0}])
+def test_a_verification_that_has_not_seen_all_stops_the_bench(change):
+    compiled = {"rows": 294, "sidecars": 300}
+    verified = {"ok": True, "rows": 294, "images": 300}
+    must_have_verified_all(compiled, verified)
+    with pytest.raises(ContenderError, match="not seen all"):
+        must_have_verified_all(compiled, verified | change)
+
+
+def test_a_compile_that_is_watched_is_held_against_one_that_is_not(data, room, monkeypatch):
+    monkeypatch.setattr(bench, "WATCHED_ROUNDS", 2)
+    report = bench.watched(Bench(room, data, RECORDS, 1))
+    assert [(runs.name, len(runs.results)) for runs in report.runs] == [
+        ("not watched", 2),
+        ("watched", 2),
+    ]
+    assert [verdict.target for verdict in report.verdicts] == ["at most 1.05", "at most 1.05", ""]
+
+
+def test_only_the_watched_one_has_a_dashboard(data, fresh):
+    said = []
+    for contender in watched(data):
+        with fresh() as folder:
+            command = [word for word in contender.command(folder) if word != "--quiet"]
+            ran = subprocess.run(command, capture_output=True, text=True, check=True)
+        said.append("The dashboard is at http://127.0.0.1:" in ran.stderr)
+    assert said == [False, True]
 
 
 def test_the_floor_and_cutline_tell_the_seconds_of_their_stages(data, tmp_path):

@@ -206,6 +206,50 @@ def test_a_job_runs_on_a_scheduler_without_bokeh_and_says_so_once(tmp_path, demo
     assert re.search(rf"rows +{expected.rows}\n", ran.stderr)
 
 
+WITHOUT_DASHBOARD = """
+import sys
+
+import cutline
+from cutline.watch import on_stderr
+
+if __name__ == "__main__":
+    with cutline.connect(cutline.Local(workers=1, dashboard_address="none")) as client:
+        cutline.compile_table(*sys.argv[1:], client=client, watcher=on_stderr())
+        plugins = client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.plugins])
+    print(sorted(name for name in sys.modules if name.partition(".")[0] == "bokeh"))
+    print(any("cutline" in name for name in plugins))
+"""
+
+
+def test_without_a_dashboard_nothing_of_it_is_there_and_nothing_is_said(tmp_path, demo_root):
+    """In a process of its own, where the scheduler of a local cluster is."""
+    (tmp_path / "job.py").write_text(WITHOUT_DASHBOARD)
+    folder, _ = demo_root
+    ran = subprocess.run(
+        [sys.executable, "job.py", str(folder / "data"), "t.parquet"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.splitlines() == ["[]", "False"]
+    assert [line.partition(":")[0] for line in ran.stderr.splitlines()] == ["compile-rows"]
+
+
+@pytest.mark.parametrize("packages", [{"bokeh"}, set()], ids=["without bokeh", "with bokeh"])
+def test_a_scheduler_that_was_told_to_have_no_dashboard_is_not_asked_for_one(tmp_path, packages):
+    lines = []
+    with (
+        scheduler(tmp_path, "--no-dashboard", **without(packages, tmp_path)) as there,
+        Client(there["address"], set_as_default=False) as client,
+    ):
+        board.show(client, lines.append)
+        assert not client.run_on_scheduler(
+            lambda dask_scheduler: board.PLUGIN in dask_scheduler.plugins
+        )
+    assert lines == []
+
+
 def test_a_scheduler_without_cutline_is_refused_in_a_sentence(tmp_path, demo_root):
     folder, _ = demo_root
     with scheduler(tmp_path, **without({"cutline"}, tmp_path)) as there:

@@ -1,19 +1,27 @@
+import os
 import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from urllib.request import urlopen
 
 import dask
 import pytest
 from distributed import span
 
-from cutline import CompileOptions, compile_table, write_captions
+import cutline
+from cutline import CompileOptions, compile_table, run, store, write_captions
+from cutline.demo import DemoOptions, make_demo
 from cutline.events import EXAMPLE, Done, example, tell
 from cutline.plan import read_receipt
 from schedulers import wait_until
 
 OPTIONS = CompileOptions(partition_size=50)
+STAGES = [
+    *("index-shards", "look-for-room", "extract-files", "check-parts", "compile-rows"),
+    *("write-caption-files", "verify-rows", "verify-files", "report-rows"),
+]
 
 
 def sums(folder):
@@ -155,3 +163,37 @@ def test_threads_that_count_first_at_once_make_the_counters_once():
         "assert len(done) == 16\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Every stage
+
+
+def stages_told(client, since):
+    """Per stage that has begun since then: its name, its tasks, and how many told of themselves."""
+    told = [event for _, event in client.get_events("cutline")][since:]
+    done = Counter(event["stage"] for event in told if event["event"] == "done")
+    return [
+        (event["name"], event["tasks"], done[event["stage"]])
+        for event in told
+        if event["event"] == "begun"
+    ]
+
+
+def test_every_task_of_every_stage_tells_of_itself(client, tmp_path, monkeypatch):
+    root = tmp_path / "demo"
+    make_demo(root, DemoOptions(600, form="shards"))
+    since = len(client.get_events("cutline"))
+    run(str(root), OPTIONS, client=client)
+    monkeypatch.setattr(store, "free_room", lambda _: store.Room(0, 0))  # and nothing is needed
+    sidecar = min((root / "data").glob("*.json"))
+    os.utime(sidecar, (0, 0))
+    run(str(root), OPTIONS, client=client)
+    told = stages_told(client, since)
+    assert [(name, tasks) for name, tasks, _ in told] == [(name, done) for name, _, done in told]
+    assert {name for name, _, _ in told} == set(STAGES)
+
+
+def test_the_stages_are_all_that_there_are():
+    """A stage that is new must be added above, and has to tell."""
+    source = "".join(path.read_text() for path in Path(cutline.__file__).parent.rglob("*.py"))
+    assert set(re.findall(r'token="([^"]+)"', source)) == set(STAGES)

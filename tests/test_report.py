@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
 import cutline
+from cutline import timings
 from cutline.report.shapes import COARSE, LONGEST_CAPTION, MOST_SIZES, count_shapes
+from cutline.store import Outputs
 from cutline.trainer import aspect_bucket
 from cutline.watch import SILENT
 from intact import intact
@@ -109,6 +113,32 @@ def test_the_plots_hold_what_was_counted(browser, report):
     assert dict(
         zip(zip(sizes["width"], sizes["height"], strict=True), sizes["count"], strict=True)
     ) == (Counter((row["width"], row["height"]) for row in rows))
+
+
+def test_the_slowest_and_the_fastest_parts_are_shown(browser, tmp_path):
+    root = tmp_path / "demo"
+    cutline.make_demo(root, cutline.DemoOptions(600))
+    table = str(root / "demo.parquet")
+    cutline.compile_table(str(root / "data"), table, cutline.CompileOptions(partition_size=50))
+    known = timings.read(Outputs.of(table))
+    visit = Visit(browser, cutline.report_table(table).page)
+    rows = visit.page.locator("table.parts td.name").locator("..").all()
+    expected = [
+        f"part-{one.index:05} {one.first} {one.last} 50 {one.seconds:.3f} {one.rate:,.0f}"
+        for one in chain(timings.slowest(known), timings.fastest(known))
+    ]
+    assert [" ".join(row.inner_text().split()) for row in rows] == expected
+    assert len(expected) == 2 * timings.SHOWN
+    assert f"Of {len(known)} whose time is known." in visit.text()
+
+
+def test_without_their_times_nothing_is_said_of_parts(report):
+    page = report[0]
+    assert "Slowest and fastest parts" in page.read_text()
+    shutil.copytree(page.parent, copy := page.parent.parent / "copy")
+    (copy / "demo.cutline/timings").unlink()
+    written = Path(cutline.report_table(str(copy / "demo.parquet")).page)
+    assert "Slowest and fastest parts" not in written.read_text()
 
 
 def test_whatever_stands_in_names_and_captions_stays_text(browser, tmp_path):

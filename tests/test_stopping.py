@@ -101,7 +101,8 @@ def test_a_run_that_was_killed_leaves_a_lock_that_the_next_one_takes_over(source
     summary, said = finish(source, table)
     assert summary["reused_parts"] >= 3
     assert f"Took the lock over from process {job.pid} on " in said
-    assert sorted(os.listdir(tmp_path / "x.cutline")) == ["merged", "plan.parquet", "rejects"]
+    own = ["merged", "plan.parquet", "rejects", "timings"]
+    assert sorted(os.listdir(tmp_path / "x.cutline")) == own
 
 
 @pytest.mark.parametrize("dead", [False, True], ids=["free", "of-a-dead-run"])

@@ -361,7 +361,8 @@ def test_nothing_else_is_left_behind(with_an_empty_part):
     assert sorted(os.listdir(folder)) == [
         "data", "t.cutline", "t.parquet", "t.parts", "t.rejects.parquet"
     ]  # fmt: skip
-    assert sorted(os.listdir(f"{folder}/t.cutline")) == ["merged", "plan.parquet", "rejects"]
+    own = ["merged", "plan.parquet", "rejects", "timings"]
+    assert sorted(os.listdir(f"{folder}/t.cutline")) == own
 
 
 # Other file systems

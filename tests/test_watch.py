@@ -1,6 +1,7 @@
 import io
 import os
 import re
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -8,11 +9,13 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from cutline import watch
+from cutline import run, watch
 from cutline.captions import CaptionsSummary
+from cutline.demo import DemoOptions, make_demo
 from cutline.recipe import RunSummary
 from cutline.table import CompileSummary
 from cutline.watch import SILENT, Clock, Load, Log, Terminal, duration, on_stderr, readable
+from intact import NAMES, intact
 
 SUMMARY = CaptionsSummary("/data", 1200, 3, 4, {"no_caption": 5}, 1.5)
 
@@ -41,12 +44,11 @@ def test_a_log_gets_one_line_of_a_short_stage(clock):
     assert logged(0.01, 500, clock) == "compile-rows: 500 of 500 tasks in 5.0 s, 100 a second\n"
 
 
-def test_a_log_gets_a_line_every_ten_seconds_and_one_at_the_end(clock):
+def test_a_log_gets_a_line_as_the_seconds_double_from_ten_and_one_at_the_end(clock):
     lines = logged(1, 35, clock).splitlines()
     assert [line.split(" in ")[1].split(",")[0] for line in lines] == [
         "10 s",
         "20 s",
-        "30 s",
         "35 s",
     ]
     assert lines[0] == "compile-rows: 10 of 35 tasks in 10 s, 1 a second, 25 s left"
@@ -72,7 +74,7 @@ def test_a_log_of_files_that_are_all_empty_says_so(clock):
 
 def test_a_log_of_slow_tasks_gets_a_line_a_task_at_most(clock):
     lines = logged(60, 4, clock).splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 3
     assert lines[0] == "compile-rows: 1 of 4 tasks in 1 min 00 s, 1 a minute, 3 min 00 s left"
 
 
@@ -80,7 +82,19 @@ def test_a_log_of_slow_tasks_gets_a_line_a_task_at_most(clock):
 def test_a_log_of_a_million_sidecars_is_short_however_slow_the_disk(clock, hours):
     parts = 232
     lines = logged(hours * 3600 / parts, parts, clock, Load(1_160_000, "sidecars")).splitlines()
-    assert len(lines) <= 30  # a run has two such stages, and a summary
+    assert len(lines) <= 20
+
+
+def test_a_log_of_a_run_over_a_million_is_short_on_a_slow_disk(clock):
+    minutes = {"index-shards": 10, "extract-files": 180, "compile-rows": 10}
+    minutes |= {"write-caption-files": 10, "verify-rows": 5, "verify-files": 5, "report-rows": 1}
+    file = io.StringIO()
+    for name, length in minutes.items():
+        with Log(file).stage(name, 1000, Load(1_160_000, "files")) as advance:
+            for _ in range(1000):
+                clock.seconds += length * 60 / 1000
+                advance(1, 1160)
+    assert len(file.getvalue().splitlines()) + 8 < 60  # with the steps, where it is, what is wrong
 
 
 def test_a_log_gets_no_line_of_a_stage_that_fails(clock):
@@ -106,6 +120,49 @@ def test_lines_of_a_log_are_whole_and_have_no_control_characters():
         "  rejects    12: unwritable 7, no_caption 5",
         "  seconds    1.5",
     ]
+
+
+def test_a_log_of_a_run_has_a_line_a_step(tmp_path):
+    """And of the checks those that found something; `cutline verify` and the report have more."""
+    made = intact(tmp_path / "set")
+    (made.data / "orphan.jpg").write_bytes((made.data / NAMES[0]).read_bytes())
+    file = io.StringIO()
+    Log(file).report(run(str(made.root)))
+    lines = file.getvalue().splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [
+        *("compile", "captions", "verify", "loader", "report")
+    ]
+    assert f"; sidecars {len(NAMES)}; rows {len(NAMES)}; rejects 0; " in lines[0]
+    assert lines[2].startswith(
+        "verify: ok no; checks 2: images_without_row 1, images_without_caption_file 1; orphans 1: "
+    )
+
+
+def logged_run(records, folder):
+    """Run a demo from its shards with standard error in a file, and give that."""
+    make_demo(folder / "demo", DemoOptions(records, form="shards"))
+    command = [sys.executable, "-m", "cutline", "run", str(folder / "demo"), "--workers", "1"]
+    with open(folder / "log", "wb") as log:
+        subprocess.run([*command, "--dashboard-address", "127.0.0.1:0"], stderr=log, check=False)
+    return (folder / "log").read_text()
+
+
+def test_the_log_of_a_whole_run_is_as_long_for_ten_times_the_records(tmp_path):
+    logs = []
+    for records in (300, 3000):
+        (folder := tmp_path / str(records)).mkdir()
+        logs.append(logged_run(records, folder))
+    for log in logs:
+        assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f]", log) == []
+        assert log.endswith("\n")
+        assert len(log.splitlines()) < 60
+    few, many = (
+        [re.split("[ :]", line)[0] for line in log.splitlines() if not line.endswith(" left")]
+        for log in logs
+    )
+    assert "compile-rows: 3,000 of 3,000 sidecars in " in logs[1]
+    assert few == many
+    assert len(few) == 1 + 7 + 6 + 1  # the dashboard, the stages, the steps, what is wrong
 
 
 # A terminal

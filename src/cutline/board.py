@@ -1,9 +1,10 @@
 """What the Captions page shows, kept on the scheduler: stages, counted as their tasks tell.
 
-A scheduler plugin, which a client brings to whatever scheduler it has. Without bokeh there, or
-without this cutline, there is no page, and the job runs as well.
+A scheduler plugin, which a client brings to whatever scheduler has a dashboard. Without bokeh
+there, or without this cutline, there is no page, and the job runs as well.
 """
 
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -193,12 +194,28 @@ def show(client: Client, say: Callable[[str], None]) -> None:
 
 
 def install(client: Client) -> str:
-    """Bring the plugin to the scheduler, and give the reason if that cannot be."""
-    # A function of the standard library, which fails nowhere and logs nothing.
-    if client.run_on_scheduler(find_spec, "bokeh") is None:
-        return "the scheduler lacks bokeh; install it there"
+    """Bring the plugin to the scheduler, and give the reason if that cannot be.
+
+    Not to one whose dashboard was turned off: the page needs bokeh, which takes 0.3 s to import,
+    and nobody could see it.
+    """
     try:
+        if not client.run_on_scheduler(wants_dashboard):
+            return ""
+        # Asked for beforehand: a plugin that fails to start logs a traceback there.
+        if client.run_on_scheduler(find_spec, "bokeh") is None:
+            return "the scheduler lacks bokeh; install it there"
         client.register_plugin(Board(), name=PLUGIN)
     except (ImportError, AttributeError, LookupError, TypeError) as error:  # of another version
         return f"the scheduler cannot show it ({error})"
     return ""
+
+
+# On the scheduler.
+
+
+def wants_dashboard(dask_scheduler: Scheduler) -> bool:
+    """Tell whether a scheduler has a dashboard, or has instead a page that says it lacks bokeh."""
+    applications = dask_scheduler.http_application.applications
+    missing = "distributed.http.scheduler.missing_bokeh" in sys.modules
+    return missing or any(hasattr(application, "app_paths") for application in applications)

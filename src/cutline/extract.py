@@ -27,6 +27,7 @@ from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall
 from cutline.members import EXAMPLES, Settled, settle
 from cutline.plan import Part, shown_source, write_plan
 from cutline.records import shown_path
+from cutline.room import tell_of_room
 from cutline.running import results
 from cutline.shards import Shards
 from cutline.shardset import Where, open_shards
@@ -283,13 +284,16 @@ def files_bag(parts: list[Part], job: Job) -> db.Bag:
 
 def lacking(parts: Iterable[Part], job: Job) -> list[store.Room]:
     """Say what room the files of some parts need that are not there yet."""
+    began = perf_counter()
     with store.SmallFiles(job.folder) as files:
-        return [
+        needs = [
             files.lacks(os.fsdecode(path), size)
             for part in parts
             for lines in [part.lines()]
             for path, size in zip(lines["path"].to_pylist(), lines["size"].to_pylist(), strict=True)
         ]
+    tell_of_room(needs, began)
+    return needs
 
 
 def extract_parts(parts: Iterable[Part], job: Job) -> list[Batch]:

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from time import perf_counter
 from typing import Final, NamedTuple
 
 import dask.bag as db
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from distributed import Client
 
-from cutline import store, watch
+from cutline import events, store, watch
 from cutline.errors import CutlineError
 from cutline.parts import LEDGER, NO_LINES
 from cutline.plan import LINES
@@ -168,13 +169,29 @@ def index_each(names: Iterable[str], job: Job) -> list[ShardIndex]:
 
 def index_shard(name: str, job: Job) -> ShardIndex:
     """Give the index of a shard, which is made if it is not there."""
+    began = perf_counter()
     with job.shards.opened(name) as shard:
         key = hashlib.blake2b(f"{FORMAT} {shard.stamp} {name}".encode(errors="surrogateescape"))
         path = f"{job.folder}/{key.hexdigest()[:32]}.parquet"
         damages = read_damages(path)
         if damages is None:
             damages = write_index(shard, path, job)
-        return ShardIndex(name, shard.stamp, path, damages.count, tuple(damages.first))
+        index = ShardIndex(name, shard.stamp, path, damages.count, tuple(damages.first))
+    events.tell(indexed(index, perf_counter() - began))
+    return index
+
+
+def indexed(index: ShardIndex, seconds: float) -> events.Done:
+    """Tell of a shard."""
+    damages = [events.example(index.shard, detail) for detail in shown_damages(index)]
+    return events.Done(
+        task=events.example(index.shard),
+        amount=1,
+        made={"members": pq.read_metadata(index.path).num_rows},
+        rejects={"damaged_shard": 1} if damages else {},
+        seconds=seconds,
+        examples={"damaged_shard": damages[0]} if damages else {},
+    )
 
 
 @dataclass(slots=True)

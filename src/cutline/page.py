@@ -39,11 +39,17 @@ NOTE: Final = (
 
 
 def add(scheduler: Scheduler, board: Board) -> None:
-    """Add the page to a scheduler's dashboard and its navigation, if it shows a dashboard."""
+    """Add the page to a scheduler's dashboard and its navigation.
+
+    Raises
+    ------
+    ImportError
+        The scheduler could not load the dashboard that it was asked for.
+    """
     applications = scheduler.http_application.applications
     shown = [app for app in applications if hasattr(app, "app_paths")]
-    if not shown:  # somebody has turned it off
-        return
+    if not shown:
+        raise ImportError("it shows no dashboard")
 
     def document(server: Scheduler, extra: dict[str, Any], doc: Document) -> None:  # noqa: ARG001
         draw(board, extra, doc)

@@ -7,10 +7,11 @@ its part is: a million paths in a Dask graph would be 49 MB, against Dask's warn
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from typing import Final, TypeAlias
 
+import msgspec
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -63,11 +64,29 @@ class Part:
             return plan.read_row_group(self.index)
 
 
+class Timing(msgspec.Struct, frozen=True):
+    """How long it took to make one part, from its first sidecar to its last."""
+
+    index: int
+    digest: str
+    sidecars: int
+    seconds: float
+    first: str
+    last: str
+
+    @property
+    def rate(self) -> float:
+        """Sidecars a second."""
+        return self.sidecars / self.seconds if self.seconds else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of one part: its counts, and the digest of what it was made from.
 
     The footer of the part's file holds it, so that one atomic object says both what and whether.
+    `timing` comes from the worker that made the part and is in no footer, whose bytes are to be the
+    same each time.
     """
 
     index: int
@@ -76,6 +95,7 @@ class Receipt:
     rejects: dict[str, int]
     stem_mismatches: int
     column_values: tuple[int, ...]
+    timing: Timing | None = field(default=None, compare=False)
 
     @property
     def sidecars(self) -> int:
@@ -84,7 +104,8 @@ class Receipt:
 
     def footer(self) -> dict[bytes, bytes]:
         """Write the receipt as metadata of a parquet file."""
-        body = {name: getattr(self, name) for name in self.__slots__ if name != "index"}
+        own = {"index", "timing"}
+        body = {name: getattr(self, name) for name in self.__slots__ if name not in own}
         return {RECEIPT_KEY: json.dumps({"format": FORMAT, **body}).encode()}
 
 

@@ -1,12 +1,13 @@
 """Is there room for the caption files? Asked before the first of them is written."""
 
 from collections.abc import Iterable
+from time import perf_counter
 
 import dask.bag as db
 import pyarrow.parquet as pq
 from distributed import Client
 
-from cutline import store, watch
+from cutline import events, store, watch
 from cutline.errors import CutlineError
 from cutline.records import key, path_fault
 from cutline.running import results
@@ -54,10 +55,18 @@ def most_needed(slices: list[Slice], folder: str) -> store.Room:
 
 def needed(captions: Iterable[Caption], folder: str) -> list[store.Room]:
     """Say what the caption files of a slice need that are not there yet."""
+    began = perf_counter()
     with store.SmallFiles(folder) as files:
-        needs = (
+        needs = [
             files.lacks(key(caption.filename) + ".txt", len(caption.text.encode()))
             for caption in captions
             if caption.filename and caption.text and not path_fault(caption.filename)
-        )
-        return [sum(needs, store.Room())]
+        ]
+    tell_of_room(needs, began)
+    return [sum(needs, store.Room())]
+
+
+def tell_of_room(needs: list[store.Room], began: float) -> None:
+    """Tell of the files that a task has looked for."""
+    files = {"files looked for": len(needs)}
+    events.tell(events.Done(len(needs), files, {}, perf_counter() - began))

@@ -17,13 +17,14 @@ import pyarrow.parquet as pq
 from distributed import Client
 from distributed.metrics import context_meter
 
-from cutline import events, merge, parts, store, watch
+from cutline import events, merge, parts, store, timings, watch
 from cutline.errors import CutlineError
 from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall, sidecar_lines
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.plan import (
     Part,
     Receipt,
+    Timing,
     digest,
     missing,
     read_receipt,
@@ -144,8 +145,9 @@ def compile_table(
             done = finished_parts(job, parts, client, watcher)
             drop_rejects(job, done)
             made = make_parts(job, missing(parts, done), client, watcher)
-        with clock.stage("merge"):
             receipts = sorted([*done, *made], key=lambda receipt: receipt.index)
+            timings.keep(outputs, receipts)
+        with clock.stage("merge"):
             check_columns(receipts, options)
             damaged = pa.concat_tables([damages, ledger_lines(listing.indexes)])
             merged = merge.merge(outputs, receipts, options, damaged)
@@ -289,6 +291,8 @@ def check_parts(suspects: Iterable[Part], job: Job) -> list[Receipt]:
         ):
             receipts.append(receipt)
             events.tell(kept(receipt))
+        else:
+            events.tell(outdated(part))
     return receipts
 
 
@@ -299,6 +303,17 @@ def kept(receipt: Receipt) -> events.Done:
         amount=receipt.sidecars,
         made={"rows kept": receipt.rows},
         rejects=receipt.rejects,
+        seconds=0,
+    )
+
+
+def outdated(part: Part) -> events.Done:
+    """Tell of a part that has to be made again."""
+    return events.Done(
+        task=f"part {part.index:05}",
+        amount=part.sidecars,
+        made={"parts to make again": 1},
+        rejects={},
         seconds=0,
     )
 
@@ -352,17 +367,20 @@ def write_part(part: Part, judged: Iterable[parts.Judged], job: Job) -> Receipt:
     sheet.fill(judged, part.shard)
     with context_meter.meter("write"):
         receipt = publish_part(part, sheet, job)
+    seconds = perf_counter() - began
     done = events.Done(
         task=f"part {part.index:05}",
         amount=receipt.sidecars,
         made={"rows": receipt.rows},
         rejects=receipt.rejects,
-        seconds=perf_counter() - began,
+        seconds=seconds,
         examples=sheet.examples(),
     )
     events.count(done)
     events.tell(done)
-    return receipt
+    ends = [shown_source(part.shard, sheet.paths[place]) for place in (0, -1)]
+    timing = Timing(receipt.index, receipt.digest, receipt.sidecars, seconds, *ends)
+    return replace(receipt, timing=timing)
 
 
 def publish_part(part: Part, sheet: parts.Sheet, job: Job) -> Receipt:

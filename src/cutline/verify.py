@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import attrgetter
+from time import perf_counter
 from typing import Final, NamedTuple
 
 import dask.bag as db
 import pyarrow as pa
 from distributed import Client
 
-from cutline import checks, filechecks, orphans, rowchecks, shuffle, store, watch
+from cutline import checks, events, filechecks, orphans, rowchecks, shuffle, store, watch
 from cutline.captions import data_folder
 from cutline.checks import Finding, Findings, VerifyOptions
 from cutline.head import open_parquet
@@ -226,9 +227,13 @@ def total(
 
 def check_slices(pieces: Iterable[Piece], job: Job) -> list[RowsDone]:
     """Look at the rows of some slices, and at their caption files."""
+    began = perf_counter()
     path = job.attempt()
+    taken = list(pieces)
     with shuffle.write_run(path, filechecks.NAMES) as run:
-        findings = checks.merged([check_slice(piece, job, run) for piece in pieces])
+        findings = checks.merged([check_slice(piece, job, run) for piece in taken])
+    rows = sum(piece.slice.rows for piece in taken)
+    events.tell(events.Done(rows, {"rows checked": rows}, {}, perf_counter() - began))
     return [RowsDone(findings, path)]
 
 
@@ -258,6 +263,7 @@ def join_shares(shares: Iterable[Share], job: Job) -> list[Joined]:
 
 def join_share(share: Share, job: Job) -> Joined:
     """Join one share, and write its orphans to a file."""
+    began = perf_counter()
     records = filechecks.Records.of(
         rows=shuffle.read_range(share.rows, filechecks.NAMES, share.range),
         files=shuffle.read_range([share.files], FILES, share.range),
@@ -267,4 +273,6 @@ def join_share(share: Share, job: Job) -> Joined:
     path = job.attempt()
     orphans.write(found, path)
     reasons = Counter(orphan.reason for orphan in found if not orphan.is_stray)
+    files = len(records.images) + len(records.captions) + len(records.sidecars)
+    events.tell(events.Done(files, {"files checked": files}, {}, perf_counter() - began))
     return Joined(share.range.index, findings, reasons, path)

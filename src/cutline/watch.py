@@ -22,10 +22,11 @@ LOG_EVERY: Final = 10
 LOG_WIDTH: Final = 120
 """Characters of a line of a table in a log."""
 
-LOG_STEP: Final = 1.25
+LOG_STEP: Final = 2
 """How many times as long as at the last line a stage has taken at the next one, at least.
 
-With it a stage of one hour has 24 lines, and one of a day 38.
+With it a stage of one hour has 10 lines, and one of a day 15; a run has seven stages, and its log
+is to have less than 60.
 """
 
 
@@ -148,7 +149,7 @@ class Terminal:
 
     def report(self, summary: Summary) -> None:
         """Show the summary, step by step."""
-        for step in steps(summary):
+        for step in summary.steps() if isinstance(summary, Stepped) else [summary]:
             if isinstance(step, Tabled):
                 self.console.print(step.as_table())
                 continue
@@ -207,12 +208,14 @@ class Log:
         print(clean(line), file=self.file, flush=True)
 
     def report(self, summary: Summary) -> None:
-        """Write the summary, step by step."""
-        for step in steps(summary):
-            if isinstance(step, Tabled):
-                Console(file=self.file, width=LOG_WIDTH).print(step.as_table())
-                continue
-            for line in readable(step):
+        """Write the summary; of several steps, each in a line."""
+        if isinstance(summary, Stepped):
+            for step in summary.steps():
+                self.say(in_a_line(step))
+        elif isinstance(summary, Tabled):
+            Console(file=self.file, width=LOG_WIDTH).print(summary.as_table())
+        else:
+            for line in readable(summary):
                 print(line, file=self.file, flush=True)
 
 
@@ -220,11 +223,6 @@ def on_stderr() -> Watcher:
     """Watch on standard error: as a terminal if it is one."""
     # Rich takes FORCE_COLOR, which many a log's environment has, for a terminal.
     return Terminal(Console(stderr=True)) if sys.stderr.isatty() else Log(sys.stderr)
-
-
-def steps(summary: Summary) -> list[Summary]:
-    """Give the summaries of a job's steps, or its own."""
-    return summary.steps() if isinstance(summary, Stepped) else [summary]
 
 
 def so_far(done: float, whole: Load, seconds: float) -> str:
@@ -255,6 +253,18 @@ def readable(summary: Summary) -> list[str]:
     """Write a summary in a few aligned lines."""
     body = summary.as_json()
     return [body.pop("job"), *block(body)]
+
+
+def in_a_line(summary: Summary) -> str:
+    """Write a summary in one line; of checks, how often those found something that did."""
+    body = summary.as_json()
+    if "checks" in body:
+        counts = {name: found["count"] for name, found in body["checks"].items()}
+        body["checks"] = {name: count for name, count in counts.items() if count}
+    job = body.pop("job")
+    return f"{job}: " + "; ".join(
+        f"{name.replace('_', ' ')} {in_words(value)}" for name, value in body.items()
+    )
 
 
 def block(body: dict[str, Any]) -> Iterator[str]:

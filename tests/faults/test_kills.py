@@ -22,6 +22,7 @@ from cutline.demo import DemoOptions, make_demo
 KILLS = int(os.environ.get("CUTLINE_KILLS", "50"))
 SEED = int(os.environ.get("CUTLINE_SEED", str(random.randrange(10**6))))
 OPTIONS = cutline.CompileOptions(partition_size=200, max_rejects=1)
+NOTES = {"merged", "timings"}
 OUTPUTS = ("x.parquet", "x.rejects.parquet", "x.parts", "x.cutline")
 
 
@@ -40,11 +41,11 @@ class Dataset:
         return cutline.compile_table(f"{self.root}/data", f"{self.root}/x.parquet", OPTIONS)
 
     def outputs(self):
-        """Every output's name and bytes; but for a note of inodes, all must be the same."""
+        """Every output's name and bytes, but for notes of inodes and of seconds."""
         found = {}
         for place in OUTPUTS:
             for folder, _, names in os.walk(f"{self.root}/{place}"):
-                found |= {name: read(f"{folder}/{name}") for name in names if name != "merged"}
+                found |= {name: read(f"{folder}/{name}") for name in names if name not in NOTES}
             if os.path.isfile(f"{self.root}/{place}"):
                 found[place] = read(f"{self.root}/{place}")
         return found

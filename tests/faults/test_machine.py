@@ -126,7 +126,8 @@ class Runs(RuleBasedStateMachine):
         self.tables = {tuple(rows)}
         parts = {store.part_name(index) for index in range(compiled.parts)}
         assert set(os.listdir(f"{self.root}/x.parts")) == parts
-        assert set(os.listdir(f"{self.root}/x.cutline")) == {"merged", "plan.parquet", "rejects"}
+        own = {"merged", "plan.parquet", "rejects", "timings"}
+        assert set(os.listdir(f"{self.root}/x.cutline")) == own
         assert not os.path.exists(f"{self.data}/.cutline")
 
     @precondition(lambda self: not self.full)

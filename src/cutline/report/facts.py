@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 from distributed import Client
 
-from cutline import store, watch
+from cutline import store, timings, watch
 from cutline.head import damage, first_rows, open_parquet
 from cutline.index import DAMAGED
+from cutline.plan import Timing
 from cutline.report.shapes import Shapes, count_shapes
 from cutline.verdict import VerifySummary
 
@@ -29,9 +30,10 @@ class Rejects(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the report tells; `verified` is what `cutline verify` found, if it was asked.
+    """What the report tells.
 
-    `damages` are lines of the ledger, too, but no rejects: they are about shards.
+    `damages` are lines of the ledger, too, but no rejects: they are about shards. `timings` are of
+    the parts whose time is known, and `verified` is what `cutline verify` found, if it was asked.
     """
 
     table: str
@@ -40,6 +42,7 @@ class Facts:
     rejects: list[Rejects]
     damages: Rejects | None
     first: pa.Table
+    timings: list[Timing]
     verified: VerifySummary | None
 
     @property
@@ -63,6 +66,7 @@ def gather(
         rejects=[each for each in ledger if each.reason != DAMAGED],
         damages=next((each for each in ledger if each.reason == DAMAGED), None),
         first=first_rows(outputs.table, ROWS),
+        timings=timings.read(outputs),
         verified=verified,
     )
 

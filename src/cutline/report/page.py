@@ -10,9 +10,12 @@ from typing import Final
 from cutline import checks
 from cutline.checks import Check, Finding
 from cutline.head import UNSEEN, escaped
+from cutline.plan import Timing
 from cutline.report.facts import Facts, Rejects
 from cutline.report.plots import library, script_and_divs
 from cutline.report.shapes import Shapes
+from cutline.store import part_name
+from cutline.timings import fastest, slowest
 from cutline.verdict import VerifySummary
 
 LONGEST: Final = 400
@@ -35,6 +38,7 @@ def page(facts: Facts) -> str:
         rejects_section(facts),
         damages_section(facts.damages) if facts.damages else "",
         rows_section(facts) if facts.rows else "",
+        parts_section(facts.timings) if facts.timings else "",
         f"<footer>{text(facts.table)}, by cutline {version('cutline')}.</footer>",
     ]
     return f"""<!DOCTYPE html>
@@ -196,6 +200,39 @@ def rows_section(facts: Facts) -> str:
     return (
         f'<h2>The first rows</h2><div class="box" style="margin-top: 12px">'
         f'<table class="stack"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>'
+    )
+
+
+def parts_section(timings: list[Timing]) -> str:
+    """Show which parts took long and which did not."""
+    heads = "".join(f"<th>{name}</th>" for name in ("part", "first and last sidecar"))
+    heads += "".join(
+        f'<th class="number">{name}</th>' for name in ("sidecars", "seconds", "sidecars a second")
+    )
+    groups = [
+        ("Took the longest", slowest(timings)),
+        ("Did the most sidecars a second", fastest(timings)),
+    ]
+    bodies = "".join(
+        f'<tbody><tr><th colspan="5">{title}</th></tr>{"".join(map(part_line, group))}</tbody>'
+        for title, group in groups
+        if group
+    )
+    return (
+        "<h2>Slowest and fastest parts</h2>"
+        f'<p class="lead">Of {len(timings):,} whose time is known.</p><div class="box">'
+        f'<table class="stack parts"><thead><tr>{heads}</tr></thead>{bodies}</table></div>'
+    )
+
+
+def part_line(timing: Timing) -> str:
+    """Show how long a part took."""
+    return (
+        f'<tr><td class="name inline">{part_name(timing.index).removesuffix(".parquet")}</td>'
+        f'<td class="mono"><div>{text(timing.first)}</div><div>{text(timing.last)}</div></td>'
+        f'<td class="number inline" data-unit="sidecars">{timing.sidecars:,}</td>'
+        f'<td class="number inline" data-unit="s">{timing.seconds:,.3f}</td>'
+        f'<td class="number inline" data-unit="a second">{timing.rate:,.0f}</td></tr>'
     )
 
 

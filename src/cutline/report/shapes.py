@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Final, Self
 
 import dask.bag as db
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from distributed import Client
 
-from cutline import watch
+from cutline import events, watch
 from cutline.running import results
 from cutline.slices import Slice, slices_of
 from cutline.trainer import LoaderOptions, aspect_bucket
@@ -105,6 +106,7 @@ def count_slices(slices: Iterable[Slice]) -> list[Shapes]:
 
 def count_slice(one: Slice) -> Shapes:
     """Count the rows of a slice: a size that many rows have is looked at once."""
+    began = perf_counter()
     with pq.ParquetFile(one.table) as file:
         rows = file.read_row_group(one.row_group, ["width", "height", "caption"])
     rows = rows.slice(one.start, one.rows).drop_null()
@@ -120,7 +122,9 @@ def count_slice(one: Slice) -> Shapes:
         buckets[aspect_bucket(width, height)] += count
         if width * height < LoaderOptions().minimum_image_size * MEGAPIXEL:
             small += count
-    return Shapes() + Shapes(len(rows), 1, sizes, buckets, lengths_of(rows["caption"]), small)
+    lengths = lengths_of(rows["caption"])
+    events.tell(events.Done(one.rows, {"rows counted": len(rows)}, {}, perf_counter() - began))
+    return Shapes() + Shapes(len(rows), 1, sizes, buckets, lengths, small)
 
 
 def lengths_of(captions: pa.ChunkedArray) -> Counter[int]:

@@ -150,6 +150,11 @@ class Outputs:
         """What the table was merged from."""
         return self.workspace.folder + "/merged"
 
+    @property
+    def timings(self) -> str:
+        """How long each part took."""
+        return self.workspace.folder + "/timings"
+
     def part_rejects(self, index: int, digest: str) -> str:
         """The rejects of one part.
 
