@@ -59,7 +59,7 @@ class ExtractOptions:
 
     only: Literal["images", "sidecars"] | None = None
     overwrite: bool = False
-    batch_size: int = 1_000
+    batch_size: int = 5_000
     allow_damaged: bool = False
     force_unlock: bool = False
 
