@@ -27,6 +27,11 @@ Command = Callable[..., Any]
 CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 """What every common reader of parquet knows."""
 
+ALLOW_DAMAGED: Final = click.option("--allow-damaged", is_flag=True, help="Bear damage in shards.")
+FORCE_UNLOCK: Final = click.option(
+    "--force-unlock", is_flag=True, help="Take over the lock of another host's run."
+)
+
 OPTION_FIELDS: Final = [field for field in fields(CompileOptions) if field.name != "rules"]
 
 
@@ -208,9 +213,9 @@ def compile_options(command: Command) -> Command:
         show_default=True,
         help="The codec of the table.",
     )
-    @click.option("--allow-damaged", is_flag=True, help="Bear damage in shards.")
+    @ALLOW_DAMAGED
     @click.option("--fresh", is_flag=True, help="Make every part anew.")
-    @click.option("--force-unlock", is_flag=True, help="Take over the lock of another host's run.")
+    @FORCE_UNLOCK
     @functools.wraps(command)
     def run(
         *,
@@ -237,8 +242,8 @@ def extract_options(command: Command) -> Command:
         help="Sidecars are *.json, images are all others.",
     )
     @click.option("--overwrite", is_flag=True, help="Replace also files of the right size.")
-    @click.option("--allow-damaged", is_flag=True, help="Bear damage in shards.")
-    @click.option("--force-unlock", is_flag=True, help="Take over the lock of another host's run.")
+    @ALLOW_DAMAGED
+    @FORCE_UNLOCK
     @functools.wraps(command)
     def run(**arguments: Any) -> Any:
         names = ("only", "overwrite", "allow_damaged", "force_unlock")

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from cutline.checks import VerifyOptions
-from cutline.cli_options import Checked, Command
+from cutline.cli_options import FORCE_UNLOCK, Checked, Command
 from cutline.head import open_parquet
 from cutline.records import Rules
 from cutline.trainer import LIMITS, STRATEGIES, LoaderOptions
@@ -69,7 +69,7 @@ def verify_options(command: Command) -> Command:
         metavar="FIELD",
         help="Where --orphans caption finds captions; repeat it for second choices.",
     )
-    @click.option("--force-unlock", is_flag=True, help="Take over the lock of another host's run.")
+    @FORCE_UNLOCK
     @functools.wraps(command)
     def run(
         *,

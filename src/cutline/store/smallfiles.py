@@ -18,6 +18,9 @@ NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 Write: TypeAlias = Callable[[int], object]
 """Writes what a file shall hold, to its descriptor."""
 
+IsRight: TypeAlias = Callable[[str], bool | None]
+"""Tells of a name whether what has it may stay: None if nothing has it."""
+
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -58,27 +61,7 @@ class SmallFiles:
             Something is in the way: a folder of that name, a symbolic link for a folder. Or the
             path has a ``..``.
         """
-        try:
-            return self.settle(path, data)
-        except OSError as error:  # which may name a descriptor, or nothing
-            error.filename = f"{self.place}/{path}"
-            raise
-
-    def settle(self, path: str, data: bytes) -> str:
-        """Make a file hold some bytes."""
-        folder, _, name = path.rpartition("/")
-        if folder != self.path:
-            self.enter(folder)
-        write = partial(write_all, data=data)
-        # Where the file before was new, so is this one, almost always: to look first costs 3.5 us
-        # of 20, and where it is there after all, the link says so.
-        if self.expects_new and self.link(name, write):
-            return "written"
-        found = self.read(name, len(data) + 1)
-        self.expects_new = found is None
-        if found == data:
-            return "unchanged"
-        return self.make(name, write, is_new=found is None)
+        return self.settle(path, partial(write_all, data=data), lambda name: self.holds(name, data))
 
     def put_made(self, path: str, length: int, write: Write, *, overwrite: bool) -> str:
         """Make a file of a known length, as `put` does, but leave one alone that has this length.
@@ -94,27 +77,40 @@ class SmallFiles:
         overwrite
             Replace also a file that has this length.
         """
+
+        def is_right(name: str) -> bool | None:
+            found = self.length(name)
+            return None if found is None else found == length and not overwrite
+
+        return self.settle(path, write, is_right)
+
+    def settle(self, path: str, write: Write, is_right: IsRight) -> str:
+        """Make a file, new or in place of another, unless what has its name is right."""
+        folder, _, name = path.rpartition("/")
         try:
-            folder, _, name = path.rpartition("/")
             if folder != self.path:
                 self.enter(folder)
-            if self.expects_new and self.link(name, write):  # as `settle` does
+            # Where the file before was new, so is this one, almost always: to look first costs
+            # 3.5 us of 20, and where it is there after all, the link says so.
+            expected_new = self.expects_new
+            if expected_new and self.link(name, write):
                 return "written"
-            found = self.length(name)
-            self.expects_new = found is None
-            if found == length and not overwrite:
+            right = is_right(name)
+            self.expects_new = right is None
+            if right:
                 return "unchanged"
-            return self.make(name, write, is_new=found is None)
-        except OSError as error:
+            if right is None and not expected_new and self.link(name, write):
+                return "written"
+            self.replace(name, write)
+        except OSError as error:  # which may name a descriptor, or nothing
             error.filename = f"{self.place}/{path}"
             raise
+        return "written" if right is None else "replaced"
 
-    def make(self, name: str, write: Write, *, is_new: bool) -> str:
-        """Make a file, new or in place of another, and say which."""
-        if is_new and self.link(name, write):
-            return "written"
-        self.replace(name, write)
-        return "written" if is_new else "replaced"
+    def holds(self, name: str, data: bytes) -> bool | None:
+        """Tell whether a file holds some bytes: None if there is nothing."""
+        found = self.read(name, len(data) + 1)
+        return None if found is None else found == data
 
     def length(self, name: str) -> int | None:
         """Tell the length of a file: None if there is nothing, and -1 if it is no file."""
