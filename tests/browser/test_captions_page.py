@@ -14,8 +14,8 @@ from cutline.board import show
 from cutline.plan import read_receipt
 from schedulers import scheduler
 
-RECORDS = 30_000
-PARTS = 150
+RECORDS = 60_000
+PARTS = 400  # far more than are done between a look at the events and the next
 OPTIONS = CompileOptions(partition_size=RECORDS // PARTS)
 
 PICTURES = os.environ.get("CUTLINE_PICTURES")
@@ -51,10 +51,15 @@ def client(request, tmp_path):
             yield client
 
 
+@pytest.fixture
+def workers(client):
+    """Ask for the process ids of the workers while they have nothing to do."""
+    return list(client.run(os.getpid).values())
+
+
 @contextmanager
-def standing_still(client):
+def standing_still(workers):
     """Stop the workers of a cluster where they are."""
-    workers = list(client.run(os.getpid).values())
     for process in workers:
         os.kill(process, signal.SIGSTOP)
     try:
@@ -70,8 +75,9 @@ def wait_for_tasks(client, count, job):
         told = [event for _, event in client.get_events("cutline") if event["event"] == "done"]
         if len(told) >= count:
             return
-        time.sleep(0.05)
+        time.sleep(0.02)
     job.result()
+    pytest.fail(f"the job was done before anybody saw {count} of its tasks")
 
 
 def shown(page):
@@ -109,20 +115,27 @@ def bars(page):
     )
 
 
-def test_the_captions_page_counts_a_job_while_it_runs(client, demo, tmp_path, open_page):
+def test_the_captions_page_counts_a_job_while_it_runs(
+    client, workers, demo, tmp_path, open_page
+):
     table = str(tmp_path / "t.parquet")
+    seen = []
+
+    def look(page):
+        page.wait_for_timeout(1500)
+        seen.append(shown(page))
+        assert "at work" in page.locator("p").first.inner_text()
+
     with ThreadPoolExecutor(1) as other:
         job = other.submit(compile_table, demo, table, OPTIONS, client=client)
-        wait_for_tasks(client, 10, job)
-        page = open_page(client.dashboard_link, "status")
-        page.locator("a[href='captions']").click()
-        seen = []
-        for tasks in (30, 80):
-            wait_for_tasks(client, tasks, job)
-            with standing_still(client):
-                page.wait_for_timeout(1500)
-                seen.append(shown(page))
-                assert "at work" in page.locator("p").first.inner_text()
+        wait_for_tasks(client, 20, job)
+        with standing_still(workers):  # to open a page can take longer than the job
+            page = open_page(client.dashboard_link, "status")
+            page.locator("a[href='captions']").click()
+            look(page)
+        wait_for_tasks(client, PARTS // 3, job)
+        with standing_still(workers):
+            look(page)
         assert 0 < seen[0][0] < seen[1][0] < RECORDS
         assert 0 < seen[0][1] < seen[1][1]
         job.result()
@@ -132,12 +145,12 @@ def test_the_captions_page_counts_a_job_while_it_runs(client, demo, tmp_path, op
     assert page.locator("td.example").count() == len(shown(page)[3])
 
 
-def test_the_status_page_has_one_bar_a_stage(client, demo, tmp_path, open_page):
+def test_the_status_page_has_one_bar_a_stage(client, workers, demo, tmp_path, open_page):
     table = str(tmp_path / "t.parquet")
     with ThreadPoolExecutor(1) as other:
         job = other.submit(compile_table, demo, table, OPTIONS, client=client)
-        wait_for_tasks(client, 30, job)
-        with standing_still(client):
+        wait_for_tasks(client, 20, job)
+        with standing_still(workers):
             page = open_page(client.dashboard_link, "status")
             page.wait_for_timeout(2000)
             assert bars(page) == ["compile-rows"]
@@ -146,7 +159,7 @@ def test_the_status_page_has_one_bar_a_stage(client, demo, tmp_path, open_page):
 
 @pytest.mark.skipif(not PICTURES, reason="only `make pictures` takes the pictures anew")
 @pytest.mark.parametrize("client", ["local cluster"], indirect=True)
-def test_pictures_for_the_documents(client, tmp_path, open_page):
+def test_pictures_for_the_documents(client, workers, tmp_path, open_page):
     make_demo(tmp_path, DemoOptions(60_000, images=False))
     show(client, print)  # a job does, but the page is to be open when it begins
     captions = open_page(client.dashboard_link, "captions")
@@ -155,7 +168,7 @@ def test_pictures_for_the_documents(client, tmp_path, open_page):
     with ThreadPoolExecutor(1) as other:
         job = other.submit(run, str(tmp_path), CompileOptions(partition_size=600), client=client)
         wait_for_tasks(client, 100 + 3, job)  # all parts, and some caption files
-        with standing_still(client):
+        with standing_still(workers):
             for page in (captions, status):
                 page.wait_for_timeout(1500)
             captions.screenshot(path=f"{PICTURES}/captions-page.png", full_page=True)
