@@ -115,9 +115,7 @@ def bars(page):
     )
 
 
-def test_the_captions_page_counts_a_job_while_it_runs(
-    client, workers, demo, tmp_path, open_page
-):
+def test_the_captions_page_counts_a_job_while_it_runs(client, workers, demo, tmp_path, open_page):
     table = str(tmp_path / "t.parquet")
     seen = []
 
