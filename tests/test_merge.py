@@ -53,7 +53,8 @@ def make_part(outputs, part, partition_size, paths, outcomes):
     sheet.fill(((*one, (0,)) for one in zip(paths[own], outcomes[own], strict=True)), None)
     table = sheet.rows(OPTIONS)
     made_of = digest(sheet.paths, [], repr(outcomes[own]).encode())
-    receipt = Receipt(part.index, made_of, len(table), sheet.reject_counts(), 0, ())
+    counts = sheet.reject_counts()
+    receipt = Receipt(part.index, made_of, len(table), counts, sheet.stem_mismatches, ())
     parts.publish(outputs, receipt, table, sheet.rejects)
     return receipt
 
@@ -142,7 +143,23 @@ def test_the_tables_bytes_do_not_depend_on_the_size_of_the_parts(tmp_path, parti
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
 
 
-names = st.sampled_from(["a", "b", ".a", "a.b", "x/a", "x.y/a", "x.y/.a"])
+OWN = [row(f"{number:03}.png") for number in range(8)]
+
+
+def test_rows_named_as_their_sidecars_are_not_looked_through(outputs, monkeypatch):
+    monkeypatch.setattr(merge, "filenames", None)
+    check_against_oracle(outputs, 3, [*OWN, no_width()])
+
+
+@pytest.mark.parametrize("place", [0, 4, 8])
+def test_a_row_named_as_anothers_sidecar_is_held_against_all(outputs, place):
+    outcomes = [no_width(), *OWN[1:]]
+    outcomes.insert(place, row("005.jpg"))
+    check_against_oracle(outputs, 3, outcomes)
+
+
+own = [f"{number:03}" for number in range(6)]  # of sidecars that are there
+names = st.sampled_from([*own, "a", "b", ".a", "a.b", "x/a", "x.y/a", "x.y/.a"])
 extensions = st.sampled_from(["", ".png", ".jpg", ".", "..png"])
 outcomes = st.lists(
     st.builds(str.__add__, names, extensions).map(row) | st.just(no_width()),

@@ -14,7 +14,6 @@ from cutline.records import TOO_LARGE, Reject
 from cutline.sources import (
     CONCURRENT_READS,
     Folder,
-    OpenFolders,
     RemoteFolder,
     batches,
     is_sidecar,
@@ -371,20 +370,6 @@ def test_a_source_that_is_a_file_is_refused_with_the_mend(tmp_path):
 def test_a_url_that_leads_nowhere_is_refused(url):
     with pytest.raises(UsageError, match=r"The source .* (cannot be opened|is not there)"):
         open_source(url)
-
-
-def test_an_open_folder_is_kept_open_and_closed_at_the_end(tmp_path):
-    write_sidecars(tmp_path, {"a/1.json": b"", "a/2.json": b"", "b/1.json": b""})
-    before = len(os.listdir("/proc/self/fd"))
-    with OpenFolders(os.fspath(tmp_path)) as folders:
-        first, name = folders.of(b"a/1.json")
-        assert (os.listdir(first), name) == (os.listdir(tmp_path / "a"), b"1.json")
-        assert folders.of(b"a/2.json") == (first, b"2.json")
-        assert os.listdir(folders.of(b"b/1.json")[0]) == ["1.json"]
-        with pytest.raises(FileNotFoundError):
-            folders.of(b"c/1.json")
-        assert os.listdir(folders.of(b"b/1.json")[0]) == ["1.json"]
-    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_reading_leaves_no_file_open(tmp_path):

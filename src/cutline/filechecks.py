@@ -18,7 +18,7 @@ from cutline.listing import CAPTION, IMAGE, IMAGES, SIDECAR
 from cutline.orphans import STRAY, Ledger, Orphan, explain, image_of
 from cutline.records import shown_path
 from cutline.rowchecks import read_caption
-from cutline.sources import OpenFolders
+from cutline.sources import is_regular, open_folder, stamp_of
 
 NAMES: Final = pa.schema(
     [
@@ -73,14 +73,14 @@ def check_files(records: Records, data: str) -> tuple[Findings, list[Orphan]]:
     gone, odd = split_missing(outside(rows, "filename", images["filename"]), data)
     with_image = pa.chunked_array([*images["key"].chunks, *odd["key"].chunks], pa.binary())
     alone = others(records.captions, with_image)
-    with OpenFolders(data) as folders:
-        orphans = explain_orphans(records, folders)
+    with open_folder(data) as root:
+        orphans = explain_orphans(records, root)
         lonely = [
             key + b".json"
             for key in sorted(others(records.sidecars, with_image).to_pylist())
-            if not names_image(key + b".json", folders)
+            if not names_image(key + b".json", root)
         ]
-        blank = [path for path in captions_of(orphans) if is_blank(path, folders)]
+        blank = [path for path in captions_of(orphans) if is_blank(path, root)]
     findings = {
         "duplicate_filenames": duplicates(rows),
         "rows_without_image": shown(gone),
@@ -147,7 +147,7 @@ def duplicates(rows: pa.Table) -> Finding:
     return Finding(more, found(map(shown_path, twice["filename_min"].to_pylist())).examples)
 
 
-def explain_orphans(records: Records, folders: OpenFolders) -> list[Orphan]:
+def explain_orphans(records: Records, root: int) -> list[Orphan]:
     """Say why images have no row."""
     images = outside(records.images, "filename", records.rows["filename"]).sort_by("filename")
     if not len(images):
@@ -155,7 +155,7 @@ def explain_orphans(records: Records, folders: OpenFolders) -> list[Orphan]:
     captions = others(records.captions, records.rows["key"])
     files = set(records.sidecars.to_pylist()), set(captions.to_pylist())
     pairs = zip(images["filename"].to_pylist(), images["key"].to_pylist(), strict=True)
-    return list(explain(pairs, Ledger(records.ledger), files, folders))
+    return list(explain(pairs, Ledger(records.ledger), files, root))
 
 
 def orphan_findings(orphans: list[Orphan]) -> Findings:
@@ -173,13 +173,13 @@ def captions_of(orphans: list[Orphan]) -> Iterator[bytes]:
     return (orphan.caption for orphan in orphans if orphan.caption is not None)
 
 
-def is_blank(caption: bytes, folders: OpenFolders) -> bool:
+def is_blank(caption: bytes, root: int) -> bool:
     """Tell whether a caption file holds no text."""
-    text = read_caption(folders, caption)
+    text = read_caption(root, caption)
     return text is not None and not text.strip()
 
 
-def names_image(sidecar: bytes, folders: OpenFolders) -> bool:
+def names_image(sidecar: bytes, root: int) -> bool:
     """Tell whether a sidecar names an image that is there, though of another stem than its own."""
-    image = image_of(sidecar, folders)
-    return image is not None and os.path.isfile(os.path.join(folders.root, image))
+    image = image_of(sidecar, root)
+    return image is not None and is_regular(stamp_of(root, image))

@@ -13,7 +13,7 @@ from cutline.errors import CutlineError, UsageError
 from cutline.movelist import LIST, Move, read_list, remove_folders, write_list
 from cutline.orphans import Orphan, read
 from cutline.records import Reject, Rules, caption, parse, shown_path
-from cutline.sources import OpenFolders, read_file
+from cutline.sources import open_folder, read_file
 from cutline.verdict import VerifySummary
 from cutline.verify import verified, verify_dataset
 
@@ -114,11 +114,11 @@ def caption_orphans(
         verified(table, data, options, client, watcher) as found,
         store.locked(workspace, watcher.say, force=options.force_unlock) as staging,
         store.SmallFiles(folder, staging) as files,
-        OpenFolders(folder) as folders,
+        open_folder(folder) as root,
     ):
         written = 0
         for orphan in read(found.orphans):
-            text = caption_for(orphan, rules, folders)
+            text = caption_for(orphan, rules, root)
             if text is not None:
                 files.put(os.fsdecode(os.path.splitext(orphan.path)[0]) + ".txt", text.encode())
                 written += 1
@@ -127,11 +127,11 @@ def caption_orphans(
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
-def caption_for(orphan: Orphan, rules: Rules, folders: OpenFolders) -> str | None:
+def caption_for(orphan: Orphan, rules: Rules, root: int) -> str | None:
     """Read the caption of an image that only lacks a width and a caption file."""
     if orphan.reason != "no_width" or orphan.caption is not None or orphan.sidecar is None:
         return None
-    _, data, _ = read_file(folders, orphan.sidecar)
+    _, data, _ = read_file(root, orphan.sidecar)
     record = data if isinstance(data, Reject) else parse(data)
     text = record if isinstance(record, Reject) else caption(record, rules)
     return None if isinstance(text, Reject) else text

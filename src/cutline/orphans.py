@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cutline.head import damage, open_parquet
 from cutline.records import Reject, image_filename, key, parse
-from cutline.sources import OpenFolders, read_file
+from cutline.sources import read_file
 
 LEDGER: Final = pa.schema(
     [
@@ -84,7 +84,7 @@ def explain(
     images: Iterable[tuple[bytes, bytes]],
     ledger: Ledger,
     files: tuple[set[bytes], set[bytes]],
-    folders: OpenFolders,
+    root: int,
 ) -> Iterator[Orphan]:
     """Say why images have no row.
 
@@ -96,19 +96,15 @@ def explain(
         What is said of them.
     files
         The keys of the sidecars and of the caption files that may be theirs.
-    folders
-        Reads a sidecar that the ledger does not know.
+    root
+        Their folder, open; a sidecar that the ledger does not know is read.
     """
     sidecars, captions = files
     for path, stem in images:
         caption = stem + b".txt" if stem in captions else None
         line = ledger.line(path, stem)
-        sidecar = sidecar_of(line[0], folders) if line else None
-        if (
-            sidecar is None
-            and stem in sidecars
-            and image_of(stem + b".json", folders) in {None, path}
-        ):
+        sidecar = sidecar_of(line[0], root) if line else None
+        if sidecar is None and stem in sidecars and image_of(stem + b".json", root) in {None, path}:
             sidecar = stem + b".json"
         if line:
             yield Orphan(path, line[1], line[2], sidecar, caption)
@@ -116,23 +112,22 @@ def explain(
             yield Orphan(path, *(NOT_COMPILED if sidecar else NO_SIDECAR), sidecar, caption)
 
 
-def sidecar_of(source: str, folders: OpenFolders) -> bytes | None:
+def sidecar_of(source: str, root: int) -> bytes | None:
     """Find the sidecar that the ledger names, if it is in the folder of the images."""
     path = source.encode()
     steps = path.split(b"/")
     if not path.endswith(b".json") or {b"", b".", b".."}.intersection(steps):
         return None
     try:
-        folder, name = folders.of(path)
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        os.stat(path, dir_fd=root, follow_symlinks=False)
     except OSError:
         return None
     return path
 
 
-def image_of(sidecar: bytes, folders: OpenFolders) -> bytes | None:
+def image_of(sidecar: bytes, root: int) -> bytes | None:
     """Read which image a sidecar names: None if it names none."""
-    _, data, _ = read_file(folders, sidecar)
+    _, data, _ = read_file(root, sidecar)
     record = data if isinstance(data, Reject) else parse(data)
     if isinstance(record, Reject):
         return None

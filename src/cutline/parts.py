@@ -81,7 +81,7 @@ class Sheet:
                 add_caption(caption)
                 add_filename(filename)
                 self.extras += extras
-                if key(filename).encode() != path[: -len(b".json")]:
+                if key(filename).encode() != path[:-5]:  # without .json
                     self.stem_mismatches += 1
             else:
                 position = len(self.paths)

@@ -123,7 +123,8 @@ def judge(path: bytes, data: bytes, rules: Rules) -> Outcome:
             columns = tuple([column_text(record.get(field)) for _, field in rules.columns])
     except orjson.JSONEncodeError as error:  # orjson reads 1,024 levels and writes 254
         return Reject("bad_json", f"a --column value cannot be stored: {error}", filename)
-    return Row(width, height, text, filename, columns)
+    # Row(...) is the same, with 0.1 us of Python around it.
+    return tuple.__new__(Row, (width, height, text, filename, columns))
 
 
 def parse(data: bytes) -> dict[str, Any] | Reject:
@@ -198,6 +199,10 @@ def component_fault(name: str) -> str | None:
 
 def caption(record: Mapping[str, Any], rules: Rules) -> str | Reject:
     """Find the caption: the first of the caption fields that holds text."""
+    text = record.get(rules.caption_fields[0])
+    # Almost every caption is there and is one line: 0.5 us, where the loop takes 0.75.
+    if type(text) is str and text.isprintable() and (cleaned := text.strip()):
+        return text if rules.raw_captions else cleaned
     odd = None
     for field in rules.caption_fields:
         value = record.get(field)

@@ -18,7 +18,7 @@ from cutline.errors import CutlineError
 from cutline.options import COLUMNS
 from cutline.records import TOO_LARGE, clean, key, path_fault, shown_path
 from cutline.slices import Slice, is_text
-from cutline.sources import OPEN_FLAGS, OpenFolders
+from cutline.sources import OPEN_FLAGS, open_folder
 
 TYPES: Final[dict[str, tuple[str, Callable[[pa.DataType], bool]]]] = {
     "width": ("a whole number", pa.types.is_integer),
@@ -118,10 +118,10 @@ def is_unclean(caption: str | None, blank: bool) -> bool:  # noqa: FBT001 - a ma
 def check_caption_files(data: str, rows: Rows) -> Findings:
     """Compare the caption files that are there with the table."""
     differing, empty = [], []
-    with OpenFolders(data) as folders:
+    with open_folder(data) as root:
         for row, stem in zip(rows.safe, rows.keys(), strict=True):
             path, caption = stem + b".txt", rows.captions[row]
-            text = read_caption(folders, path)
+            text = read_caption(root, path)
             if text is None:
                 continue
             if not text.strip():
@@ -131,11 +131,10 @@ def check_caption_files(data: str, rows: Rows) -> Findings:
     return {"differing_caption_files": found(differing), "empty_caption_files": found(empty)}
 
 
-def read_caption(folders: OpenFolders, path: bytes) -> bytes | None:
+def read_caption(root: int, path: bytes) -> bytes | None:
     """Read a caption file: None if there is none, and nothing if it cannot be read."""
     try:
-        folder, name = folders.of(path)
-        file = os.open(name, OPEN_FLAGS, dir_fd=folder)
+        file = os.open(path, OPEN_FLAGS, dir_fd=root)
         try:
             return read_whole(file)
         finally:

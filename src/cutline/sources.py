@@ -8,9 +8,9 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import fsspec
 import numpy as np
@@ -71,49 +71,32 @@ class Folder:
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Look at the sidecars of some lines."""
-        with OpenFolders(self.root) as folders:
-            return [stamp_of(folders, path) for path in lines["path"].to_pylist()]
+        with open_folder(self.root) as root:
+            return [stamp_of(root, path) for path in lines["path"].to_pylist()]
 
     def unreadable(self, stamp: Stamp) -> bool:
         """Tell from its stamp that a sidecar cannot be read."""
-        mode = stamp[0]
-        return not (isinstance(mode, int) and stat.S_ISREG(mode))
+        return not is_regular(stamp)
 
     def read(self, lines: pa.Table) -> Iterator[Sidecar]:
         """Read the sidecars of some lines."""
-        with OpenFolders(self.root) as folders:
+        with open_folder(self.root) as root:
             for path in lines["path"].to_pylist():
-                yield read_file(folders, path)
+                yield read_file(root, path)
 
 
-class OpenFolders:
-    """The folder of the file at hand, kept open: a name in it is found without walking its path.
+@contextmanager
+def open_folder(path: str) -> Iterator[int]:
+    """Keep a folder open, and name the files in it relative to that: less to walk for each.
 
-    Opened and read this way a file costs 6 us, against 10 for `open().read()` and 21 through
+    Opened and read this way a file costs 5 us, against 10 for `open().read()` and 21 through
     fsspec.
     """
-
-    def __init__(self, root: str) -> None:
-        self.root = os.fsencode(root)
-        self.folder = b""
-        self.descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
-
-    def of(self, path: bytes) -> tuple[int, bytes]:
-        """Give the descriptor of a file's folder, and the file's name in it."""
-        folder, _, name = path.rpartition(b"/")
-        if folder != self.folder:
-            place = os.path.join(self.root, folder)
-            descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-            before, self.folder, self.descriptor = self.descriptor, folder, descriptor
-            with suppress(OSError):  # of the folder before: it says nothing about this file
-                os.close(before)
-        return self.descriptor, name
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
 
 
 def sorted_array(paths: list[bytes]) -> pa.Array:
@@ -148,13 +131,12 @@ def walk_folder(root: bytes) -> Iterator[bytes]:
                 prefixes.append(prefix + name + b"/")
 
 
-def read_file(folders: OpenFolders, path: bytes) -> Sidecar:
-    """Read a sidecar of a local folder."""
+def read_file(root: int, path: bytes) -> Sidecar:
+    """Read a sidecar of a local folder that is open."""
     try:
-        folder, name = folders.of(path)
-        descriptor = os.open(name, OPEN_FLAGS, dir_fd=folder)
+        descriptor = os.open(path, OPEN_FLAGS, dir_fd=root)
     except OSError as error:
-        return path, unreadable(error), stamp_of(folders, path)
+        return path, unreadable(error), stamp_of(root, path)
     try:
         # Of the open file and before it is read; a `stat` by name costs 2 us more.
         status = os.fstat(descriptor)
@@ -180,14 +162,19 @@ def read_descriptor(descriptor: int, status: os.stat_result) -> bytes | Reject:
     return data if len(data) == size else read_rest(descriptor, data)
 
 
-def stamp_of(folders: OpenFolders, path: bytes) -> Stamp:
+def stamp_of(root: int, path: bytes) -> Stamp:
     """Stamp a sidecar by its name."""
     try:
-        folder, name = folders.of(path)
-        status = os.stat(name, dir_fd=folder)
+        status = os.stat(path, dir_fd=root)
     except OSError:
         return UNSEEN
     return status.st_mode, status.st_size, status.st_mtime_ns
+
+
+def is_regular(stamp: Stamp) -> bool:
+    """Tell from its stamp whether a local path is that of a regular file."""
+    mode = stamp[0]
+    return isinstance(mode, int) and stat.S_ISREG(mode)
 
 
 def read_rest(descriptor: int, data: bytes) -> bytes | Reject:

@@ -5,7 +5,7 @@ a worker, one task a part, as a stream: read, judge, write.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from time import perf_counter
@@ -24,6 +24,7 @@ from cutline.options import DEFAULTS, CompileOptions
 from cutline.plan import (
     Part,
     Receipt,
+    Stamp,
     Timing,
     digest,
     missing,
@@ -285,8 +286,7 @@ def check_parts(suspects: Iterable[Part], job: Job) -> list[Receipt]:
         if (
             receipt is not None
             and receipt.digest == digest(paths, [*chain(*stamps)], job.options.digest())
-            # A file that could not be read though it looked well may be readable now.
-            and receipt.rejects.get("unreadable", 0) <= sum(map(job.source.unreadable, stamps))
+            and not may_be_readable(receipt, job.source, stamps)
             and parts.has_rejects(job.outputs, receipt)
         ):
             receipts.append(receipt)
@@ -294,6 +294,12 @@ def check_parts(suspects: Iterable[Part], job: Job) -> list[Receipt]:
         else:
             events.tell(outdated(part))
     return receipts
+
+
+def may_be_readable(receipt: Receipt, source: Source, stamps: Sequence[Stamp]) -> bool:
+    """Tell whether a sidecar that could not be read, though it looked well, may be readable now."""
+    count = receipt.rejects.get("unreadable", 0)
+    return count > 0 and count > sum(map(source.unreadable, stamps))
 
 
 def kept(receipt: Receipt) -> events.Done:
