@@ -22,6 +22,10 @@ LOOK_EVERY: Final = 10
 """Seconds between two looks at the workers of a cluster."""
 
 
+TASKS_A_THREAD: Final = 4
+"""Tasks of quick things for each thread of a cluster, so that one that is slow holds up little."""
+
+
 class DeadlyTaskError(CutlineError):
     """Some tasks killed each worker that tried them, and all the others are done.
 
@@ -66,6 +70,12 @@ def results(
         for elements in completed(tasks, client, watcher, stage):
             yield from elements
             advance(1, load.of(elements) if load else 0)
+
+
+def few_tasks(count: int, client: Client | None) -> int:
+    """Say how many of many quick things are one task: a task costs 10 ms beside what it does."""
+    threads = sum(client.nthreads().values()) if client else 1
+    return max(1, count // (TASKS_A_THREAD * max(1, threads)))
 
 
 def tasks_of(bag: db.Bag) -> list[Delayed]:

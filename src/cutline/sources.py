@@ -61,7 +61,7 @@ class Folder:
     def list(self) -> pa.Table:
         """Find the sidecars."""
         try:
-            paths = list(walk_folder(os.fsencode(self.root)))
+            paths = walk_folder(os.fsencode(self.root))
         except OSError as error:  # nobody knows how many sidecars are in there
             folder = shown_path(error.filename)
             raise CutlineError(
@@ -116,9 +116,9 @@ def sorted_array(paths: list[bytes]) -> pa.Array:
     return array_of(lengths, pa.py_buffer(data))
 
 
-def walk_folder(root: bytes) -> Iterator[bytes]:
+def walk_folder(root: bytes) -> list[bytes]:
     """Find the sidecars below a folder, as paths relative to it, in no order."""
-    prefixes = [b""]
+    found, prefixes = [], [b""]
     while prefixes:
         prefix = prefixes.pop()
         for entry in os.scandir(os.path.join(root, prefix)):
@@ -126,9 +126,10 @@ def walk_folder(root: bytes) -> Iterator[bytes]:
             if name.startswith(b"."):
                 continue
             if name.endswith(b".json"):
-                yield prefix + name
+                found.append(prefix + name)
             elif entry.is_dir(follow_symlinks=False):
                 prefixes.append(prefix + name + b"/")
+    return found
 
 
 def read_file(root: int, path: bytes) -> Sidecar:

@@ -33,7 +33,7 @@ from cutline.plan import (
     write_plan,
 )
 from cutline.records import Outcome, Reject, Rules, judge
-from cutline.running import DeadlyTaskError, results
+from cutline.running import DeadlyTaskError, few_tasks, results
 from cutline.shardset import ShardSet, Where
 from cutline.sidecars import Sidecar, Source
 from cutline.sources import Origin, open_source
@@ -199,7 +199,7 @@ def finished_parts(
     suspects = [part for part in parts if store.part_name(part.index) in there]
     if not suspects:
         return []
-    bag = db.from_sequence(suspects, partition_size=1)
+    bag = db.from_sequence(suspects, partition_size=few_tasks(len(suspects), client))
     checks = bag.map_partitions(check_parts, job, token="check-parts")
     return list(results(checks, client, watcher))
 
