@@ -3,7 +3,8 @@
     python bench.py [--records N] [--full] [--rounds N] [--only MEASUREMENT ...]
 
 Prints, in Markdown, the runs side by side and a verdict for each target. It takes some minutes,
-and memory for four copies of the data; `--full` adds the size of the real dataset.
+and memory for four copies of the data; `--full` adds the size of the real dataset, and shards on a
+disk of which nothing is in memory.
 """
 
 import argparse
@@ -21,7 +22,16 @@ import contenders
 import samples
 import shards
 from measure import Contender, ContenderError, Fresh, Runs, kill_when, race, run, say
-from room import MountError, Room, fresh_data, fresh_ext4, fresh_folder, open_room
+from room import (
+    MountError,
+    Room,
+    fresh_cold,
+    fresh_data,
+    fresh_ext4,
+    fresh_folder,
+    open_disk,
+    open_room,
+)
 from verdict import (
     Verdict,
     at_least,
@@ -35,6 +45,8 @@ from verdict import (
 
 BUSY = 0.5  # processes that run or wait, on average over the last minute
 FULL_RECORDS = 1_161_957  # what the recipe counts in the real dataset
+SHARDS = f"{shards.SHARDS} shards of {shards.SAMPLES:,} samples"
+DISK_ROUNDS = 1  # at most: one takes five minutes
 WATCHED_ROUNDS = 5  # at least: it looks for a twentieth, which fewer rounds drown in noise
 
 
@@ -234,10 +246,20 @@ def walk_of_shards(bench: Bench) -> Report:
 def compile_from_shards(bench: Bench) -> Report:
     """Hold a compile straight from shards against unpacking them first."""
     with shards.shards_in(bench.room) as folder:
-        runs = shards.compiles(bench.room, folder, bench.rounds)
+        runs = shards.compiles(folder, bench.rounds, fresh_folder(bench.room))
         others = shards.indexings(bench.room, folder, bench.rounds)
+    return unpacking_first(f"compile of {SHARDS}", runs, others)
+
+
+def compile_from_cold_shards(bench: Bench) -> Report:
+    """Hold it against unpacking on a disk, where shards are that are larger than the memory."""
+    with open_disk() as disk, shards.shards_in(disk) as folder:
+        runs = shards.compiles(folder, min(bench.rounds, DISK_ROUNDS), fresh_cold(disk, folder))
+    return unpacking_first(f"compile of {SHARDS}, cold on {disk.kind}", runs, [])
+
+
+def unpacking_first(title: str, runs: list[Runs], others: list[Runs]) -> Report:
     _, unpacked, cutline = runs
-    title = f"compile of {shards.SHARDS} shards of {shards.SAMPLES:,} samples"
     return Report(
         title,
         [*runs, *others],
@@ -251,9 +273,19 @@ def compile_from_shards(bench: Bench) -> Report:
 def extract_shards(bench: Bench) -> Report:
     """Hold ways to unpack shards side by side."""
     with shards.shards_in(bench.room) as folder:
-        runs = shards.extractions(bench.room, folder, bench.rounds)
+        runs = shards.extractions(folder, bench.rounds, fresh_folder(bench.room))
+    return unpackings(f"unpacking of {SHARDS}", runs)
+
+
+def extract_cold_shards(bench: Bench) -> Report:
+    """Hold them side by side on a disk."""
+    with open_disk() as disk, shards.shards_in(disk) as folder:
+        runs = shards.extractions(folder, min(bench.rounds, DISK_ROUNDS), fresh_cold(disk, folder))
+    return unpackings(f"unpacking of {SHARDS}, cold on {disk.kind}", runs)
+
+
+def unpackings(title: str, runs: list[Runs]) -> Report:
     gnu, by_tarfile, cutline = runs
-    title = f"unpacking of {shards.SHARDS} shards of {shards.SAMPLES:,} samples"
     return Report(
         title,
         runs,
@@ -334,15 +366,20 @@ MEASUREMENTS: dict[str, Measurement] = {
     "shards-walk": walk_of_shards,
     "shards-compile": compile_from_shards,
     "shards-extract": extract_shards,
+    "shards-compile-cold": compile_from_cold_shards,
+    "shards-extract-cold": extract_cold_shards,
 }
 AT_FULL_SIZE = ["compile", "rows", "second-run", "resume", "graph"]
+ON_DISK = ["shards-compile-cold", "shards-extract-cold"]
 
 
 def main(arguments: Sequence[str]) -> None:
     options = parse(arguments)
-    sizes = {options.records: [*MEASUREMENTS]}
+    quick = [name for name in MEASUREMENTS if options.full or name not in ON_DISK]
+    only = options.only or quick
+    sizes = {options.records: only}
     if options.full:
-        sizes |= {FULL_RECORDS: AT_FULL_SIZE}
+        sizes |= {FULL_RECORDS: [name for name in AT_FULL_SIZE if name in only]}
     verdicts: list[Verdict] = []
     # Captions and verify hold up to four files a record; the full data stand alone, with tables.
     files = max(4 * options.records, options.full * FULL_RECORDS * 5 // 4)
@@ -350,7 +387,7 @@ def main(arguments: Sequence[str]) -> None:
         print(machine(room.kind))
         warn(room)
         for records, names in sizes.items():
-            chosen = [MEASUREMENTS[name] for name in names if name in options.only]
+            chosen = [MEASUREMENTS[name] for name in names]
             for report in measure(room, records, options.rounds, chosen):
                 if report.runs:
                     print(f"\n### {report.title}\n\n{runs_table(report.runs)}", flush=True)
@@ -382,11 +419,11 @@ def measure(
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Hold cutline against the recipe and others.")
     parser.add_argument("--records", type=int, default=200_000, help="how many sidecars (200000)")
-    parser.add_argument("--full", action="store_true", help=f"also with {FULL_RECORDS:,}")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
     parser.add_argument(
-        "--only", nargs="+", choices=[*MEASUREMENTS], default=[*MEASUREMENTS], help="not all"
+        "--full", action="store_true", help=f"also with {FULL_RECORDS:,}, and with shards on a disk"
     )
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each contender (3)")
+    parser.add_argument("--only", nargs="+", choices=[*MEASUREMENTS], help="not all")
     return parser.parse_args(arguments)
 
 

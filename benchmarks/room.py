@@ -40,6 +40,13 @@ def open_room(files: int) -> Iterator[Room]:
         shutil.rmtree(path)
 
 
+@contextmanager
+def open_disk() -> Iterator[Room]:
+    """Make a folder where temporary files are, which mostly is on a disk; remove it at the end."""
+    with tempfile.TemporaryDirectory(prefix="cutline-bench-") as path:
+        yield Room(path, kind_of(path))
+
+
 def has_room(path: str, files: int) -> bool:
     if not os.path.isdir(path) or kind_of(path) != "tmpfs":
         return False
@@ -63,6 +70,22 @@ def fresh_folder(room: Room) -> Fresh:
         discard(room, folder)
 
     return fresh
+
+
+def fresh_cold(room: Room, folder: str) -> Fresh:
+    """Give each run an empty folder, and the files of another one from the disk itself."""
+    fresh = fresh_folder(room)
+
+    @contextmanager
+    def cold() -> Iterator[str]:
+        for entry in os.scandir(folder):
+            with open(entry.path, "rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with fresh() as place:
+            yield place
+
+    return cold
 
 
 def fresh_data(room: Room, data: str) -> Fresh:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import contenders
-from measure import Contender, Runs, race, run
+from measure import Contender, Fresh, Runs, race, run
 from room import Room, fresh_folder
 
 SHARDS, SAMPLES = 12, 5_000
@@ -28,7 +28,7 @@ def walks(shards: str, rounds: int) -> dict[str, float]:
     return {name: 1e6 * of / (2 * SAMPLES) for name, of in json.loads(walked.stdout).items()}
 
 
-def compiles(room: Room, shards: str, rounds: int) -> list[Runs]:
+def compiles(shards: str, rounds: int, fresh: Fresh) -> list[Runs]:
     """Hold a compile from shards against unpacking them first; cutline last."""
 
     def recipe(folder: str) -> list[str]:
@@ -47,10 +47,10 @@ def compiles(room: Room, shards: str, rounds: int) -> list[Runs]:
         Contender("GNU tar, then cutline", unpacked_first),
         Contender("cutline from the shards", in_place),
     ]
-    return race(ways, rounds, fresh_folder(room), contenders.same_rows)
+    return race(ways, rounds, fresh, contenders.same_rows)
 
 
-def extractions(room: Room, shards: str, rounds: int) -> list[Runs]:
+def extractions(shards: str, rounds: int, fresh: Fresh) -> list[Runs]:
     """Hold ways to unpack shards side by side; cutline last."""
     ways = [
         Contender("GNU tar", lambda folder: unpacked(shards, folder, ["true"])),
@@ -63,7 +63,7 @@ def extractions(room: Room, shards: str, rounds: int) -> list[Runs]:
             lambda folder: contenders.cutline("extract", shards, f"{folder}/data"),
         ),
     ]
-    return race(ways, rounds, fresh_folder(room), same_files)
+    return race(ways, rounds, fresh, same_files)
 
 
 def indexings(room: Room, shards: str, rounds: int) -> list[Runs]:
