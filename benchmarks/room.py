@@ -22,6 +22,10 @@ class MountError(Exception):
     """No file system can be mounted from a file, by this user or on this machine."""
 
 
+class NoDiskError(Exception):
+    """There is no disk to measure on."""
+
+
 class Room(NamedTuple):
     """A folder to work in, and the kind of file system that it is on."""
 
@@ -41,10 +45,21 @@ def open_room(files: int) -> Iterator[Room]:
 
 
 @contextmanager
-def open_disk() -> Iterator[Room]:
-    """Make a folder where temporary files are, which mostly is on a disk; remove it at the end."""
+def open_disk(size: float) -> Iterator[Room]:
+    """Make a folder where temporary files are, if that is a disk with room; remove it at the end.
+
+    Raises
+    ------
+    NoDiskError
+        It is in memory, or too full.
+    """
     with tempfile.TemporaryDirectory(prefix="cutline-bench-") as path:
-        yield Room(path, kind_of(path))
+        kind, free = kind_of(path), os.statvfs(path)
+        if kind == "tmpfs":
+            raise NoDiskError(f"{tempfile.gettempdir()} is in memory: set TMPDIR")
+        if free.f_bavail * free.f_frsize < size:
+            raise NoDiskError(f"{tempfile.gettempdir()} has no {size / 1e9:.0f} GB: set TMPDIR")
+        yield Room(path, kind)
 
 
 def has_room(path: str, files: int) -> bool:
@@ -78,9 +93,10 @@ def fresh_cold(room: Room, folder: str) -> Fresh:
 
     @contextmanager
     def cold() -> Iterator[str]:
+        # What the contender before wrote is not to be written while this one is timed.
+        output_of("sync", "--file-system", room.path)
         for entry in os.scandir(folder):
             with open(entry.path, "rb") as file:
-                os.fsync(file.fileno())
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         with fresh() as place:
             yield place

@@ -164,7 +164,17 @@ def test_a_hostile_archive_changes_nothing_outside_of_the_folder(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    [b"../a", b"/a", b"a/../../b", b"..", b"a/..", b"n" * 256, b".cutline/lock", b"./.cutline/x"],
+    [
+        b"../a",
+        b"/a",
+        b"a/../../b",
+        b"..",
+        b"a/..",
+        b"n" * 256,
+        b".cutline/lock",
+        b"./.cutline/x",
+        b"a\0b",
+    ],
 )
 def test_a_name_that_is_no_path_below_the_folder_is_a_reject(name, tmp_path):
     archive = pax({b"path": name}) + member(b"x", b"bad") + member(b"good", b"good") + END

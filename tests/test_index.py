@@ -12,7 +12,7 @@ from cutline.watch import SILENT
 from tar_bytes import END, header, member
 
 PARTS = st.sampled_from(
-    [b"a", b"b.json", b".", b"..", b"", b".h", b"x" * 256, b"\xff", b".cutline"]
+    [b"a", b"b.json", b".", b"..", b"", b".h", b"x" * 256, b"\xff", b"n\0.json", b".cutline"]
 )
 NAMES = st.lists(PARTS, min_size=1, max_size=5).map(b"/".join)
 KINDS = st.sampled_from(["regular", "directory", "symlink", "link", "device", "fifo", "sparse"])
@@ -24,7 +24,7 @@ def judged_plainly(name, kind):
     path = b"" if path == b"." else path
     steps = name.split(b"/")
     bad = name[:1] == b"/" or b".." in steps or any(len(step) > 255 for step in steps)
-    bad = bad or path.split(b"/")[0] == b".cutline"
+    bad = bad or path.split(b"/")[0] == b".cutline" or b"\0" in name
     folder = kind == "directory" or (kind == "regular" and name.endswith(b"/"))
     if bad or (path == b"" and not folder):
         path, reason = name, "bad_name"

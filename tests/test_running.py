@@ -7,13 +7,30 @@ import dask.bag as db
 import pyarrow as pa
 import pytest
 from dask.utils import key_split
+from distributed import Client, LocalCluster
 
 from cutline import CompileOptions, captions, table
 from cutline.plan import LINES, write_plan
-from cutline.running import results, tasks_of
+from cutline.running import few_tasks, results, tasks_of
 from cutline.sources import open_source
 from cutline.store import Outputs
 from cutline.watch import SILENT
+
+
+def test_many_quick_things_are_at_most_four_tasks_a_thread(client):
+    threads = sum(client.nthreads().values())
+    for count in (1, 4 * threads, 4 * threads + 1, 117, 1000):
+        assert -(-count // few_tasks(count, client)) <= 4 * threads
+    assert few_tasks(4 * threads, client) == 1
+    assert few_tasks(1000, None) == 1
+
+
+def test_before_a_worker_is_there_a_task_is_one_thing():
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        assert few_tasks(1000, client) == 1
 
 
 class Notes:

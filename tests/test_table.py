@@ -409,7 +409,13 @@ def test_two_columns_of_one_name_are_refused(columns):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"partition_size": 0}, {"max_rejects": -0.1}, {"max_rejects": 1.1}]
+    "changes",
+    [
+        {"partition_size": 0},
+        {"max_rejects": -0.1},
+        {"max_rejects": 1.1},
+        {"rules": Rules(caption_fields=())},
+    ],
 )
 def test_options_that_cannot_be_are_refused(changes):
     with pytest.raises(UsageError):

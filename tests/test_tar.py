@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from itertools import islice
 
 import pytest
 from hypothesis import assume, given, settings
@@ -183,7 +184,7 @@ def test_a_size_of_more_than_8_gib_is_skipped_without_being_read():
         ]
 
 
-def test_only_headers_are_read():
+def test_only_headers_are_read_and_little_behind_them():
     archive = by_tarfile([(f"{n:07}.jpg", bytes([n]) * 100_000) for n in range(20)])
     reader = Reader(archive)
     members = list(walk(reader, len(archive)))
@@ -191,6 +192,25 @@ def test_only_headers_are_read():
     assert {at for at, _ in reader.asked} == {*headers, len(archive) - 1024}
     assert max(length for _, length in reader.asked) <= WINDOW
     assert len(reader.asked) <= len(members) + 3
+
+
+class Growing(Reader):
+    """Reads an archive of which all but the first KB is written just after it is looked at."""
+
+    written = False
+
+    def __call__(self, length, offset):
+        data = super().__call__(length, offset)
+        if self.written or offset + length <= 1024:
+            return data
+        self.written = True
+        return data[: 1024 - offset] + bytes(512)
+
+
+def test_the_walk_of_an_archive_that_is_being_written_has_an_end():
+    archive = header() * 20 + END
+    found = list(islice(walk(Growing(archive), len(archive)), 100))
+    assert len(found) < 100
 
 
 def test_a_sample_takes_one_read():

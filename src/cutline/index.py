@@ -253,7 +253,8 @@ def entry(member: Member) -> Entry:
     """Judge a member: where it would be as a file, or why it cannot be one."""
     name, offset, size, kind, _ = member
     # As the real set has them, all in one folder: 0.4 us, where what follows takes 2.
-    if kind == "regular" and b"/" not in name and name[:1] not in b"." and len(name) <= NAME_MAX:
+    plain = b"/" not in name and b"\0" not in name and name[:1] not in b"."
+    if kind == "regular" and plain and len(name) <= NAME_MAX:
         return Entry(name, offset, size, name.endswith(b".json"))
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     folder = kind == "directory" or (kind == "regular" and name.endswith(b"/"))  # as GNU tar has it
@@ -274,6 +275,8 @@ def name_fault(name: bytes, parts: list[bytes]) -> str | None:
     """Say why a member's name is no path below a folder, or None if it is one."""
     if name.startswith(b"/"):
         return "its name is an absolute path"
+    if b"\0" in name:
+        return "its name holds a NUL"
     if b".." in parts:
         return "its name leads out of the folder"
     if parts[:1] == [b".cutline"]:

@@ -46,6 +46,8 @@ class CompileOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
+        if not self.rules.caption_fields:
+            raise UsageError("A caption has to come from somewhere: give a --caption-field.")
         if self.partition_size < 1:
             raise UsageError("A part needs at least one sidecar: raise --partition-size.")
         if not 0 <= self.max_rejects <= 1:

@@ -116,7 +116,7 @@ def sidecar_of(source: str, root: int) -> bytes | None:
     """Find the sidecar that the ledger names, if it is in the folder of the images."""
     path = source.encode()
     steps = path.split(b"/")
-    if not path.endswith(b".json") or {b"", b".", b".."}.intersection(steps):
+    if not path.endswith(b".json") or b"\0" in path or {b"", b".", b".."}.intersection(steps):
         return None
     try:
         os.stat(path, dir_fd=root, follow_symlinks=False)

@@ -1,5 +1,6 @@
 """Bags run: results as they come, on a cluster or in this process."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -23,7 +24,7 @@ LOOK_EVERY: Final = 10
 
 
 TASKS_A_THREAD: Final = 4
-"""Tasks of quick things for each thread of a cluster, so that one that is slow holds up little."""
+"""The most tasks of quick things for each thread of a cluster: a slow one holds up little."""
 
 
 class DeadlyTaskError(CutlineError):
@@ -73,9 +74,15 @@ def results(
 
 
 def few_tasks(count: int, client: Client | None) -> int:
-    """Say how many of many quick things are one task: a task costs 10 ms beside what it does."""
-    threads = sum(client.nthreads().values()) if client else 1
-    return max(1, count // (TASKS_A_THREAD * max(1, threads)))
+    """Say how many of many quick things are one task.
+
+    Beside them, a task costs a worker 3 ms of waiting for it and the scheduler 5 ms of CPU.
+    """
+    if client is None:
+        return 1
+    with told_if_gone(client):
+        threads = sum(client.nthreads().values())
+    return math.ceil(count / (TASKS_A_THREAD * threads)) if threads else 1
 
 
 def tasks_of(bag: db.Bag) -> list[Delayed]:

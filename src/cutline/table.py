@@ -5,6 +5,7 @@ a worker, one task a part, as a stream: read, judge, write.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -277,23 +278,26 @@ def check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
 
 def check_parts(suspects: Iterable[Part], job: Job) -> list[Receipt]:
     """Give the receipts of those parts that need not be made again."""
-    receipts = []
-    for part in suspects:
-        receipt = read_receipt(job.outputs.part(part.index), part.index)
-        lines = part.lines()
-        stamps = job.source.stamps(lines)
-        paths = lines["path"].to_pylist()
-        if (
-            receipt is not None
-            and receipt.digest == digest(paths, [*chain(*stamps)], job.options.digest())
-            and not may_be_readable(receipt, job.source, stamps)
-            and parts.has_rejects(job.outputs, receipt)
-        ):
-            receipts.append(receipt)
-            events.tell(kept(receipt))
-        else:
-            events.tell(outdated(part))
+    looked = [(part, kept_receipt(part, job)) for part in suspects]
+    receipts = [receipt for _, receipt in looked if receipt]
+    events.tell(checked([part for part, _ in looked], receipts))
     return receipts
+
+
+def kept_receipt(part: Part, job: Job) -> Receipt | None:
+    """Give the receipt of a part if it need not be made again."""
+    receipt = read_receipt(job.outputs.part(part.index), part.index)
+    lines = part.lines()
+    stamps = job.source.stamps(lines)
+    paths = lines["path"].to_pylist()
+    if (
+        receipt is not None
+        and receipt.digest == digest(paths, [*chain(*stamps)], job.options.digest())
+        and not may_be_readable(receipt, job.source, stamps)
+        and parts.has_rejects(job.outputs, receipt)
+    ):
+        return receipt
+    return None
 
 
 def may_be_readable(receipt: Receipt, source: Source, stamps: Sequence[Stamp]) -> bool:
@@ -302,24 +306,18 @@ def may_be_readable(receipt: Receipt, source: Source, stamps: Sequence[Stamp]) -
     return count > 0 and count > sum(map(source.unreadable, stamps))
 
 
-def kept(receipt: Receipt) -> events.Done:
-    """Tell of a part that need not be made again."""
+def checked(suspects: list[Part], kept: list[Receipt]) -> events.Done:
+    """Tell of parts that were looked at: which need not be made again, and how many have to."""
+    made = Counter({"parts to make again": len(suspects) - len(kept)})
+    rejects = Counter[str]()
+    for receipt in kept:
+        made["rows kept"] += receipt.rows
+        rejects.update(receipt.rejects)
     return events.Done(
-        task=f"part {receipt.index:05}",
-        amount=receipt.sidecars,
-        made={"rows kept": receipt.rows},
-        rejects=receipt.rejects,
-        seconds=0,
-    )
-
-
-def outdated(part: Part) -> events.Done:
-    """Tell of a part that has to be made again."""
-    return events.Done(
-        task=f"part {part.index:05}",
-        amount=part.sidecars,
-        made={"parts to make again": 1},
-        rejects={},
+        task=f"parts {suspects[0].index:05} to {suspects[-1].index:05}",
+        amount=sum(part.sidecars for part in suspects),
+        made=dict(+made),
+        rejects=dict(rejects),
         seconds=0,
     )
 

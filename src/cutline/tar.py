@@ -1,7 +1,7 @@
 """Tar shards, walked safely: where the data of each member lies, and where an archive is damaged.
 
-Only headers are read, so a shard of 8 GB costs what its headers cost, and no header is believed
-until its checksum holds. Bodies have none, nor have the long names of pax and GNU and the rest of a
+Headers are read, each with what lies behind it in the same 4 KB, so a shard of 8 GB costs what its
+headers cost; and no header is believed until its checksum holds. Bodies have none, nor have the long names of pax and GNU and the rest of a
 long sparse map, which stand in bodies: there a flipped bit is another name, as it is another
 caption in a sidecar.
 
@@ -108,7 +108,8 @@ def walk(read: ReadAt, size: int) -> Iterator[Member | Damage]:
     Notes
     -----
     The time is linear in the length of the archive, for each step goes to a later block and a
-    block is read at most once in search and once as a header. One extended header is held at most.
+    block is read at most once in search, once as a header and once behind one. One extended header
+    is held at most.
     """
     _refuse_packed(read(BLOCK, 0))
     archive = _Archive(read, size)
@@ -144,6 +145,8 @@ def walk(read: ReadAt, size: int) -> Iterator[Member | Damage]:
         yield from step.found
         if step.after is None:
             return
+        if step.after == pos:  # what was found there was not there before: somebody is writing
+            window = b""
         pos, said = step.after, step.said
     yield Damage(pos, "the archive stops without its two zero blocks")
 

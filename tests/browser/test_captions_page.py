@@ -82,7 +82,9 @@ def wait_for_tasks(client, count, job):
 
 def shown(page):
     """Read the sidecars, rows and rejects that the page counts for the compile."""
-    cells = page.locator("tr[data-stage='compile-rows'] td").all_inner_texts()
+    row = page.locator("tr[data-stage='compile-rows'] td")
+    row.nth(4).wait_for()
+    cells = row.all_inner_texts()
     done, rows, rejects = (int(re.sub(r"\D.*", "", cell.replace(",", ""))) for cell in cells[2:5])
     by_reason = {
         row.get_attribute("data-reason"): int(row.locator(".number").inner_text().replace(",", ""))
