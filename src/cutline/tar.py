@@ -1,9 +1,9 @@
 """Tar shards, walked safely: where the data of each member lies, and where an archive is damaged.
 
 Headers are read, each with what lies behind it in the same 4 KB, so a shard of 8 GB costs what its
-headers cost; and no header is believed until its checksum holds. Bodies have none, nor have the long names of pax and GNU and the rest of a
-long sparse map, which stand in bodies: there a flipped bit is another name, as it is another
-caption in a sidecar.
+headers cost; and no header is believed until its checksum holds. Bodies have none, nor have the
+long names of pax and GNU and the rest of a long sparse map, which stand in bodies: there a flipped
+bit is another name, as it is another caption in a sidecar.
 
 Behind damage the walk goes on at the next block that is a sound header. It may belong to a tar file
 that is itself a member, or to a member whose long name was in what is damaged and that now has its
