@@ -199,10 +199,6 @@ def component_fault(name: str) -> str | None:
 
 def caption(record: Mapping[str, Any], rules: Rules) -> str | Reject:
     """Find the caption: the first of the caption fields that holds text."""
-    text = record.get(rules.caption_fields[0])
-    # Almost every caption is there and is one line: 0.5 us, where the loop takes 0.75.
-    if type(text) is str and text.isprintable() and (cleaned := text.strip()):
-        return text if rules.raw_captions else cleaned
     odd = None
     for field in rules.caption_fields:
         value = record.get(field)
