@@ -255,17 +255,10 @@ def compile_from_shards(bench: Bench) -> Report:
 
 def compile_from_cold_shards(bench: Bench) -> Report:
     """Hold it against unpacking on a disk, when nothing of the shards is in memory."""
-    title = f"compile of {SHARDS}, cold on a disk"
-    try:
-        with open_disk(DISK_BYTES) as disk, shards.shards_in(disk) as folder:
-            rounds = min(bench.rounds, DISK_ROUNDS)
-            runs = shards.compiles(folder, rounds, fresh_cold(disk, folder))
-    except NoDiskError as reason:
-        return Report(title, [], [not_measured(title, str(reason))])
-    return unpacking_first(title, runs, [])
+    return cold(bench, f"compile of {SHARDS}", shards.compiles, unpacking_first)
 
 
-def unpacking_first(title: str, runs: list[Runs], others: list[Runs]) -> Report:
+def unpacking_first(title: str, runs: list[Runs], others: Sequence[Runs] = ()) -> Report:
     _, unpacked, cutline = runs
     return Report(
         title,
@@ -286,14 +279,7 @@ def extract_shards(bench: Bench) -> Report:
 
 def extract_cold_shards(bench: Bench) -> Report:
     """Hold them side by side on a disk."""
-    title = f"unpacking of {SHARDS}, cold on a disk"
-    try:
-        with open_disk(DISK_BYTES) as disk, shards.shards_in(disk) as folder:
-            rounds = min(bench.rounds, DISK_ROUNDS)
-            runs = shards.extractions(folder, rounds, fresh_cold(disk, folder))
-    except NoDiskError as reason:
-        return Report(title, [], [not_measured(title, str(reason))])
-    return unpackings(title, runs)
+    return cold(bench, f"unpacking of {SHARDS}", shards.extractions, unpackings)
 
 
 def unpackings(title: str, runs: list[Runs]) -> Report:
@@ -307,6 +293,23 @@ def unpackings(title: str, runs: list[Runs]) -> Report:
             peak(title, cutline),
         ],
     )
+
+
+def cold(
+    bench: Bench,
+    title: str,
+    contest: Callable[[str, int, Fresh], list[Runs]],
+    judge: Callable[[str, list[Runs]], Report],
+) -> Report:
+    """Hold ways to use shards side by side on a disk, if there is one, none of them in memory."""
+    title = f"{title}, cold on a disk"
+    rounds = min(bench.rounds, DISK_ROUNDS)
+    try:
+        with open_disk(DISK_BYTES) as disk, shards.shards_in(disk) as folder:
+            runs = contest(folder, rounds, fresh_cold(disk, folder))
+    except NoDiskError as reason:
+        return Report(title, [], [not_measured(title, str(reason))])
+    return judge(title, runs)
 
 
 def at_most_in_full(bench: Bench, measure: str, share: float, limit: float) -> Verdict:

@@ -288,6 +288,14 @@ def test_a_room_is_gone_after_an_interruption():
     assert not os.path.exists(room.path)
 
 
+@pytest.mark.parametrize("name", bench.ON_DISK)
+def test_where_a_disk_has_no_room_nothing_is_measured_and_that_is_said(room, name, monkeypatch):
+    monkeypatch.setattr(bench, "DISK_BYTES", 1e18)
+    report = bench.MEASUREMENTS[name](bench.Bench(room, "", 0, 1))
+    assert not report.runs
+    assert "TMPDIR" in str(report.verdicts)
+
+
 def test_memory_has_no_room_for_more_files_than_it_can_hold(tmp_path):
     assert not has_room("/dev/shm", 10**15)
     assert not has_room(str(tmp_path / "missing"), 1)

@@ -1,7 +1,8 @@
 """Sidecars to the table: the compile job.
 
 The driver on top lists, plans and has the missing parts made; the small functions below it run on
-a worker, one task a part, as a stream: read, judge, write.
+a worker: first a look at the parts that are there, some a task, and then one task a part, as a
+stream: read, judge, write.
 """
 
 import os
@@ -278,32 +279,28 @@ def check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
 
 def check_parts(suspects: Iterable[Part], job: Job) -> list[Receipt]:
     """Give the receipts of those parts that need not be made again."""
-    looked = [(part, kept_receipt(part, job)) for part in suspects]
-    receipts = [receipt for _, receipt in looked if receipt]
-    events.tell(checked([part for part, _ in looked], receipts))
-    return receipts
+    suspects = list(suspects)
+    kept = [receipt for part in suspects if (receipt := kept_receipt(part, job))]
+    events.tell(checked(suspects, kept))
+    return kept
 
 
 def kept_receipt(part: Part, job: Job) -> Receipt | None:
     """Give the receipt of a part if it need not be made again."""
     receipt = read_receipt(job.outputs.part(part.index), part.index)
+    if receipt is None or not parts.has_rejects(job.outputs, receipt):
+        return None
     lines = part.lines()
     stamps = job.source.stamps(lines)
-    paths = lines["path"].to_pylist()
-    if (
-        receipt is not None
-        and receipt.digest == digest(paths, [*chain(*stamps)], job.options.digest())
-        and not may_be_readable(receipt, job.source, stamps)
-        and parts.has_rejects(job.outputs, receipt)
-    ):
-        return receipt
-    return None
+    if receipt.digest != digest(lines["path"].to_pylist(), [*chain(*stamps)], job.options.digest()):
+        return None
+    return None if may_be_readable(receipt, job.source, stamps) else receipt
 
 
 def may_be_readable(receipt: Receipt, source: Source, stamps: Sequence[Stamp]) -> bool:
     """Tell whether a sidecar that could not be read, though it looked well, may be readable now."""
-    count = receipt.rejects.get("unreadable", 0)
-    return count > 0 and count > sum(map(source.unreadable, stamps))
+    count = receipt.rejects.get("unreadable")
+    return count is not None and count > sum(map(source.unreadable, stamps))
 
 
 def checked(suspects: list[Part], kept: list[Receipt]) -> events.Done:
