@@ -10,8 +10,9 @@ from dask.utils import key_split
 from distributed import Client, LocalCluster
 
 from cutline import CompileOptions, captions, table
+from cutline.parts import Job
 from cutline.plan import LINES, write_plan
-from cutline.running import few_tasks, results, tasks_of
+from cutline.running import few_tasks, results, sent, tasks_of
 from cutline.sources import open_source
 from cutline.store import Outputs
 from cutline.watch import SILENT
@@ -65,7 +66,7 @@ def compile_job(tmp_path):
     outputs = Outputs.of(tmp_path / "t.parquet")
     outputs.workspace.make()
     outputs = replace(outputs, staging=outputs.workspace.staging("a-run"))
-    return table.Job(open_source(tmp_path), outputs, CompileOptions())
+    return Job(open_source(tmp_path), outputs, CompileOptions())
 
 
 def parts_of(sidecars, job):
@@ -175,8 +176,37 @@ def test_results_arrive_as_they_come_and_what_nobody_waits_for_is_cancelled(clie
     arriving = results(bag, client, SILENT)
     assert next(arriving) in range(20)  # while others wait
     arriving.close()
-    (tmp_path / "go on").touch()  # for those that had begun and cannot be stopped
+    check_nothing_is_left(client, tmp_path)
+
+
+def test_what_is_sent_is_done_before_anybody_asks(client, tmp_path):
+    bag = db.from_sequence(range(3), partition_size=1).map_partitions(begin_and_wait, tmp_path)
+    (tmp_path / "go on").touch()
+    notes = Notes()
+    with sent(bag, client, notes) as elements:
+        wait_for(lambda: len(list(tmp_path.glob("begun-*"))) == 3)
+        assert notes.stages == []
+        assert sorted(elements) == [0, 1, 2]
+    assert notes.stages == [("begin_and_wait", 3)]
+
+
+def test_what_is_sent_ends_with_the_block(client, tmp_path):
+    bag = db.from_sequence(range(20), partition_size=1).map_partitions(begin_and_wait, tmp_path)
+    with pytest.raises(KeyboardInterrupt), sent(bag, client, SILENT):
+        wait_for(lambda: list(tmp_path.glob("begun-*")))
+        raise KeyboardInterrupt
+    check_nothing_is_left(client, tmp_path)
+
+
+def check_nothing_is_left(client, folder):
+    """Tasks that were cancelled are no more, and most of them never began."""
+    (folder / "go on").touch()  # for those that had begun and cannot be stopped
     client.submit(int, pure=False).result(timeout=60)
     keys = client.run_on_scheduler(lambda dask_scheduler: list(map(str, dask_scheduler.tasks)))
     assert [key for key in keys if "begin_and_wait" in key] == []
-    assert len(list(tmp_path.glob("begun-*"))) < 20
+    assert len(list(folder.glob("begun-*"))) < 20
+
+
+def wait_for(condition):
+    while not condition():
+        time.sleep(0.01)

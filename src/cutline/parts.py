@@ -16,6 +16,7 @@ from cutline.errors import CutlineError
 from cutline.options import CompileOptions
 from cutline.plan import Receipt, Stamp, shown_source
 from cutline.records import Outcome, Row, key
+from cutline.sidecars import Source
 
 LEDGER: Final = pa.schema(
     [(name, pa.string()) for name in ("source", "reason", "detail", "filename")]
@@ -38,6 +39,15 @@ PART_CODEC: Final = "snappy"
 
 Judged: TypeAlias = tuple[bytes, Outcome, Stamp]
 """What a sidecar came to: its path, the outcome, and its stamp."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every task of a compile has to know; small, because each task carries it."""
+
+    source: Source
+    outputs: store.Outputs
+    options: CompileOptions
 
 
 class Rejected(NamedTuple):

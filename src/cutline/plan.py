@@ -6,9 +6,9 @@ its part is: a million paths in a Dask graph would be 49 MB, against Dask's warn
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Final, TypeAlias
 
 import msgspec
@@ -132,11 +132,34 @@ def write_plan(lines: pa.Table, partition_size: int, outputs: store.Outputs) -> 
         store.publish(outputs.plan, outputs.staging) as file,
         pq.ParquetWriter(file, LINES, use_dictionary=["stamp", "shard", "fault"]) as plan,
     ):
-        for start, stop in pairwise(cuts(lines["shard"], partition_size)):
-            plan.write_table(lines.slice(start, stop - start), row_group_size=stop - start)
-            shard = lines["shard"][start].as_py()
-            parts.append(Part(outputs.plan, len(parts), stop - start, shard))
+        for piece in pieces(lines, partition_size):
+            plan.write_table(piece, row_group_size=len(piece))
+            parts.append(Part(outputs.plan, len(parts), len(piece), piece["shard"][0].as_py()))
     return parts
+
+
+def read_plan(path: str) -> list[Part]:
+    """Read which parts a plan has; none if it is damaged, of another version, or not there."""
+    try:
+        with pq.ParquetFile(path) as plan:
+            if plan.schema_arrow != LINES:
+                return []
+            shards = plan.read(["shard"])["shard"]
+            groups = [plan.metadata.row_group(index) for index in range(plan.num_row_groups)]
+    except (OSError, ValueError):
+        return []
+    sizes = [group.num_rows for group in groups]
+    starts = accumulate(sizes, initial=0)
+    return [
+        Part(path, index, size, shards[start].as_py())
+        for index, (size, start) in enumerate(zip(sizes, starts, strict=False))
+    ]
+
+
+def pieces(lines: pa.Table, partition_size: int) -> Iterator[pa.Table]:
+    """Cut a listing into those of its parts."""
+    for start, stop in pairwise(cuts(lines["shard"], partition_size)):
+        yield lines.slice(start, stop - start)
 
 
 def cuts(shards: pa.ChunkedArray, partition_size: int) -> list[int]:

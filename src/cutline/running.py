@@ -10,7 +10,7 @@ import dask.bag as db
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
-from distributed import CancelledError, Client, KilledWorker, as_completed
+from distributed import CancelledError, Client, Future, KilledWorker, as_completed
 from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
 from tornado.ioloop import PeriodicCallback
@@ -65,12 +65,33 @@ def results(
     CutlineError
         The cluster cannot go on.
     """
+    with sent(bag, client, watcher, load) as elements:
+        yield from elements
+
+
+@contextmanager
+def sent(
+    bag: db.Bag, client: Client | None, watcher: Watcher, load: Load | None = None
+) -> Iterator[Iterator[Any]]:
+    """Have a bag computed while the block runs, which is given its `results`.
+
+    The watcher follows them from when the block asks for them. What is not done by its end is not
+    done at all.
+    """
     tasks = tasks_of(bag)
     stage = events.Stage(key_split(bag.name), len(tasks), load)
-    with watcher.stage(stage.name, stage.tasks, load) as advance:
-        for elements in completed(tasks, client, watcher, stage):
-            yield from elements
-            advance(1, load.of(elements) if load else 0)
+    if client is None:
+        yield followed(computed(tasks), stage, watcher)
+        return
+    with told_if_gone(client):
+        board.show(client, watcher.say)
+        identity, futures = events.submit(tasks, client, stage)
+        try:
+            yield followed(completed(futures, client, watcher), stage, watcher)
+        finally:
+            done = sum(future.status == "finished" for future in futures)
+            client.cancel(futures)
+            events.end(client, identity, done)
 
 
 def few_tasks(count: int, client: Client | None) -> int:
@@ -98,9 +119,22 @@ def tasks_of(bag: db.Bag) -> list[Delayed]:
     return [Delayed(key, layer, layer=bag.name) for key in keys]
 
 
-def completed(
-    tasks: list[Delayed], client: Client | None, watcher: Watcher, stage: events.Stage
+def followed(
+    partitions: Iterator[list[Any]], stage: events.Stage, watcher: Watcher
 ) -> Iterator[Any]:
+    """Give the elements of partitions, and tell of each when all of its elements are taken."""
+    with watcher.stage(stage.name, stage.tasks, stage.load) as advance:
+        for elements in partitions:
+            yield from elements
+            advance(1, stage.load.of(elements) if stage.load else 0)
+
+
+def computed(tasks: list[Delayed]) -> Iterator[Any]:
+    """Compute tasks by Dask's scheduler of this process, when the first result is asked for."""
+    yield from dask.compute(*tasks)
+
+
+def completed(futures: list[Future[Any]], client: Client, watcher: Watcher) -> Iterator[Any]:
     """Give the result of each task as it is done; the first that fails stops the others.
 
     But a task that kills workers, which is no answer, stops nothing.
@@ -109,32 +143,18 @@ def completed(
     ------
     DeadlyTaskError
         Some tasks killed each worker that tried them.
-    CutlineError
-        The scheduler is gone.
     """
-    if client is None:
-        yield from dask.compute(*tasks)
-        return
     deadly: list[int] = []
-    with told_if_gone(client):
-        board.show(client, watcher.say)
-        identity, futures = events.submit(tasks, client, stage)
-        done = 0
-        places = {future.key: place for place, future in enumerate(futures)}
-        try:
-            with looked_after(client, watcher):
-                for future in as_completed(futures, loop=client.loop):
-                    # Asked for here: `with_results` never ends if a scheduler dies at a bad moment.
-                    try:
-                        result = future.result()
-                    except KilledWorker:
-                        deadly.append(places[future.key])
-                    else:
-                        done += 1
-                        yield result
-        finally:
-            client.cancel(futures)
-            events.end(client, identity, done)
+    places = {future.key: place for place, future in enumerate(futures)}
+    with looked_after(client, watcher):
+        for future in as_completed(futures, loop=client.loop):
+            # Asked for here: `with_results` never ends if a scheduler dies at a bad moment.
+            try:
+                result = future.result()
+            except KilledWorker:
+                deadly.append(places[future.key])
+            else:
+                yield result
     if deadly:
         raise DeadlyTaskError(sorted(deadly))
 

@@ -6,10 +6,8 @@ stream: read, judge, write.
 """
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -19,25 +17,24 @@ import pyarrow.parquet as pq
 from distributed import Client
 from distributed.metrics import context_meter
 
-from cutline import events, merge, parts, store, timings, watch
+from cutline import events, merge, parts, resume, store, timings, watch
 from cutline.errors import CutlineError
 from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall, sidecar_lines
 from cutline.options import DEFAULTS, CompileOptions
+from cutline.parts import Job
 from cutline.plan import (
     Part,
     Receipt,
-    Stamp,
     Timing,
     digest,
     missing,
-    read_receipt,
     shown_source,
     write_plan,
 )
 from cutline.records import Outcome, Reject, Rules, judge
-from cutline.running import DeadlyTaskError, few_tasks, results
+from cutline.running import DeadlyTaskError, results
 from cutline.shardset import ShardSet, Where
-from cutline.sidecars import Sidecar, Source
+from cutline.sidecars import Sidecar
 from cutline.sources import Origin, open_source
 
 
@@ -77,19 +74,9 @@ class CompileSummary:
 class Listing:
     """What a compile starts from: the sidecars, and what is in the shards if they are in any."""
 
-    source: Source
     lines: pa.Table
     indexes: list[ShardIndex]
     damaged_shards: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What every task of a compile has to know; small, because each task carries it."""
-
-    source: Source
-    outputs: store.Outputs
-    options: CompileOptions
 
 
 Stream: TypeAlias = tuple[Part, Iterator[Sidecar]]
@@ -140,13 +127,14 @@ def compile_table(
         store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as staging,
     ):
         outputs = replace(outputs, staging=staging)
+        job = Job(origin.source if isinstance(origin, ShardSet) else origin, outputs, options)
         with clock.stage("list"):
-            listing = listed(origin, outputs, client, watcher)
-            job = Job(listing.source, outputs, options)
+            with resume.look(job, client, watcher) as before:
+                listing = listed(origin, outputs, client, watcher)
+                done = before.receipts(listing.lines)
             parts = plan_parts(job, listing.lines)
-        with clock.stage("rows"):
-            done = finished_parts(job, parts, client, watcher)
             drop_rejects(job, done)
+        with clock.stage("rows"):
             made = make_parts(job, missing(parts, done), client, watcher)
             receipts = sorted([*done, *made], key=lambda receipt: receipt.index)
             timings.keep(outputs, receipts)
@@ -174,10 +162,10 @@ def listed(
 ) -> Listing:
     """List the sidecars; shards are indexed for it."""
     if not isinstance(origin, ShardSet):
-        return Listing(origin, origin.list(), [], None)
+        return Listing(origin.list(), [], None)
     indexes = index_shards(origin, outputs, client, watcher)
     damaged = sum(index.damaged > 0 for index in indexes)
-    return Listing(origin.source, sidecar_lines(indexes), indexes, damaged)
+    return Listing(sidecar_lines(indexes), indexes, damaged)
 
 
 def plan_parts(job: Job, lines: pa.Table) -> list[Part]:
@@ -191,19 +179,6 @@ def plan_parts(job: Job, lines: pa.Table) -> list[Part]:
         if store.is_part_name(name) and name not in names:
             store.remove(f"{job.outputs.parts}/{name}")
     return parts
-
-
-def finished_parts(
-    job: Job, parts: list[Part], client: Client | None, watcher: watch.Watcher
-) -> list[Receipt]:
-    """Find what a run before this one finished, of sidecars that are still the same."""
-    there = set() if job.options.fresh else set(os.listdir(job.outputs.parts))
-    suspects = [part for part in parts if store.part_name(part.index) in there]
-    if not suspects:
-        return []
-    bag = db.from_sequence(suspects, partition_size=few_tasks(len(suspects), client))
-    checks = bag.map_partitions(check_parts, job, token="check-parts")
-    return list(results(checks, client, watcher))
 
 
 def drop_rejects(job: Job, done: list[Receipt]) -> None:
@@ -275,48 +250,6 @@ def check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
 
 
 # On a worker from here on.
-
-
-def check_parts(suspects: Iterable[Part], job: Job) -> list[Receipt]:
-    """Give the receipts of those parts that need not be made again."""
-    suspects = list(suspects)
-    kept = [receipt for part in suspects if (receipt := kept_receipt(part, job))]
-    events.tell(checked(suspects, kept))
-    return kept
-
-
-def kept_receipt(part: Part, job: Job) -> Receipt | None:
-    """Give the receipt of a part if it need not be made again."""
-    receipt = read_receipt(job.outputs.part(part.index), part.index)
-    if receipt is None or not parts.has_rejects(job.outputs, receipt):
-        return None
-    lines = part.lines()
-    stamps = job.source.stamps(lines)
-    if receipt.digest != digest(lines["path"].to_pylist(), [*chain(*stamps)], job.options.digest()):
-        return None
-    return None if may_be_readable(receipt, job.source, stamps) else receipt
-
-
-def may_be_readable(receipt: Receipt, source: Source, stamps: Sequence[Stamp]) -> bool:
-    """Tell whether a sidecar that could not be read, though it looked well, may be readable now."""
-    count = receipt.rejects.get("unreadable")
-    return count is not None and count > sum(map(source.unreadable, stamps))
-
-
-def checked(suspects: list[Part], kept: list[Receipt]) -> events.Done:
-    """Tell of parts that were looked at: which need not be made again, and how many have to."""
-    made = Counter({"parts to make again": len(suspects) - len(kept)})
-    rejects = Counter[str]()
-    for receipt in kept:
-        made["rows kept"] += receipt.rows
-        rejects.update(receipt.rejects)
-    return events.Done(
-        task=f"parts {suspects[0].index:05} to {suspects[-1].index:05}",
-        amount=sum(part.sidecars for part in suspects),
-        made=dict(+made),
-        rejects=dict(rejects),
-        seconds=0,
-    )
 
 
 def read_sidecars(part: Part, job: Job) -> Stream:

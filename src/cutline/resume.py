@@ -1,0 +1,103 @@
+"""What a run before this one has done, and need not be done again.
+
+Its parts are looked at by the plan that it left, and meanwhile the source is listed: both take
+about as long, and wait for different things. A receipt holds if nothing that the part was made from
+has changed, and if the new plan has the same sidecars in the same part.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+
+import dask.bag as db
+import pyarrow as pa
+from distributed import Client
+
+from cutline import events, parts, watch
+from cutline.parts import Job
+from cutline.plan import Part, Receipt, Stamp, digest, pieces, read_plan, read_receipt
+from cutline.running import few_tasks, sent
+from cutline.sidecars import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the run before has left: its parts, and the receipts of those that have not changed."""
+
+    parts: dict[int, Part]
+    found: Iterator[Receipt]
+    partition_size: int
+
+    def receipts(self, lines: pa.Table) -> list[Receipt]:
+        """Wait for the receipts that hold for a plan of these lines."""
+        now = dict(enumerate(pieces(lines, self.partition_size)))
+        return [
+            receipt
+            for receipt in self.found
+            if receipt.index in now and now[receipt.index].equals(self.parts[receipt.index].lines())
+        ]
+
+
+@contextmanager
+def look(job: Job, client: Client | None, watcher: watch.Watcher) -> Iterator[Before]:
+    """Look at the parts that are there, while the block runs."""
+    planned = [] if job.options.fresh else read_plan(job.outputs.plan)
+    there = {part.index: part for part in planned if os.path.exists(job.outputs.part(part.index))}
+    if not there:
+        yield Before({}, iter(()), job.options.partition_size)
+        return
+    bag = db.from_sequence(there.values(), partition_size=few_tasks(len(there), client))
+    checks = bag.map_partitions(check_parts, job, token="check-parts")
+    with sent(checks, client, watcher) as found:
+        yield Before(there, found, job.options.partition_size)
+
+
+# On a worker from here on.
+
+
+def check_parts(suspects: Iterable[Part], job: Job) -> list[Receipt]:
+    """Give the receipts of those parts that need not be made again."""
+    suspects = list(suspects)
+    kept = [receipt for part in suspects if (receipt := kept_receipt(part, job))]
+    events.tell(checked(suspects, kept))
+    return kept
+
+
+def kept_receipt(part: Part, job: Job) -> Receipt | None:
+    """Give the receipt of a part if it need not be made again."""
+    receipt = read_receipt(job.outputs.part(part.index), part.index)
+    if receipt is None or not parts.has_rejects(job.outputs, receipt):
+        return None
+    try:
+        lines = part.lines()
+    except (OSError, ValueError):  # a damaged plan: pyarrow tells that in both ways
+        return None
+    stamps = job.source.stamps(lines)
+    if receipt.digest != digest(lines["path"].to_pylist(), [*chain(*stamps)], job.options.digest()):
+        return None
+    return None if may_be_readable(receipt, job.source, stamps) else receipt
+
+
+def may_be_readable(receipt: Receipt, source: Source, stamps: Sequence[Stamp]) -> bool:
+    """Tell whether a sidecar that could not be read, though it looked well, may be readable now."""
+    count = receipt.rejects.get("unreadable")
+    return count is not None and count > sum(map(source.unreadable, stamps))
+
+
+def checked(suspects: list[Part], kept: list[Receipt]) -> events.Done:
+    """Tell of parts that were looked at: which need not be made again, and how many have to."""
+    made = Counter({"parts to make again": len(suspects) - len(kept)})
+    rejects = Counter[str]()
+    for receipt in kept:
+        made["rows kept"] += receipt.rows
+        rejects.update(receipt.rejects)
+    return events.Done(
+        task=f"parts {suspects[0].index:05} to {suspects[-1].index:05}",
+        amount=sum(part.sidecars for part in suspects),
+        made=dict(+made),
+        rejects=dict(rejects),
+        seconds=0,
+    )

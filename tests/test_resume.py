@@ -1,0 +1,103 @@
+"""What is found of the run before; what comes of it is in `test_table_again`."""
+
+import os
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cutline import resume
+from cutline.errors import CutlineError
+from cutline.options import CompileOptions
+from cutline.parts import Job
+from cutline.plan import LINES
+from cutline.sources import Folder
+from cutline.store import Outputs
+from cutline.table import compile_table
+from cutline.watch import SILENT
+from outputs import files_of
+from sidecars import numbered, record, write_sidecars
+
+OPTIONS = CompileOptions(partition_size=5)
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Twenty sidecars that were compiled in four parts."""
+    source = write_sidecars(tmp_path / "data", numbered(20))
+    compile_table(source, tmp_path / "t.parquet", OPTIONS)
+    return Job(Folder(source), Outputs.of(tmp_path / "t.parquet"), OPTIONS)
+
+
+def held(job, lines=None, client=None):
+    """The parts whose receipts hold for what is listed, or for some lines."""
+    with resume.look(job, client, SILENT) as before:
+        found = before.receipts(job.source.list() if lines is None else lines)
+    return sorted(receipt.index for receipt in found)
+
+
+def test_every_receipt_holds_while_nothing_changes(job, client):
+    assert held(job) == [0, 1, 2, 3]
+    assert held(job, client=client) == [0, 1, 2, 3]
+
+
+def test_a_receipt_holds_for_the_same_lines_of_the_same_part_only(job):
+    lines = job.source.list()
+    others = lines.set_column(0, LINES[0], pa.array([b"x.json"] * 20, pa.binary()))
+    assert held(job, pa.concat_tables([lines[:10], others[10:]])) == [0, 1]
+    assert held(job, pa.concat_tables([lines[:5], lines[10:]])) == [0]
+    assert held(job, lines[:9]) == [0]
+    assert held(job, lines[:0]) == []
+    assert held(job, pa.concat_tables([lines, others])) == [0, 1, 2, 3]
+
+
+def test_a_listing_that_tells_of_another_time_is_another(job):
+    lines = job.source.list()
+    stamped = lines.set_column(2, LINES[2], pa.array([None] * 7 + ["later"] + [None] * 12))
+    assert held(job, stamped) == [0, 2, 3]
+
+
+def test_a_part_that_is_gone_is_not_looked_at(job):
+    os.remove(job.outputs.part(2))
+    assert held(job) == [0, 1, 3]
+
+
+@pytest.mark.parametrize("at", [0, 4, 300, -300, -4])
+def test_a_damaged_plan_costs_the_parts_and_nothing_else(job, at):
+    before = files_of(job.outputs.table)
+    with open(job.outputs.plan, "r+b") as file:
+        file.seek(at, os.SEEK_END if at < 0 else os.SEEK_SET)
+        file.write(b"\xff" * 4)
+    compile_table(job.source.root, job.outputs.table, OPTIONS)
+    assert files_of(job.outputs.table) == before
+    assert held(job) == [0, 1, 2, 3]
+
+
+def test_a_plan_of_another_version_is_none(job):
+    plan = pq.read_table(job.outputs.plan)
+    pq.write_table(plan.drop_columns("fault"), job.outputs.plan)
+    assert held(job) == []
+
+
+def test_a_run_on_something_else_that_was_stopped_leaves_no_stale_part(job, tmp_path):
+    other = write_sidecars(
+        tmp_path / "other", {name: record("other.png") for name in numbered(20)}
+    )
+    before = files_of(job.outputs.table)
+    with pytest.raises(CutlineError, match="full"):
+        compile_table(other, job.outputs.table, OPTIONS, watcher=Full())
+    shutil.rmtree(other)
+    compile_table(job.source.root, job.outputs.table, OPTIONS)
+    assert files_of(job.outputs.table) == before
+
+
+class Full:
+    """A watcher that cannot write down that rows are made."""
+
+    def stage(self, name, tasks, load=None):
+        if name == "compile-rows":
+            raise OSError("the log's disk is full")
+        return SILENT.stage(name, tasks, load)
+
+    def say(self, line): ...
