@@ -1,10 +1,14 @@
 import os
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutline import index
+from cutline.errors import CutlineError
 from cutline.index import Entry, entry, index_shards, member_lines
+from cutline.shards import Shards
 from cutline.shardset import open_shards
 from cutline.store import Outputs, make_folder
 from cutline.tar import Member
@@ -54,7 +58,7 @@ def indexed(tmp_path):
     """Index an archive, and give its index."""
     make_folder(f"{tmp_path}/t.cutline")
 
-    def index(archive, modified=None):
+    def index_of(archive, modified=None):
         (tmp_path / "a.tar").write_bytes(archive)
         if modified:
             os.utime(tmp_path / "a.tar", ns=(modified, modified))
@@ -62,7 +66,7 @@ def indexed(tmp_path):
         (found,) = index_shards(open_shards(f"{tmp_path}/a.tar"), outputs, None, SILENT)
         return found
 
-    return index
+    return index_of
 
 
 def test_an_index_holds_every_member_in_order_across_batches(indexed):
@@ -95,3 +99,57 @@ def test_damages_are_told_with_their_offsets_again_from_the_index(indexed, tmp_p
 
 def test_an_ordinary_name_is_a_path_as_it_is():
     assert entry(Member(b"1.json", 5, 7, "regular", 0)) == Entry(b"1.json", 5, 7, True)
+
+
+# Shards behind a URL.
+
+
+@pytest.fixture
+def remote_shards(tmp_path):
+    """Nine shards behind a URL."""
+    for number in range(9):
+        archive = member(b"%d.json" % number, b"{}") + END
+        (tmp_path / f"{number}.tar").write_bytes(archive)
+    return open_shards(tmp_path.as_uri())
+
+
+def test_shards_behind_a_url_are_walked_at_once(remote_shards, tmp_path, monkeypatch):
+    all_have_begun = threading.Barrier(len(remote_shards.names), timeout=60)
+    walk = index.walk
+
+    def walk_with_the_others(*arguments):
+        all_have_begun.wait()
+        return walk(*arguments)
+
+    monkeypatch.setattr(index, "walk", walk_with_the_others)
+    job = index.Job(remote_shards.source, f"{tmp_path}", f"{tmp_path}")
+    indexes = index.index_each(remote_shards.names, job)
+    assert [index.shard for index in indexes] == list(remote_shards.names)
+    assert len({index.path for index in indexes}) == len(indexes)
+
+
+def test_the_indexes_of_many_shards_are_in_their_order(remote_shards, tmp_path, client):
+    make_folder(f"{tmp_path}/t.cutline")
+    indexes = index_shards(remote_shards, Outputs(f"{tmp_path}/t.parquet"), client, SILENT)
+    lines = index.sidecar_lines(indexes)
+    assert lines["path"].to_pylist() == [b"%d.json" % number for number in range(9)]
+    assert lines["shard"].to_pylist() == list(remote_shards.names)
+
+
+def test_a_shard_that_cannot_be_read_is_heard_of_while_others_are_walked(
+    remote_shards, tmp_path, monkeypatch
+):
+    heard = threading.Event()
+    opened = Shards.opened
+
+    def refused(shards, name):
+        if name == "0.tar":
+            raise CutlineError("0.tar cannot be read: mend it.")
+        heard.wait(timeout=60)
+        return opened(shards, name)
+
+    monkeypatch.setattr(Shards, "opened", refused)
+    job = index.Job(remote_shards.source, f"{tmp_path}", f"{tmp_path}")
+    with pytest.raises(CutlineError, match=r"0\.tar cannot be read"):
+        index.index_each(remote_shards.names, job)
+    heard.set()

@@ -81,9 +81,7 @@ def test_a_plan_of_another_version_is_none(job):
 
 
 def test_a_run_on_something_else_that_was_stopped_leaves_no_stale_part(job, tmp_path):
-    other = write_sidecars(
-        tmp_path / "other", {name: record("other.png") for name in numbered(20)}
-    )
+    other = write_sidecars(tmp_path / "other", {name: record("other.png") for name in numbered(20)})
     before = files_of(job.outputs.table)
     with pytest.raises(CutlineError, match="full"):
         compile_table(other, job.outputs.table, OPTIONS, watcher=Full())

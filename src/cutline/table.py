@@ -1,8 +1,7 @@
 """Sidecars to the table: the compile job.
 
 The driver on top lists, plans and has the missing parts made; the small functions below it run on
-a worker: first a look at the parts that are there, some a task, and then one task a part, as a
-stream: read, judge, write.
+a worker, one task a part, as a stream: read, judge, write.
 """
 
 import os
