@@ -114,9 +114,9 @@ def index_shards(
 
 
 def at_once(shards: ShardSet, client: Client | None) -> int:
-    """Say how many shards are one task: one on a disk, and some behind a URL, whose time is waiting.
+    """Say how many shards are one task: one on a disk, some behind a URL, whose walk is waiting.
 
-    With 20 ms to a request nine shards are walked at once in the time of one.
+    With 20 ms to a request, nine are walked at once in the time of one.
     """
     return few_tasks(len(shards.names), client) if "://" in shards.root else 1
 
