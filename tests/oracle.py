@@ -158,16 +158,16 @@ def image_filename(path, image_name):
     """The folder of the sidecar and the image's name, or None if that is no safe name."""
     if not isinstance(image_name, str) or image_name in ("", ".", ".."):
         return None
-    if len(image_name.encode()) > 250 or image_name.endswith(".txt"):
+    if len(image_name.encode()) > 250 or image_name.endswith(".txt") or "/" in image_name:
         return None
-    for letter in image_name:
-        if letter in "/\\" or unicodedata.category(letter) == "Cc":
-            return None
-    folder = os.path.dirname(path)
     try:
-        return os.path.join(folder.decode(), image_name)
+        filename = os.path.join(os.path.dirname(path).decode(), image_name)
     except UnicodeDecodeError:
         return None
+    for letter in filename:
+        if letter == "\\" or unicodedata.category(letter) == "Cc":
+            return None
+    return filename
 
 
 def caption_texts(record, caption_fields):

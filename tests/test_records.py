@@ -103,6 +103,14 @@ def test_the_name_of_the_folder_must_be_utf_8():
     assert judged(record(), "café/a.json".encode()).filename == "café/a.png"
 
 
+def test_the_name_of_the_folder_must_be_one_that_a_filename_may_have():
+    for folder in (b"a\\b", b"a\nb", b"\xc2\x85"):
+        assert reason(record(), b"x/" + folder + b"/a.json") == "bad_image_name"
+    long = "夜" * 85  # 255 bytes, which a folder's name may have
+    assert judged(record(), f"{long}/a.json".encode()).filename == f"{long}/a.png"
+    assert records.path_fault(f"{long}/a.png") is None
+
+
 def test_the_name_of_the_sidecar_itself_does_not_matter():
     assert judged(record(), b"caf\xe9.json").filename == "a.png"
 
@@ -301,7 +309,16 @@ rules = st.builds(
     columns=st.sampled_from([(), (("t", "title"), ("w", "width"))]),
     raw_captions=st.booleans(),
 )
-paths = st.sampled_from([b"a.json", b"x/y/a.json", "夜/a.json".encode(), b"caf\xe9/a.json"])
+paths = st.sampled_from(
+    [
+        b"a.json",
+        b"x/y/a.json",
+        "夜/a.json".encode(),
+        b"caf\xe9/a.json",
+        b"a\\b/a.json",
+        b"\n/a.json",
+    ]
+)
 
 
 def check_against_oracle(path, data, rules):

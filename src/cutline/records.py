@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
@@ -16,6 +17,9 @@ TOO_LARGE: Final = 16 * 2**20
 
 NAME_LIMIT: Final = 250
 """Bytes of an `image_name` in UTF-8: with ``.txt`` it still fits the 255 of common file systems."""
+
+FOLDER_LIMIT: Final = 255
+"""Bytes of the name of a folder in UTF-8."""
 
 REASONS: Final = (
     "no_width",
@@ -169,22 +173,38 @@ def image_filename(path: bytes, image_name: object) -> str | Reject:
     folder, slash, _ = path.rpartition(b"/")
     if not slash:
         return image_name
+    within = folder_name(folder)
+    return within if isinstance(within, Reject) else f"{within}/{image_name}"
+
+
+@lru_cache(1024)
+def folder_name(folder: bytes) -> str | Reject:
+    """Take the path of a sidecar's folder, which becomes a part of filenames."""
     try:
-        return f"{folder.decode()}/{image_name}"
+        name = folder.decode()
     except UnicodeDecodeError:
         return Reject("bad_image_name", "the name of the sidecar's folder is not UTF-8")
+    if fault := folder_fault(name):
+        return Reject("bad_image_name", f"the sidecar's folder {shown(name)} {fault}")
+    return name
 
 
 def path_fault(filename: str) -> str | None:
     """Say why a filename cannot be one of the table's, or None if it can."""
-    for component in filename.split("/"):
-        fault = component_fault(component)
-        if fault:
-            return fault
-    return "would be overwritten by its own caption file" if filename.endswith(".txt") else None
+    folder, slash, name = filename.rpartition("/")
+    fault = folder_fault(folder) if slash else None
+    if not fault and name.endswith(".txt"):
+        fault = "would be overwritten by its own caption file"
+    return fault or component_fault(name)
 
 
-def component_fault(name: str) -> str | None:
+def folder_fault(folder: str) -> str | None:
+    """Say why a folder cannot be one of a filename, or None if it can."""
+    faults = (component_fault(name, FOLDER_LIMIT) for name in folder.split("/"))
+    return next(filter(None, faults), None)
+
+
+def component_fault(name: str, limit: int = NAME_LIMIT) -> str | None:
     """Say why a name is not one plain path component, or None if it is."""
     if name in {"", ".", ".."}:
         return "names no file"
@@ -192,8 +212,8 @@ def component_fault(name: str) -> str | None:
     plain = name.isprintable() and "/" not in name and "\\" not in name
     if not plain and UNSAFE_IN_NAME.search(name):
         return "holds a slash, a backslash or a control character"
-    if len(name) * 4 > NAME_LIMIT and len(name.encode()) > NAME_LIMIT:
-        return f"is longer than {NAME_LIMIT} bytes"
+    if len(name) * 4 > limit and len(name.encode()) > limit:
+        return f"is longer than {limit} bytes"
     return None
 
 
