@@ -1,5 +1,7 @@
 import re
 import socket
+import subprocess
+import sys
 
 import dask
 import pytest
@@ -109,6 +111,18 @@ def started():
 
 def test_a_local_cluster_has_the_workers_that_were_asked_for(started):
     assert list(started.nthreads().values()) == [1, 1]
+
+
+def test_a_local_cluster_has_a_worker_for_each_core_that_this_process_may_use():
+    script = """if __name__ == "__main__":
+        import os
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        from cutline import Local, connect
+        with connect(Local(dashboard_address="none")) as client:
+            print(list(client.nthreads().values()))
+    """
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"[1]\n"
 
 
 def test_everything_of_a_local_cluster_listens_on_this_machine_alone(started):

@@ -211,7 +211,7 @@ def test_a_link_that_stands_in_the_folder_is_not_followed(kind, tmp_path):
         assert not (out / "f").is_symlink()
     else:
         assert summary.rejects == {"unwritable": 1}
-        assert summary.shortfall.startswith("1 files could not be written")
+        assert summary.shortfall.startswith("1 file could not be written")
 
 
 def test_empty_members_of_one_name_are_unpacked_as_one_file(tmp_path):

@@ -16,6 +16,7 @@ from playwright.sync_api import sync_playwright
 
 import cutline
 from cutline import timings
+from cutline.errors import CutlineError
 from cutline.report.shapes import COARSE, LONGEST_CAPTION, MOST_SIZES, count_shapes
 from cutline.store import Outputs
 from cutline.trainer import aspect_bucket
@@ -199,6 +200,17 @@ def counted(tmp_path, sizes, captions=("A caption",)):
     path = str(tmp_path / "t.parquet")
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=100)
     return count_shapes(path, None, SILENT)
+
+
+def test_a_damaged_table_is_said_in_a_sentence(tmp_path):
+    table = tmp_path / "t.parquet"
+    rows = {"width": [64] * 9, "height": [64] * 9, "caption": ["c"] * 9, "filename": ["f"] * 9}
+    pq.write_table(pa.table(rows), table)
+    with open(table, "r+b") as file:
+        file.seek(4)
+        file.write(b"\xff" * 40)
+    with pytest.raises(CutlineError, match=r"(?s)cannot be read .*: compile it again\.$"):
+        cutline.report_table(str(table))
 
 
 def test_sizes_buckets_and_lengths_are_those_of_a_plain_count(tmp_path):

@@ -14,7 +14,7 @@ from cutline.index import index_shards, sidecar_lines
 from cutline.options import CompileOptions
 from cutline.records import TOO_LARGE, Reject
 from cutline.remote import FAR
-from cutline.shards import GAP, RemoteShard, Shards, runs
+from cutline.shards import GAP, LocalShard, RemoteShard, Shards, runs
 from cutline.shardset import open_shards
 from cutline.store import Outputs, make_folder
 from cutline.table import compile_table
@@ -303,3 +303,17 @@ def test_what_a_remote_shard_refuses_is_a_reject_a_piece(monkeypatch):
 
     monkeypatch.setattr(type(filesystem), "cat_file", refused)
     assert list(shard.pieces([(0, 1), (2, 3)])) == [Reject("unreadable", "Input/output error")] * 2
+
+
+@pytest.mark.parametrize("kind", [LocalShard, RemoteShard])
+def test_a_shard_that_became_shorter_is_named(kind, tmp_path):
+    path = tmp_path / "a.tar"
+    path.write_bytes(bytes(1000))
+    shard = kind(str(path) if kind is LocalShard else path.as_uri())
+    os.truncate(path, 600)
+    with (
+        open(tmp_path / "member", "wb") as file,
+        pytest.raises(CutlineError, match=r"a\.tar ends before its members do"),
+    ):
+        shard.copy(512, 488, file.fileno())
+    shard.close()

@@ -5,7 +5,6 @@ task a slice. There is no state: a caption file that holds the right bytes is le
 anything else is published whole.
 """
 
-import errno
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from time import perf_counter
 from typing import Any, Final
 
 import dask.bag as db
+import pyarrow.parquet as pq
 from distributed import Client
 from distributed.metrics import context_meter
 
@@ -21,17 +21,11 @@ from cutline import events, store, watch
 from cutline.errors import UsageError
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.records import key, path_fault
-from cutline.room import check_room
+from cutline.room import check_room, tell_of_room
 from cutline.running import results
 from cutline.slices import Caption, Slice, read_captions, slices_of
 from cutline.sources import open_source
 from cutline.table import compile_table
-
-BLOCKED: Final = {
-    *(errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM),
-    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),  # names that some file systems do not take
-}
-"""What keeps one caption file from being written, and not the next one."""
 
 MADE: Final = ("written", "replaced", "unchanged")
 """What becomes of a caption file; anything else is the reason why a sample has none."""
@@ -64,14 +58,8 @@ class CaptionsSummary:
     @property
     def shortfall(self) -> str:
         """What was not done, in one sentence; empty if all was."""
-        count = self.rejects.get("unwritable", 0)
-        if not count:
-            return self.damage
-        return (
-            f"{count:,} caption {'file' if count == 1 else 'files'} could not be written below"
-            f" {self.data}, where a folder, a link for a folder or a forbidden file is in the way:"
-            f" move it and run this again. {self.damage}".rstrip()
-        )
+        unwritten = store.unwritten(self.rejects.get("unwritable", 0), "caption file", self.data)
+        return " ".join(filter(None, [unwritten, self.damage]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +163,8 @@ def caption_files(
     slices = slices_of(table)
     if not slices:
         return Counter()
-    check_room(slices, job.folder, client, watcher)
+    needs = most_needed(slices, job.folder), room_bag(slices, job)
+    check_room("The caption files", job.folder, *needs, client, watcher)
     bag = captions_bag(slices, job)
     load = watch.Load(sum(one.rows for one in slices), "rows")
     batches = results(bag, client, watcher, load)
@@ -189,7 +178,37 @@ def captions_bag(slices: list[Slice], job: Job) -> db.Bag:
     return batches
 
 
+def room_bag(slices: list[Slice], job: Job) -> db.Bag:
+    """Wire the bag: captions, then the room that their files need."""
+    captions = db.from_sequence(slices, partition_size=1).map_partitions(read_captions)
+    rooms: db.Bag = captions.map_partitions(needed, job.folder, token="look-for-room")
+    return rooms
+
+
+def most_needed(slices: list[Slice], folder: str) -> store.Room:
+    """Say what the caption files of some slices need at most, from the footer of their table."""
+    metadata = pq.read_metadata(slices[0].table)
+    captions = metadata.schema.to_arrow_schema().get_field_index("caption")
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    text = sum(group.column(captions).total_uncompressed_size for group in groups)
+    one = store.room_for(1, folder)
+    return store.Room(text + metadata.num_rows * one.bytes, metadata.num_rows)
+
+
 # On a worker from here on.
+
+
+def needed(captions: Iterable[Caption], folder: str) -> list[store.Room]:
+    """Say what the caption files of a slice need that are not there yet."""
+    began = perf_counter()
+    with store.SmallFiles(folder) as files:
+        needs = [
+            files.lacks(key(caption.filename) + ".txt", len(caption.text.encode()))
+            for caption in captions
+            if caption.filename and caption.text and not path_fault(caption.filename)
+        ]
+    tell_of_room(needs, began)
+    return [sum(needs, store.Room())]
 
 
 def write_files(captions: Iterable[Caption], job: Job) -> list[Batch]:
@@ -227,6 +246,6 @@ def write_file(caption: Caption, files: store.SmallFiles) -> str:
     try:
         return files.put(key(filename) + ".txt", text.encode())
     except OSError as error:
-        if error.errno not in BLOCKED:
+        if error.errno not in store.BLOCKED:
             raise
         return "unwritable"

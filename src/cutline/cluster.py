@@ -5,7 +5,6 @@ import difflib
 import importlib.metadata
 import importlib.util
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ import dask
 import distributed.utils
 import msgspec
 import yaml
+from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
 from distributed.comm.core import connect as connect_to
@@ -175,7 +175,7 @@ def local_cluster(cluster: Local) -> LocalCluster:
             # Dask takes another one, and the job says which.
             warnings.filterwarnings("ignore", message="Port .* is already in use")
             return LocalCluster(
-                n_workers=cluster.workers or os.cpu_count(),
+                n_workers=cluster.workers or CPU_COUNT,
                 threads_per_worker=cluster.threads_per_worker,
                 memory_limit=cluster.memory_limit,
                 host="127.0.0.1",

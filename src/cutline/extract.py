@@ -5,7 +5,6 @@ be done into parts; the small functions below it run on a worker, one task a par
 state: a file of the right size is left alone, and anything else is published whole.
 """
 
-import errno
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
 from time import perf_counter
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import dask.bag as db
 import pyarrow as pa
@@ -22,21 +21,15 @@ from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline import events, store, watch
-from cutline.errors import CutlineError, UsageError
+from cutline.errors import UsageError
 from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall
 from cutline.members import EXAMPLES, Settled, settle
 from cutline.plan import Part, shown_source, write_plan
 from cutline.records import shown_path
-from cutline.room import tell_of_room
+from cutline.room import check_room, tell_of_room
 from cutline.running import results
 from cutline.shards import Shards
 from cutline.shardset import Where, open_shards
-
-BLOCKED: Final = {
-    *(errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP),
-    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EILSEQ),
-}
-"""What keeps one file from being written, and not the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +153,8 @@ def extract(
         settled = settle(indexes, options.only)
         job = Job(shards.source, folder, staging, options.overwrite)
         parts = write_plan(settled.lines, options.batch_size, scratch)
-        check_room(settled.lines, parts, job, client, watcher)
+        needs = most_needed(settled.lines, folder), room_bag(parts, job)
+        check_room("The files of the shards", folder, *needs, client, watcher)
         batches = [make_folders(settled.folders, job)]
         if parts:
             load = watch.Load(pc.sum(settled.lines["size"]).as_py(), "bytes")
@@ -195,17 +189,9 @@ def summary(
         rejects={reason: count for reason, count in sorted(rejects.items()) if count},
         seconds=seconds,
         damages=ledger_lines(indexes),
-        shortfall=" ".join(filter(None, [unwritten(counts["unwritable"], folder), damage])),
-    )
-
-
-def unwritten(count: int, folder: str) -> str:
-    """Say in one sentence that files could not be written; empty if all could."""
-    if not count:
-        return ""
-    return (
-        f"{count:,} files could not be written below {folder}, where a folder, a link for a folder"
-        " or a forbidden file is in the way: move it and run this again."
+        shortfall=" ".join(
+            filter(None, [store.unwritten(counts["unwritable"], "file", folder), damage])
+        ),
     )
 
 
@@ -230,31 +216,10 @@ def made_folder(data: str) -> str:
     return path
 
 
-def check_room(
-    lines: pa.Table, parts: list[Part], job: Job, client: Client | None, watcher: watch.Watcher
-) -> None:
-    """Refuse files that the file system of their folder has no room for.
-
-    Only if there is no room for all of them, were they new, does it look at which are there.
-
-    Raises
-    ------
-    CutlineError
-        There is no room.
-    """
-    free = store.free_room(job.folder)
-    each = store.room_for(1, job.folder).bytes  # of the blocks of a file, the last one is not full
-    if free.holds(store.Room((pc.sum(lines["size"]).as_py() or 0) + len(lines) * each, len(lines))):
-        return
-    bag = db.from_sequence(parts, partition_size=1).map_partitions(
-        lacking, job, token="look-for-room"
-    )
-    needs = sum(results(bag, client, watcher), store.Room())
-    if not free.holds(needs):
-        raise CutlineError(
-            f"The files of the shards take {store.shown_size(needs.bytes)} and {needs.inodes:,}"
-            f" inodes, but {store.shown_room(job.folder)}: make room and run this again."
-        )
+def most_needed(lines: pa.Table, folder: str) -> store.Room:
+    """Say what room the files of some lines need, if none of them is there."""
+    each = store.room_for(1, folder).bytes  # of the blocks of a file, the last one is not full
+    return store.Room((pc.sum(lines["size"]).as_py() or 0) + len(lines) * each, len(lines))
 
 
 def make_folders(paths: list[bytes], job: Job) -> Batch:
@@ -265,7 +230,7 @@ def make_folders(paths: list[bytes], job: Job) -> Batch:
             try:
                 files.enter(os.fsdecode(path))
             except OSError as error:
-                if error.errno not in BLOCKED:
+                if error.errno not in store.BLOCKED:
                     raise
                 refused.append(f"{shown_path(path)}: unwritable: {error.strerror}")
     return Batch(Counter(unwritable=len(refused)), 0, 0, tuple(refused))
@@ -275,6 +240,14 @@ def files_bag(parts: list[Part], job: Job) -> db.Bag:
     """Wire the bag: a part of the plan, then its files."""
     bag: db.Bag = db.from_sequence(parts, partition_size=1).map_partitions(
         extract_parts, job, token="extract-files"
+    )
+    return bag
+
+
+def room_bag(parts: list[Part], job: Job) -> db.Bag:
+    """Wire the bag: a part of the plan, then the room that its files need."""
+    bag: db.Bag = db.from_sequence(parts, partition_size=1).map_partitions(
+        lacking, job, token="look-for-room"
     )
     return bag
 
@@ -332,7 +305,7 @@ def extract_part(part: Part, job: Job) -> Batch:
             try:
                 outcome = files.put_made(os.fsdecode(path), size, copy, overwrite=job.overwrite)
             except OSError as error:
-                if error.errno not in BLOCKED:
+                if error.errno not in store.BLOCKED:
                     raise
                 outcome = "unwritable"
                 refused.append(f"{shown_source(part.shard, path)}: {outcome}: {error.strerror}")

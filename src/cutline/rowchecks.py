@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from cutline import checks
 from cutline.checks import Findings, found
-from cutline.errors import CutlineError
 from cutline.options import COLUMNS
 from cutline.records import TOO_LARGE, clean, key, path_fault, shown_path
 from cutline.slices import Slice, is_text
@@ -59,15 +57,8 @@ class Rows:
     @classmethod
     def read(cls, one: Slice) -> Self:
         """Read a slice of a table."""
-        try:
-            with pq.ParquetFile(one.table) as file:
-                table = file.read_row_group(one.row_group, list(COLUMNS))
-            table = table.slice(one.start, one.rows)
-            names, captions = table["filename"].to_pylist(), table["caption"].to_pylist()
-        except (ValueError, OSError) as error:  # text that is not UTF-8; damaged pages
-            raise CutlineError(
-                f"The table {one.table} cannot be read ({error}): compile it again."
-            ) from error
+        table = one.read(COLUMNS)
+        names, captions = table["filename"].to_pylist(), table["caption"].to_pylist()
         safe = [n for n, name in enumerate(names) if name is not None and not path_fault(name)]
         return cls(table, names, captions, safe)
 

@@ -125,7 +125,8 @@ class LocalShard:
 
     def copy(self, offset: int, size: int, file: int) -> None:
         """Copy a piece to the end of an open file, without its bytes passing through Python."""
-        store.copy_range(self.descriptor, offset, size, file)
+        if store.copy_range(self.descriptor, offset, size, file) < size:
+            raise ends_early(self.place)
 
     def close(self) -> None:
         """Close it."""
@@ -168,7 +169,7 @@ class RemoteShard:
             length = min(FAR, offset + size - start)
             piece = self.read(length, start)
             if len(piece) < length:
-                raise CutlineError(f"{self.place} ends before its members do: run this again.")
+                raise ends_early(self.place)
             store.write_all(file, piece)
 
     def close(self) -> None:
@@ -201,6 +202,11 @@ def runs(spans: Iterable[Span]) -> Iterator[Run]:
 def readable(size: int) -> bool:
     """Tell whether a sidecar is small enough to be read."""
     return size <= TOO_LARGE
+
+
+def ends_early(place: str) -> CutlineError:
+    """Say that a shard has become shorter."""
+    return CutlineError(f"{place} ends before its members do: run this again.")
 
 
 def whole(data: bytes, size: int) -> bytes | Reject:

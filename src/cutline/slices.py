@@ -1,7 +1,7 @@
 """A table cut into slices: the rows that one task writes the caption files of."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +21,25 @@ class Slice:
     row_group: int
     start: int
     rows: int
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Read some columns of the rows.
+
+        Raises
+        ------
+        CutlineError
+            The table is damaged, or has text that is not UTF-8.
+        """
+        try:
+            with pq.ParquetFile(self.table) as table:
+                rows = table.read_row_group(self.row_group, list(columns))
+            rows = rows.slice(self.start, self.rows)
+            rows.validate(full=True)
+        except (ValueError, OSError) as error:
+            raise CutlineError(
+                f"The table {self.table} cannot be read ({error}): compile it again."
+            ) from error
+        return rows
 
 
 class Caption(NamedTuple):
@@ -63,13 +82,7 @@ def is_text(kind: pa.DataType) -> bool:
 def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
     """Read the captions of some slices."""
     for one in slices:
-        try:
-            with context_meter.meter("read"), pq.ParquetFile(one.table) as table:
-                rows = table.read_row_group(one.row_group, ["caption", "filename"])
-                rows = rows.slice(one.start, one.rows)
-                filenames, captions = rows["filename"].to_pylist(), rows["caption"].to_pylist()
-        except (ValueError, OSError) as error:  # text that is not UTF-8; damaged pages
-            raise CutlineError(
-                f"The table {one.table} cannot be read ({error}): compile it again."
-            ) from error
-        yield from map(Caption, filenames, captions)
+        with context_meter.meter("read"):
+            rows = one.read(["filename", "caption"])
+            columns = [column.to_pylist() for column in rows.columns]
+        yield from map(Caption, *columns)

@@ -9,7 +9,6 @@ from typing import Final, Self
 import dask.bag as db
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from distributed import Client
 
 from cutline import events, watch
@@ -107,9 +106,7 @@ def count_slices(slices: Iterable[Slice]) -> list[Shapes]:
 def count_slice(one: Slice) -> Shapes:
     """Count the rows of a slice: a size that many rows have is looked at once."""
     began = perf_counter()
-    with pq.ParquetFile(one.table) as file:
-        rows = file.read_row_group(one.row_group, ["width", "height", "caption"])
-    rows = rows.slice(one.start, one.rows).drop_null()
+    rows = one.read(["width", "height", "caption"]).drop_null()
     rows = rows.filter(pc.and_(pc.greater(rows["width"], 0), pc.greater(rows["height"], 0)))
     groups = rows.group_by(["width", "height"]).aggregate([([], "count_all")])
     sizes: Counter[tuple[int, int]] = Counter()

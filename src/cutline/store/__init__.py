@@ -16,9 +16,10 @@ from cutline.store.publish import make_folder, publish, remove, remove_folder
 from cutline.store.ranges import copy_range
 from cutline.store.room import Room, free_room, room_for, shown_room, shown_size
 from cutline.store.smallfiles import SmallFiles, write_all
-from cutline.store.trouble import StorageError, in_words
+from cutline.store.trouble import BLOCKED, StorageError, in_words, unwritten
 
 __all__ = [
+    "BLOCKED",
     "Outputs",
     "Room",
     "SmallFiles",
@@ -39,5 +40,6 @@ __all__ = [
     "room_for",
     "shown_room",
     "shown_size",
+    "unwritten",
     "write_all",
 ]

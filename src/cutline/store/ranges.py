@@ -12,8 +12,8 @@ CANNOT: Final = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errn
 PIECE: Final = 1 << 20
 
 
-def copy_range(source: int, offset: int, size: int, target: int) -> None:
-    """Copy a piece of an open file to the end of another.
+def copy_range(source: int, offset: int, size: int, target: int) -> int:
+    """Copy a piece of an open file to the end of another, and say how many bytes of it there were.
 
     The kernel does it, and its bytes do not pass through Python: by `copy_file_range`, which some
     file systems do without copying, or by `sendfile`, which more can.
@@ -21,13 +21,12 @@ def copy_range(source: int, offset: int, size: int, target: int) -> None:
     Raises
     ------
     OSError
-        The source ends within the piece, or the target is full.
+        The source cannot be read, or the target cannot be written.
     """
-    while size:
-        copied = copy_some(source, offset, size, target)
-        if not copied:
-            raise OSError(errno.EIO, "the shard ends within a member")
-        offset, size = offset + copied, size - copied
+    left = size
+    while left and (copied := copy_some(source, offset, left, target)):
+        offset, left = offset + copied, left - copied
+    return size - left
 
 
 def copy_some(source: int, offset: int, size: int, target: int) -> int:

@@ -21,6 +21,13 @@ MENDS: Final = {
 }
 
 
+BLOCKED: Final = {
+    *(errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP, errno.EACCES, errno.EPERM),
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),  # names that some file systems do not take
+}
+"""What keeps one file from being written, and not the next one."""
+
+
 class StorageError(CutlineError):
     """A file system refuses what a job needs.
 
@@ -66,6 +73,17 @@ def in_words(path: str, needed: Callable[[], int] = lambda: 0) -> Iterator[None]
         number = error.errno or 0
         needs = needed() if number in FULL else 0
         raise StorageError(fault(error, path), number, needs) from error
+
+
+def unwritten(count: int, kind: str, folder: str) -> str:
+    """Say in one sentence how many files something kept from being written; empty if none."""
+    if not count:
+        return ""
+    return (
+        f"{count:,} {kind}{'' if count == 1 else 's'} could not be written below {folder}, where a"
+        " folder, a link for a folder or a forbidden file is in the way: move it and run this"
+        " again."
+    )
 
 
 def fault(error: OSError, path: str) -> str:
