@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutline import index
+from cutline.entries import Entry, entry
 from cutline.errors import CutlineError
-from cutline.index import Entry, entry, index_shards, member_lines
+from cutline.index import index_shards, member_lines
 from cutline.shards import Shards
 from cutline.shardset import open_shards
 from cutline.store import Outputs, make_folder

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutline.folder import Folder
 from cutline.listing import CAPTION, IMAGE, IMAGES, SIDECAR, Listing
-from cutline.sources import Folder
 
 names = st.sampled_from(
     ["a.jpg", "a.JPG", ".a.png", "a.b.tiff", "a.txt", "a.TXT", "a.json", ".a.json", "a", "a.",

@@ -14,7 +14,7 @@ from cutline.options import CompileOptions
 from cutline.parts import LEDGER, Sheet
 from cutline.plan import Receipt, digest, write_plan
 from cutline.records import Reject, Row
-from cutline.sources import lines_of
+from cutline.sidecars import lines_of
 
 OPTIONS = CompileOptions(max_rejects=1)
 

@@ -9,10 +9,10 @@ import pytest
 
 from cutline import resume
 from cutline.errors import CutlineError
+from cutline.folder import Folder
 from cutline.options import CompileOptions
 from cutline.parts import Job
 from cutline.plan import LINES
-from cutline.sources import Folder
 from cutline.store import Outputs
 from cutline.table import compile_table
 from cutline.watch import SILENT

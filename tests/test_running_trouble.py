@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster
 import cutline
 from cutline import cluster, running, store, table
 from cutline.errors import CutlineError
-from cutline.sources import Folder
+from cutline.folder import Folder
 from cutline.store import StorageError
 from cutline.watch import Silent
 from oracle import compile_folder

@@ -4,8 +4,9 @@ import fsspec
 import pytest
 
 from cutline.errors import UsageError
+from cutline.folder import Folder
 from cutline.shardset import ShardSet, open_shards
-from cutline.sources import Folder, RemoteFolder, open_source
+from cutline.sources import RemoteFolder, open_source
 
 
 @pytest.fixture

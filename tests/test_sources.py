@@ -8,18 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
-from cutline import sources
 from cutline.errors import CutlineError, UsageError
+from cutline.folder import WIDE, Folder, read_descriptor, sorted_array
 from cutline.records import TOO_LARGE, Reject
-from cutline.sources import (
-    CONCURRENT_READS,
-    Folder,
-    RemoteFolder,
-    batches,
-    is_sidecar,
-    open_source,
-    read_descriptor,
-)
+from cutline.sidecars import CONCURRENT_READS, batches
+from cutline.sources import RemoteFolder, is_sidecar, open_source
 from sidecars import as_bytes, numbered, record, write_sidecars
 
 
@@ -383,9 +376,9 @@ def test_reading_leaves_no_file_open(tmp_path):
 names = st.binary(max_size=9).map(lambda name: name.replace(b"\0", b"/"))
 
 
-@pytest.mark.parametrize("wide", [0, sources.WIDE])
+@pytest.mark.parametrize("wide", [0, WIDE])
 @given(paths=st.lists(names))
 def test_paths_are_sorted_as_bytes_and_each_comes_once(wide, paths):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "WIDE", wide)
-        assert sources.sorted_array(paths).to_pylist() == sorted(set(paths))
+        patch.setattr("cutline.folder.WIDE", wide)
+        assert sorted_array(paths).to_pylist() == sorted(set(paths))

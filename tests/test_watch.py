@@ -13,8 +13,9 @@ from cutline import run, watch
 from cutline.captions import CaptionsSummary
 from cutline.demo import DemoOptions, make_demo
 from cutline.recipe import RunSummary
+from cutline.summary import readable
 from cutline.table import CompileSummary
-from cutline.watch import SILENT, Clock, Load, Log, Terminal, duration, on_stderr, readable
+from cutline.watch import SILENT, Clock, Load, Log, Terminal, duration, on_stderr
 from intact import NAMES, intact
 
 SUMMARY = CaptionsSummary("/data", 1200, 3, 4, {"no_caption": 5}, 1.5)

@@ -25,6 +25,7 @@ from cutline.room import check_room, tell_of_room
 from cutline.running import results
 from cutline.slices import Caption, Slice, read_captions, slices_of
 from cutline.sources import open_source
+from cutline.summary import Summary
 from cutline.table import compile_table
 
 MADE: Final = ("written", "replaced", "unchanged")
@@ -32,7 +33,7 @@ MADE: Final = ("written", "replaced", "unchanged")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CaptionsSummary:
+class CaptionsSummary(Summary):
     """What became of the caption files; `rejects` counts the samples that have none by reason.
 
     `damage` says in one sentence what could not be read of shards.
@@ -51,9 +52,6 @@ class CaptionsSummary:
         body = asdict(self)
         del body["damage"]
         return {"job": "captions", **body}
-
-    def __repr__(self) -> str:
-        return "\n".join(watch.readable(self))
 
     @property
     def shortfall(self) -> str:

@@ -8,7 +8,7 @@ import click
 
 from cutline.checks import VerifyOptions
 from cutline.cli_options import FORCE_UNLOCK, Checked, Command
-from cutline.head import open_parquet
+from cutline.parquet import open_parquet
 from cutline.records import Rules
 from cutline.trainer import LIMITS, STRATEGIES, LoaderOptions
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from cutline import store
 from cutline.errors import CutlineError, UsageError
-from cutline.head import damage, open_parquet
+from cutline.parquet import damage, open_parquet
 
 BATCH: Final = 8192
 """Rows that are in memory at a time, and in a row group of ``metadata.parquet``."""

@@ -30,6 +30,7 @@ from cutline.room import check_room, tell_of_room
 from cutline.running import results
 from cutline.shards import Shards
 from cutline.shardset import Where, open_shards
+from cutline.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class ExtractOptions:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ExtractSummary:
+class ExtractSummary(Summary):
     """What became of the members; `rejects` counts by reason those that became no file.
 
     `files` and `bytes` are what was written, `skipped` counts the files that were there already;
@@ -80,9 +81,6 @@ class ExtractSummary:
         body = asdict(self)
         del body["damages"], body["shortfall"]
         return {"job": "extract", **body}
-
-    def __repr__(self) -> str:
-        return "\n".join(watch.readable(self))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cutline.checks import Finding, Findings, found
+from cutline.folder import is_regular, open_folder, stamp_of
 from cutline.listing import CAPTION, IMAGE, IMAGES, SIDECAR
 from cutline.orphans import STRAY, Ledger, Orphan, explain, image_of
 from cutline.records import shown_path
 from cutline.rowchecks import read_caption
-from cutline.sources import is_regular, open_folder, stamp_of
 
 NAMES: Final = pa.schema(
     [

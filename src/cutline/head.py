@@ -4,23 +4,14 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.table import Table
-from rich.text import Text
 
-from cutline.errors import CutlineError, UsageError
-
-# Control characters, and those that turn the reading direction or break a line.
-UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-
-SHOWN: Final = 1000
-"""Characters of a cell that are handed to rich; no terminal is wider."""
+from cutline.errors import UsageError
+from cutline.parquet import damage, open_parquet
+from cutline.shown import cell
 
 
 def first_rows(path: str, count: int) -> pa.Table:
@@ -74,40 +65,6 @@ def first_of_file(path: str, count: int) -> pa.Table:
     return rows
 
 
-@contextmanager
-def open_parquet(path: str) -> Iterator[pq.ParquetFile]:
-    """Open a parquet file to be read as a stream, in a few MB whatever its size.
-
-    Raises
-    ------
-    UsageError
-        There is no such file, or it is not parquet.
-    """
-    if not os.path.exists(path):
-        raise UsageError(f"There is no {path}: name a table that `cutline compile` has made.")
-    try:
-        raw = pa.OSFile(os.fsencode(path))  # as text, Arrow takes only UTF-8, and some for URLs
-        # pre_buffer, which is the default, reads a whole row group ahead and keeps every one that
-        # it has read: ten rows of a 156 MB file in one row group read all of it, this way 0.8 MB;
-        # all rows held 163 MB of Arrow memory, this way 13 MB, and took no longer.
-        file = pq.ParquetFile(raw, pre_buffer=False, buffer_size=65536)
-    except PermissionError as error:
-        raise CutlineError(f"{path} may not be read: ask its owner.") from error
-    except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path} is no parquet file: name a table or a parts folder.") from error
-    with raw:
-        yield file
-
-
-@contextmanager
-def damage(path: str) -> Iterator[None]:
-    """Say in one sentence that a parquet file is damaged where it is read."""
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise CutlineError(f"{path} is damaged: compile it again.") from error
-
-
 def as_table(rows: pa.Table) -> Table:
     """Lay rows out for a terminal: a line each, long text cut to fit, nothing sent raw."""
     table = Table()
@@ -118,17 +75,6 @@ def as_table(rows: pa.Table) -> Table:
     for row in zip(*(column.to_pylist() for column in rows.columns), strict=True):
         table.add_row(*map(cell, row))
     return table
-
-
-def cell(value: object) -> Text:
-    """Make one line of a value, with control characters escaped and markup as it stands."""
-    text = "" if value is None else str(value)[:SHOWN]
-    return Text(UNSEEN.sub(escaped, text), no_wrap=True, overflow="ellipsis")
-
-
-def escaped(match: re.Match[str]) -> str:
-    r"""Write a character as ``\x1b`` or ``\u202e``."""
-    return match.group().encode("unicode_escape").decode()
 
 
 def as_csv(rows: pa.Table) -> str:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import Final
 
 import dask.bag as db
 import pyarrow as pa
@@ -21,20 +21,18 @@ import pyarrow.parquet as pq
 from distributed import Client
 
 from cutline import events, store, watch
+from cutline.entries import Entry, entry
 from cutline.errors import CutlineError
-from cutline.parts import LEDGER, NO_LINES
+from cutline.ledger import DAMAGED, EMPTY, LEDGER
 from cutline.plan import LINES
 from cutline.running import few_tasks, results
 from cutline.shards import OpenShard, Shards
 from cutline.shardset import ShardSet
 from cutline.sidecars import CONCURRENT_READS
-from cutline.tar import Damage, Member, walk
+from cutline.tar import Damage, walk
 
 FORMAT: Final = 1
 """The version of the index files; an index of another version is made anew."""
-
-DAMAGED: Final = "damaged_shard"
-"""The reason of a line of the ledger that is no reject: nobody knows what was there."""
 
 DAMAGES: Final = 100
 """How many damages of a shard are told one by one; a hostile one has one for every two blocks."""
@@ -58,17 +56,6 @@ INDEX: Final = pa.schema(
 """
 
 KEY: Final = b"cutline"
-
-
-class Entry(NamedTuple):
-    """A member as a line of the index."""
-
-    path: bytes
-    offset: int
-    size: int
-    sidecar: bool
-    reason: str | None = None
-    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +132,7 @@ def ledger_lines(indexes: list[ShardIndex]) -> pa.Table:
         (index.shard, DAMAGED, detail, None) for index in indexes for detail in shown_damages(index)
     ]
     if not lines:
-        return NO_LINES
+        return EMPTY
     columns = [list(column) for column in zip(*lines, strict=True)]
     return pa.table(list(map(pa.array, columns, LEDGER.types)), LEDGER)
 
@@ -260,50 +247,3 @@ def batches_of_entries(shard: OpenShard, damages: Damages) -> Iterator[list[Entr
         raise CutlineError(f"{shard.place}: {error}") from error
     if batch:
         yield batch
-
-
-NAME_MAX, PATH_MAX = 255, 4096  # bytes, of the file systems and of the kernel of Linux
-
-
-def entry(member: Member) -> Entry:
-    """Judge a member: where it would be as a file, or why it cannot be one."""
-    name, offset, size, kind, _ = member
-    # As the real set has them, all in one folder: 0.4 us, where what follows takes 2.
-    plain = b"/" not in name and b"\0" not in name and name[:1] not in b"."
-    if kind == "regular" and plain and len(name) <= NAME_MAX:
-        return Entry(name, offset, size, name.endswith(b".json"))
-    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
-    folder = kind == "directory" or (kind == "regular" and name.endswith(b"/"))  # as GNU tar has it
-    fault = name_fault(name, parts)
-    if fault or not (parts or folder):
-        parts = name[:PATH_MAX].split(b"/")
-        reason, fault = "bad_name", fault or "its name is empty"
-    elif folder:
-        reason, fault = "directory", "it is a folder"
-    elif kind != "regular":
-        reason, fault = "not_regular", f"it is a {kind} member"
-    else:
-        reason = None
-    return Entry(b"/".join(parts), offset, size, is_sidecar(parts), reason, fault)
-
-
-def name_fault(name: bytes, parts: list[bytes]) -> str | None:
-    """Say why a member's name is no path below a folder, or None if it is one."""
-    if name.startswith(b"/"):
-        return "its name is an absolute path"
-    if b"\0" in name:
-        return "its name holds a NUL"
-    if b".." in parts:
-        return "its name leads out of the folder"
-    if parts[:1] == [b".cutline"]:
-        return "its name is that of cutline's own folder"
-    if len(name) > PATH_MAX or any(len(part) > NAME_MAX for part in parts):
-        return "its name is longer than a file's can be"
-    return None
-
-
-def is_sidecar(parts: list[bytes]) -> bool:
-    """Tell whether a member is a sidecar by its name; hidden ones are not, as in folders."""
-    if not parts or not parts[-1].endswith(b".json"):
-        return False
-    return not any(part.startswith(b".") and part != b".." for part in parts)

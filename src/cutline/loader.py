@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from cutline import store
 from cutline.errors import CutlineError, UsageError
-from cutline.head import open_parquet
+from cutline.parquet import open_parquet
 from cutline.trainer import LoaderOptions
 
 Entry: TypeAlias = dict[str, Any]

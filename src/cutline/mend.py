@@ -10,10 +10,10 @@ from cutline import checks, store, watch
 from cutline.captions import data_folder
 from cutline.checks import VerifyOptions
 from cutline.errors import CutlineError, UsageError
+from cutline.folder import open_folder, read_file
 from cutline.movelist import LIST, Move, read_list, remove_folders, write_list
 from cutline.orphans import Orphan, read
 from cutline.records import Reject, Rules, caption, parse, shown_path
-from cutline.sources import open_folder, read_file
 from cutline.verdict import VerifySummary
 from cutline.verify import verified, verify_dataset
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cutline import parts, store
+from cutline import ledger, parts, store
 from cutline.errors import CutlineError
 from cutline.options import CompileOptions
 from cutline.plan import RECEIPT_KEY, Part, Receipt, shown_source
@@ -56,7 +56,7 @@ def merge(
     outputs: store.Outputs,
     receipts: list[Receipt],
     options: CompileOptions,
-    damages: pa.Table = parts.NO_LINES,
+    damages: pa.Table = ledger.EMPTY,
 ) -> Merged:
     """Merge parts into the table and the ledger, unless that has been done.
 
@@ -100,7 +100,7 @@ def write_tables(
     """Publish the ledger and then the table."""
     with store.publish(outputs.ledger, outputs.staging) as file:
         rejects = (ledger_lines(outputs, receipt, twice) for receipt in receipts)
-        parts.write_table(file, chain(rejects, [damages]), parts.LEDGER, options.compression)
+        parts.write_table(file, chain(rejects, [damages]), ledger.LEDGER, options.compression)
     with store.publish(outputs.table, outputs.staging) as file:
         rows = ahead(lambda receipt: unique_rows(outputs, receipt, twice), receipts)
         parts.write_table(file, rows, options.schema, options.compression)

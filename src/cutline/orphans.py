@@ -7,9 +7,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
-from cutline.head import damage, open_parquet
+from cutline.folder import read_file
+from cutline.parquet import damage, open_parquet
 from cutline.records import Reject, image_filename, key, parse
-from cutline.sources import read_file
 
 LEDGER: Final = pa.schema(
     [

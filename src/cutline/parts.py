@@ -13,19 +13,11 @@ import pyarrow.parquet as pq
 
 from cutline import events, store
 from cutline.errors import CutlineError
+from cutline.ledger import LEDGER
 from cutline.options import CompileOptions
 from cutline.plan import Receipt, Stamp, shown_source
 from cutline.records import Outcome, Row, key
 from cutline.sidecars import Source
-
-LEDGER: Final = pa.schema(
-    [(name, pa.string()) for name in ("source", "reason", "detail", "filename")]
-)
-"""The ledger: the sidecar's path in the source, why it gave no row, and its image's filename."""
-
-NO_LINES: Final = pa.Table.from_batches([], LEDGER)
-"""A ledger without lines; `LEDGER.empty_table` would import pandas, where that is installed: 0.1 s.
-"""
 
 REJECTS: Final = LEDGER.insert(0, pa.field("position", pa.int64()))
 """The rejects of a part: the ledger's columns, and where in the part the sidecar stands."""

@@ -6,25 +6,25 @@ from typing import Any
 
 from distributed import Client
 
-from cutline import watch
+from cutline import ledger, watch
 from cutline.captions import CaptionsSummary, write_captions
 from cutline.checks import VerifyOptions
 from cutline.errors import UsageError
 from cutline.extract import ExtractOptions, ExtractSummary, extract
+from cutline.folder import Folder
 from cutline.loader import beside, loader_entry, read_entries, write_loader
 from cutline.options import DEFAULTS, CompileOptions
-from cutline.parts import NO_LINES
 from cutline.report.write import ReportSummary, write_report
 from cutline.shardset import shard_paths
-from cutline.sources import Folder
+from cutline.summary import Summary
 from cutline.table import CompileSummary, compile_table
 from cutline.trainer import LoaderOptions
 from cutline.verdict import VerifySummary
 from cutline.verify import verify_dataset
 
 
-@dataclass(frozen=True, slots=True)
-class EntrySummary:
+@dataclass(frozen=True, slots=True, repr=False)
+class EntrySummary(Summary):
     """The trainer's file, and whether the entry was added; one of the same id is left as it is."""
 
     out: str
@@ -37,7 +37,7 @@ class EntrySummary:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RunSummary:
+class RunSummary(Summary):
     """What each step of a run came to; None for a step that there was no need of."""
 
     compile: CompileSummary
@@ -48,7 +48,7 @@ class RunSummary:
     loader: EntrySummary | None = None
     report: ReportSummary | None = None
 
-    def steps(self) -> list[watch.Summary]:
+    def steps(self) -> list[Summary]:
         """Give the summaries of the steps that were done."""
         every = (self.extract, self.compile, self.captions, self.verify, self.loader, self.report)
         return [step for step in every if step]
@@ -58,14 +58,10 @@ class RunSummary:
         done = {body["job"]: body for body in (step.as_json() for step in self.steps())}
         return {"job": "run", **done, "seconds": self.seconds}
 
-    def __repr__(self) -> str:
-        return "\n".join(watch.readable(self))
-
     @property
     def shortfall(self) -> str:
         """What was not done or will not do, in a sentence a step; empty if all is well."""
-        steps = (self.extract, self.compile, self.captions, self.verify)
-        return " ".join(step.shortfall for step in steps if step and step.shortfall)
+        return " ".join(step.shortfall for step in self.steps() if step.shortfall)
 
 
 def run(
@@ -102,7 +98,7 @@ def run(
     shards = shards_of(root)
     chosen = ExtractOptions(allow_damaged=options.allow_damaged, force_unlock=options.force_unlock)
     extracted = extract(shards, data, chosen, client=client, watcher=watcher) if shards else None
-    damages = extracted.damages if extracted else NO_LINES
+    damages = extracted.damages if extracted else ledger.EMPTY
     compiled = compile_table(
         Folder(data), table, options, damages=damages, client=client, watcher=watcher
     )

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from cutline import checks
 from cutline.checks import Findings, found
+from cutline.folder import OPEN_FLAGS, open_folder
 from cutline.options import COLUMNS
 from cutline.records import TOO_LARGE, clean, key, path_fault, shown_path
 from cutline.slices import Slice, is_text
-from cutline.sources import OPEN_FLAGS, open_folder
 
 TYPES: Final[dict[str, tuple[str, Callable[[pa.DataType], bool]]]] = {
     "width": ("a whole number", pa.types.is_integer),

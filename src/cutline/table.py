@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from distributed import Client
 from distributed.metrics import context_meter
 
-from cutline import events, merge, parts, resume, store, timings, watch
+from cutline import events, ledger, merge, parts, resume, store, timings, watch
 from cutline.errors import CutlineError
 from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall, sidecar_lines
 from cutline.options import DEFAULTS, CompileOptions
@@ -35,10 +35,11 @@ from cutline.running import DeadlyTaskError, results
 from cutline.shardset import ShardSet, Where
 from cutline.sidecars import Sidecar
 from cutline.sources import Origin, open_source
+from cutline.summary import Summary
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CompileSummary:
+class CompileSummary(Summary):
     """What a compile came to; for every run, sidecars = rows + the sum of the rejects.
 
     Damage is none of the rejects, because nobody knows what was there: `damaged_shards` counts it,
@@ -65,9 +66,6 @@ class CompileSummary:
             del body["damaged_shards"]
         return {"job": "compile", **body}
 
-    def __repr__(self) -> str:
-        return "\n".join(watch.readable(self))
-
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -90,7 +88,7 @@ def compile_table(
     table: str,
     options: CompileOptions = DEFAULTS,
     *,
-    damages: pa.Table = parts.NO_LINES,
+    damages: pa.Table = ledger.EMPTY,
     client: Client | None = None,
     watcher: watch.Watcher = watch.SILENT,
 ) -> CompileSummary:

@@ -11,9 +11,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cutline import checks, watch
+from cutline import checks
 from cutline.checks import Check, Finding, Findings
-from cutline.head import cell
+from cutline.shown import cell
+from cutline.summary import Summary
 
 STYLES: Final = {"ok": "green", "warning": "yellow", "FAILS": "bold red"}
 
@@ -22,7 +23,7 @@ SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class VerifySummary:
+class VerifySummary(Summary):
     """What the trainer will find.
 
     Attributes
@@ -66,9 +67,6 @@ class VerifySummary:
             "images": self.images,
             "seconds": self.seconds,
         }
-
-    def __repr__(self) -> str:
-        return "\n".join(watch.readable(self))
 
     @property
     def shortfall(self) -> str:

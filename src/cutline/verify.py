@@ -23,8 +23,8 @@ from distributed import Client
 from cutline import checks, events, filechecks, orphans, rowchecks, shuffle, store, watch
 from cutline.captions import data_folder
 from cutline.checks import Finding, Findings, VerifyOptions
-from cutline.head import open_parquet
 from cutline.listing import FILES, IMAGE, SIDECAR, Listing
+from cutline.parquet import open_parquet
 from cutline.running import results
 from cutline.slices import Slice, slices_of
 from cutline.verdict import VerifySummary

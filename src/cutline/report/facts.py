@@ -1,31 +1,21 @@
 """What the report tells, gathered."""
 
-import os
-from collections import Counter
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import pyarrow as pa
 from distributed import Client
 
 from cutline import store, timings, watch
-from cutline.head import damage, first_rows, open_parquet
-from cutline.index import DAMAGED
+from cutline.head import first_rows
+from cutline.ledger import DAMAGED, Rejects, count_reasons
+from cutline.parquet import open_parquet
 from cutline.plan import Timing
 from cutline.report.shapes import Shapes, count_shapes
 from cutline.verdict import VerifySummary
 
 ROWS: Final = 6
 """Rows of the table that are shown."""
-
-
-class Rejects(NamedTuple):
-    """How many lines of the ledger have one reason, and the first of them."""
-
-    reason: str
-    number: int
-    source: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +59,3 @@ def gather(
         timings=timings.read(outputs),
         verified=verified,
     )
-
-
-def count_reasons(ledger: str) -> list[Rejects]:
-    """Count the lines of the ledger by reason, the most frequent first."""
-    if not os.path.exists(ledger):
-        return []
-    counts: Counter[str] = Counter()
-    examples: dict[str, tuple[str, str]] = {}
-    with open_parquet(ledger) as file, damage(ledger):
-        for batch in file.iter_batches(columns=["reason", "source", "detail"]):
-            reasons, *columns = (column.to_pylist() for column in batch.columns)
-            counts.update(reasons)
-            for reason, *example in zip(reasons, *columns, strict=True):
-                if reason not in examples:
-                    examples[reason] = tuple(example)
-    ranked = sorted(counts, key=lambda reason: (-counts[reason], reason))
-    return [Rejects(reason, counts[reason], *examples[reason]) for reason in ranked]

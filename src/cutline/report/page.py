@@ -9,11 +9,12 @@ from typing import Final
 
 from cutline import checks
 from cutline.checks import Check, Finding
-from cutline.head import UNSEEN, escaped
+from cutline.ledger import Rejects
 from cutline.plan import Timing
-from cutline.report.facts import Facts, Rejects
+from cutline.report.facts import Facts
 from cutline.report.plots import library, script_and_divs
 from cutline.report.shapes import Shapes
+from cutline.shown import UNSEEN, escaped
 from cutline.store import part_name
 from cutline.timings import fastest, slowest
 from cutline.verdict import VerifySummary

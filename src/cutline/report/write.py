@@ -8,12 +8,13 @@ from distributed import Client
 from cutline import checks, store, watch
 from cutline.checks import VerifyOptions
 from cutline.report.facts import gather
+from cutline.summary import Summary
 from cutline.verdict import VerifySummary
 from cutline.verify import verify_dataset
 
 
-@dataclass(frozen=True, slots=True)
-class ReportSummary:
+@dataclass(frozen=True, slots=True, repr=False)
+class ReportSummary(Summary):
     """Where the page is."""
 
     page: str
@@ -22,11 +23,6 @@ class ReportSummary:
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
         return {"job": "report", **asdict(self)}
-
-    @property
-    def shortfall(self) -> str:
-        """Nothing: a report that cannot be written is an error."""
-        return ""
 
 
 def report_table(
