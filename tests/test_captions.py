@@ -397,6 +397,16 @@ def test_text_that_is_not_utf8_is_said_in_a_sentence(data, tmp_path):
         write_captions(str(tmp_path / "t.parquet"), str(data))
 
 
+def test_a_table_that_was_replaced_is_not_read_as_the_one_before(tmp_path):
+    table = write_table(tmp_path / "t.parquet", [(f"{number}.png", "text") for number in range(9)])
+    (piece,) = slices_of(table)
+    assert len(piece.read(["caption"])) == 9
+    write_table(tmp_path / "new", [(f"{number}.png", "text") for number in range(20)])
+    os.replace(tmp_path / "new", table)
+    with pytest.raises(CutlineError, match="has been replaced: run this again"):
+        piece.read(["caption"])
+
+
 def test_damaged_pages_are_said_in_a_sentence(data, tmp_path):
     rows = [(f"{number}.png", "text") for number in range(100)]
     table = write_table(tmp_path / "t.parquet", rows)

@@ -263,6 +263,21 @@ def test_only_sidecars_or_only_images_are_unpacked(only, left, tmp_path):
 # Going on.
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_no_member_takes_the_place_of_a_shard(tmp_path, overwrite):
+    write_shard(tmp_path, "a.tar", [("a.png", b"A"), ("b.tar", b"not a shard"), ("x/b.tar", b"")])
+    write_shard(tmp_path, "b.tar", [("b.png", b"B")])
+    before = (tmp_path / "b.tar").read_bytes()
+    summary = extract(str(tmp_path), str(tmp_path), ExtractOptions(overwrite=overwrite))
+    assert (tmp_path / "b.tar").read_bytes() == before
+    assert (summary.files, summary.rejects) == (3, {"bad_name": 1})
+    assert (tmp_path / "b.png").read_bytes() == b"B"
+    # One that was unpacked before, and is a shard by its name since then, is there already.
+    write_shard(tmp_path, "c.tar", [("b.tar", before)])
+    again = extract(f"{tmp_path}/*.tar", str(tmp_path))
+    assert (again.files, again.skipped) == (0, 4)
+
+
 def test_a_file_of_the_right_size_is_left_alone_and_one_of_another_is_made_anew(tmp_path):
     write_shard(tmp_path / "s", "a.tar", [("a", b"new a"), ("b", b"new b"), ("c", b"new c")])
     out = tmp_path / "out"

@@ -102,6 +102,35 @@ def test_an_ordinary_name_is_a_path_as_it_is():
     assert entry(Member(b"1.json", 5, 7, "regular", 0)) == Entry(b"1.json", 5, 7, True)
 
 
+def test_an_index_that_is_damaged_in_a_page_is_made_again(indexed, tmp_path):
+    archive = b"".join(member(b"%d.json" % number, b"{}") for number in range(100)) + END
+    path = indexed(archive).path
+    status = os.stat(tmp_path / "a.tar")
+    with open(path, "r+b") as file:
+        file.seek(4)
+        file.write(b"\xff" * 60)
+    again = indexed(archive, status.st_mtime_ns)
+    assert again.path == path
+    assert len(member_lines(again, [])) == 100
+
+
+def test_an_index_is_made_again_if_everything_is_to_be(indexed, tmp_path):
+    outputs = Outputs(f"{tmp_path}/t.parquet")
+    first = indexed(member(b"1.json", b"{}") + END)
+    status = os.stat(tmp_path / "a.tar")
+    (tmp_path / "a.tar").write_bytes(member(b"2.json", b"{}") + END)
+    os.utime(tmp_path / "a.tar", ns=(status.st_mtime_ns, status.st_mtime_ns))
+    shards = open_shards(f"{tmp_path}/a.tar")
+    (again,) = index_shards(shards, outputs, None, SILENT, fresh=True)
+    assert again.path == first.path
+    assert member_lines(again, [])["path"].to_pylist() == [b"2.json"]
+
+
+def test_a_long_name_is_looked_at_once_and_its_sidecar_is_not_lost():
+    found = entry(Member(b"a/" * 3000 + b"x.json", 512, 3, "regular", 0))
+    assert (found.reason, found.sidecar, len(found.path)) == ("bad_name", True, 4096)
+
+
 # Shards behind a URL.
 
 

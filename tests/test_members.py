@@ -1,9 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutline.members import first_of_each, folders_of
+from cutline.members import first_of_each, folders_among
 
 PATHS = st.lists(st.sampled_from(b"abc"), min_size=1, max_size=3).map(
     lambda steps: b"/".join(bytes([step]) for step in steps)
@@ -26,6 +28,16 @@ def test_the_first_of_each_path_is_a_file_unless_it_is_a_folder(paths, folders):
 
 
 @given(st.lists(PATHS))
-def test_folders_are_all_that_stands_before_a_slash(paths):
+def test_a_path_is_a_folder_if_another_goes_through_it(paths):
     nested = [path for path in paths if b"/" in path]
-    assert folders_of(nested) == every_folder(paths)
+    found = folders_among(nested)
+    assert found <= every_folder(paths)
+    assert found & set(paths) == every_folder(paths) & set(paths)
+
+
+def test_a_path_of_many_folders_takes_no_more_memory_than_itself():
+    paths = [b"%d/" % number + b"a/" * 2000 + b"x" for number in range(200)]
+    tracemalloc.start()
+    assert len(folders_among(paths)) == 200
+    assert tracemalloc.get_traced_memory()[1] < 10 * sum(map(len, paths))
+    tracemalloc.stop()

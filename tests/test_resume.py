@@ -6,6 +6,8 @@ import shutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cutline import resume
 from cutline.errors import CutlineError
@@ -72,6 +74,23 @@ def test_a_damaged_plan_costs_the_parts_and_nothing_else(job, at):
     compile_table(job.source.root, job.outputs.table, OPTIONS)
     assert files_of(job.outputs.table) == before
     assert held(job) == [0, 1, 2, 3]
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_is_damaged_in_a_plan_nothing_stale_is_found(job, data):
+    with open(job.outputs.plan, "rb") as file:
+        plan = file.read()
+    damaged = bytearray(plan)
+    for at in data.draw(st.lists(st.integers(0, len(plan) - 1), min_size=1, max_size=3)):
+        damaged[at] = data.draw(st.integers(0, 255))
+    with open(job.outputs.plan, "wb") as file:
+        file.write(damaged)
+    try:
+        assert set(held(job)) <= {0, 1, 2, 3}
+    finally:
+        with open(job.outputs.plan, "wb") as file:
+            file.write(plan)
 
 
 def test_a_plan_of_another_version_is_none(job):

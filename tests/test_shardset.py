@@ -108,3 +108,11 @@ def test_shards_of_a_disk_and_of_a_url_have_no_folder_in_common(touch):
 def test_what_opening_gave_is_taken_again(touch):
     for path in (touch("a.tar"), touch("deep/1.json") / "deep"):
         assert open_source(open_source(os.fspath(path))) == open_source(path)
+
+
+def test_a_shard_whose_name_is_not_utf8_is_refused(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.tar")
+    with open(name, "wb"):
+        pass
+    with pytest.raises(UsageError, match="is not UTF-8: give it another name"):
+        open_shards(tmp_path)

@@ -105,11 +105,29 @@ def test_attempts_at_the_same_name_do_not_meet(tmp_path, staging):
     assert tree(tmp_path) == {"x": b"one", "staging": None}
 
 
+def test_what_a_killed_process_left_beside_a_name_is_removed_and_nothing_else(tmp_path):
+    left, near = tmp_path / f".x.{'0' * 32}", tmp_path / f".xy.{'0' * 32}"
+    left.write_bytes(b"half")
+    near.write_bytes(b"of another name")
+    with publish(os.fspath(tmp_path / "x")) as file:
+        assert not left.exists()
+        put(tmp_path / "x", b"another one at the same time")
+        file.write(b"this")
+    assert tree(tmp_path) == {"x": b"this", near.name: b"of another name"}
+
+
 def test_removing_what_is_gone_is_no_error(tmp_path):
     remove(os.fspath(tmp_path / "nothing"))
 
 
 # Names
+
+
+def test_a_path_that_is_not_utf8_is_refused(tmp_path):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    os.mkdir(folder)
+    with pytest.raises(UsageError, match="is not UTF-8: give it another name"):
+        Outputs.of(f"{folder}/t.parquet")
 
 
 def test_every_name_follows_the_tables(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import dask
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from cutline import store
 from cutline.errors import CutlineError, UsageError
@@ -407,3 +408,20 @@ def test_a_second_run_is_refused_while_one_is_at_work(done):
             compile_table(source, table, dataclasses.replace(OPTIONS, fresh=True))
         assert files_of(table) == before
     check_again(*done, reused=4)
+
+
+def test_what_a_url_does_not_tell_anything_about_is_never_used_again(done, monkeypatch):
+    source, table = done
+    info = LocalFileSystem.info
+
+    def bare(filesystem, path, **more):
+        told = info(filesystem, path, **more)
+        return {name: told[name] for name in ("name", "size", "type")}
+
+    monkeypatch.setattr(LocalFileSystem, "info", bare)
+    url = f"file://{source}"
+    before = compile_table(url, table, OPTIONS)
+    rewrite(source, "003.json", record("003.png", short_caption="What 003.png SHOWS."))
+    again = compile_table(url, table, OPTIONS)
+    assert (before.reused_parts, again.reused_parts) == (0, 0)
+    assert "What 003.png SHOWS." in pq.read_table(table)["caption"].to_pylist()

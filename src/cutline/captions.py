@@ -18,7 +18,7 @@ from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline import events, store, watch
-from cutline.errors import UsageError
+from cutline.errors import UsageError, check_text
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.records import key, path_fault
 from cutline.room import check_room, tell_of_room
@@ -138,7 +138,9 @@ def data_folder(data: str) -> str:
         raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
     if not os.path.isdir(data):
         raise UsageError(f"There is no folder {data}: name the folder of the images.")
-    return os.path.abspath(data)
+    path = os.path.abspath(data)
+    check_text(path)
+    return path
 
 
 def caption_source(source: str) -> None:

@@ -27,11 +27,14 @@ def entry(member: Member) -> Entry:
     plain = b"/" not in name and b"\0" not in name and name[:1] not in b"."
     if kind == "regular" and plain and len(name) <= NAME_MAX:
         return Entry(name, offset, size, name.endswith(b".json"))
+    if len(name) > PATH_MAX:  # and before it is split: one of 1 MB may be that of every member
+        long = "its name is longer than a file's can be"
+        return Entry(name[:PATH_MAX], offset, size, name.endswith(b".json"), "bad_name", long)
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     folder = kind == "directory" or (kind == "regular" and name.endswith(b"/"))  # as GNU tar has it
     fault = name_fault(name, parts)
     if fault or not (parts or folder):
-        parts = name[:PATH_MAX].split(b"/")
+        parts = name.split(b"/")
         reason, fault = "bad_name", fault or "its name is empty"
     elif folder:
         reason, fault = "directory", "it is a folder"
@@ -52,7 +55,7 @@ def name_fault(name: bytes, parts: list[bytes]) -> str | None:
         return "its name leads out of the folder"
     if parts[:1] == [b".cutline"]:
         return "its name is that of cutline's own folder"
-    if len(name) > PATH_MAX or any(len(part) > NAME_MAX for part in parts):
+    if any(len(part) > NAME_MAX for part in parts):
         return "its name is longer than a file's can be"
     return None
 

@@ -21,7 +21,7 @@ from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline import events, store, watch
-from cutline.errors import UsageError
+from cutline.errors import UsageError, check_text
 from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall
 from cutline.members import EXAMPLES, Settled, settle
 from cutline.plan import Part, shown_source, write_plan
@@ -29,7 +29,7 @@ from cutline.records import shown_path
 from cutline.room import check_room, tell_of_room
 from cutline.running import results
 from cutline.shards import Shards
-from cutline.shardset import Where, open_shards
+from cutline.shardset import ShardSet, Where, open_shards
 from cutline.summary import Summary
 
 
@@ -148,7 +148,7 @@ def extract(
     ):
         scratch = store.Outputs(f"{workspace.folder}/extract.parquet", staging)
         indexes = index_shards(shards, scratch, client, watcher)
-        settled = settle(indexes, options.only)
+        settled = settle(indexes, options.only, shards_below(folder, shards, options))
         job = Job(shards.source, folder, staging, options.overwrite)
         parts = write_plan(settled.lines, options.batch_size, scratch)
         needs = most_needed(settled.lines, folder), room_bag(parts, job)
@@ -193,11 +193,28 @@ def summary(
     )
 
 
+def shards_below(folder: str, shards: ShardSet, options: ExtractOptions) -> dict[bytes, int]:
+    """Find the shards that are in the folder themselves: their paths there, and their sizes.
+
+    Where files are replaced that have the right size, no size is that of a shard.
+    """
+    if "://" in shards.root:
+        return {}
+    root = os.path.realpath(folder)
+    paths = [os.path.realpath(f"{shards.root}/{name}") for name in shards.names]
+    return {
+        os.fsencode(os.path.relpath(path, root)): -1 if options.overwrite else os.path.getsize(path)
+        for path in paths
+        if path.startswith(f"{root}/")
+    }
+
+
 def data_path(data: str) -> str:
     """Take a DATA argument, of a folder that may not be there."""
     if "://" in data:
         raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
     path = os.path.abspath(data)
+    check_text(path)
     if os.path.isdir(path):
         return path
     if os.path.lexists(path):

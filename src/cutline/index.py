@@ -24,7 +24,7 @@ from cutline import events, store, watch
 from cutline.entries import Entry, entry
 from cutline.errors import CutlineError
 from cutline.ledger import DAMAGED, EMPTY, LEDGER
-from cutline.plan import LINES
+from cutline.plan import LINES, UNSOUND
 from cutline.running import few_tasks, results
 from cutline.shards import OpenShard, Shards
 from cutline.shardset import ShardSet
@@ -79,12 +79,18 @@ class Job:
     shards: Shards
     folder: str
     staging: str
+    fresh: bool = False
 
 
 def index_shards(
-    shards: ShardSet, outputs: store.Outputs, client: Client | None, watcher: watch.Watcher
+    shards: ShardSet,
+    outputs: store.Outputs,
+    client: Client | None,
+    watcher: watch.Watcher,
+    *,
+    fresh: bool = False,
 ) -> list[ShardIndex]:
-    """Find what is in each shard, in the order of the shards.
+    """Find what is in each shard, in the order of the shards; `fresh` uses no index that is there.
 
     Raises
     ------
@@ -92,7 +98,7 @@ def index_shards(
         A shard cannot be read, or is packed.
     """
     outputs.make_index_folder()
-    job = Job(shards.source, outputs.indexes, outputs.staging)
+    job = Job(shards.source, outputs.indexes, outputs.staging, fresh)
     bag = db.from_sequence(shards.names, partition_size=at_once(shards, client))
     found = results(bag.map_partitions(index_each, job, token="index-shards"), client, watcher)
     indexes = sorted(found, key=lambda index: os.fsencode(index.shard))
@@ -178,7 +184,7 @@ def index_shard(name: str, job: Job) -> ShardIndex:
     with job.shards.opened(name) as shard:
         key = hashlib.blake2b(f"{FORMAT} {shard.stamp} {name}".encode(errors="surrogateescape"))
         path = f"{job.folder}/{key.hexdigest()[:32]}.parquet"
-        damages = read_damages(path)
+        damages = None if job.fresh else read_damages(path)
         if damages is None:
             damages = write_index(shard, path, job)
         return ShardIndex(name, shard.stamp, path, damages.count, tuple(damages.first))
@@ -214,8 +220,12 @@ class Damages:
 def read_damages(path: str) -> Damages | None:
     """Read from an index what is damaged, or None if there is no sound index."""
     try:
-        body = json.loads((pq.read_metadata(path).metadata or {})[KEY])
-    except (OSError, ValueError, KeyError):
+        with pq.ParquetFile(path) as file:
+            body = json.loads((file.metadata.metadata or {})[KEY])
+            if file.schema_arrow != INDEX:
+                return None
+            file.read().validate(full=True)
+    except (*UNSOUND, KeyError):
         return None
     return Damages(body["count"], [(offset, detail) for offset, detail in body["first"]])
 

@@ -183,8 +183,10 @@ def target_folder(folder: str, data: str) -> str:
         raise UsageError(f"The folder {folder} and the images' are one in the other: name another.")
     if os.path.exists(target) and not os.path.isdir(target):
         raise UsageError(f"{folder} is a file: name a folder.")
-    if os.path.isdir(target) and LIST not in (names := os.listdir(target)) and names:
-        raise UsageError(f"The folder {folder} is not empty: name a new one.")
+    if os.path.isdir(target):
+        store.remove_attempts(target, LIST)
+        if LIST not in (names := os.listdir(target)) and names:
+            raise UsageError(f"The folder {folder} is not empty: name a new one.")
     there = target
     while not os.path.exists(there):
         there = os.path.dirname(there)

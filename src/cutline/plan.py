@@ -46,6 +46,9 @@ and `fault` says why they cannot be read, if so. The last three are null for loo
 Stamp: TypeAlias = tuple[int | str | None, ...]
 """What tells that a sidecar has changed: mode, size and time of modification, or size and ETag."""
 
+UNSOUND: Final = (OSError, ValueError, pa.ArrowException)
+"""How pyarrow tells that a parquet file is damaged, or not there."""
+
 RECEIPT_KEY: Final = b"cutline"
 
 
@@ -114,7 +117,7 @@ def read_receipt(path: str, index: int) -> Receipt | None:
     try:
         metadata = pq.read_metadata(path).metadata or {}
         body = json.loads(metadata.get(RECEIPT_KEY, b"{}"))
-    except (OSError, ValueError):  # no file, or a damaged one: pyarrow tells that in both ways
+    except UNSOUND:
         return None
     if body.pop("format", None) != FORMAT:
         return None
@@ -144,15 +147,18 @@ def read_plan(path: str) -> list[Part]:
         with pq.ParquetFile(path) as plan:
             if plan.schema_arrow != LINES:
                 return []
-            shards = plan.read(["shard"])["shard"]
+            shards = plan.read(["shard"])["shard"].to_pylist()
             groups = [plan.metadata.row_group(index) for index in range(plan.num_row_groups)]
-    except (OSError, ValueError):
+    except UNSOUND:
         return []
     sizes = [group.num_rows for group in groups]
+    if sum(sizes) != len(shards):
+        return []
     starts = accumulate(sizes, initial=0)
     return [
-        Part(path, index, size, shards[start].as_py())
+        Part(path, index, size, shards[start])
         for index, (size, start) in enumerate(zip(sizes, starts, strict=False))
+        if size
     ]
 
 

@@ -1,8 +1,21 @@
 """A file at any fsspec URL, read in few and large ranges."""
 
+import sys
+from typing import Final
+
 import fsspec
 
 from cutline.errors import CutlineError
+
+REFUSALS: Final = (
+    ("aiohttp", "ClientError"),
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("gcsfs.retry", "HttpError"),
+    ("httpx", "HTTPError"),
+)
+"""What the packages below fsspec raise that is no OSError: the module, and the base of its errors.
+"""
 
 NEAR = 1 << 14  # bytes: two headers and the sidecar between them, with room
 FAR = 1 << 22
@@ -53,9 +66,28 @@ class Remote:
     def _fetch(self, length: int, offset: int) -> None:
         near = self._start <= offset <= self._start + len(self._held)
         self._span = min(2 * self._span, FAR) if near else NEAR
-        self._file.seek(offset)
         try:
+            self._file.seek(offset)
             self._held = self._file.read(min(max(length, self._span), self.size - offset))
         except ValueError as error:  # fsspec's word for a server that sends the whole file
-            raise CutlineError(f"{self._url} is not served in ranges: download it first") from error
+            raise not_in_ranges(self._url) from error
+        except refusals() as error:
+            raise CutlineError(f"it cannot be read on ({said(error)}): run this again") from error
         self._start = offset
+
+
+def not_in_ranges(url: str) -> CutlineError:
+    """Say that a server sends more than it is asked for."""
+    return CutlineError(f"{url} is not served in ranges: download it first")
+
+
+def refusals(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Give what a file system raises that cannot do what it is asked to; of packages in use."""
+    loaded = (getattr(sys.modules.get(module), name, None) for module, name in REFUSALS)
+    return (OSError, *more, *filter(None, loaded))
+
+
+def said(error: Exception) -> str:
+    """Write why something could not be read, in one line."""
+    strerror = getattr(error, "strerror", None)
+    return strerror or " ".join(str(error).split()) or type(error).__name__

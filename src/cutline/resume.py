@@ -18,7 +18,7 @@ from distributed import Client
 
 from cutline import events, parts, watch
 from cutline.parts import Job
-from cutline.plan import Part, Receipt, Stamp, digest, pieces, read_plan, read_receipt
+from cutline.plan import UNSOUND, Part, Receipt, Stamp, digest, pieces, read_plan, read_receipt
 from cutline.running import few_tasks, sent
 from cutline.sidecars import Source
 
@@ -73,9 +73,10 @@ def kept_receipt(part: Part, job: Job) -> Receipt | None:
         return None
     try:
         lines = part.lines()
-    except (OSError, ValueError):  # a damaged plan: pyarrow tells that in both ways
+        lines.validate(full=True)
+        stamps = job.source.stamps(lines)
+    except UNSOUND:
         return None
-    stamps = job.source.stamps(lines)
     if receipt.digest != digest(lines["path"].to_pylist(), [*chain(*stamps)], job.options.digest()):
         return None
     return None if may_be_readable(receipt, job.source, stamps) else receipt

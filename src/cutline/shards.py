@@ -14,7 +14,7 @@ from cutline import store
 from cutline.errors import CutlineError
 from cutline.plan import Stamp
 from cutline.records import TOO_LARGE, Reject
-from cutline.remote import FAR, Remote
+from cutline.remote import FAR, Remote, not_in_ranges, refusals, said
 from cutline.sidecars import CONCURRENT_READS, Sidecar, batches, stamp, too_large, unreadable
 from cutline.tar import ReadAt, local
 
@@ -77,9 +77,8 @@ class Shards:
         place = f"{self.root}/{name}"
         try:
             shard: OpenShard = RemoteShard(place) if "://" in place else LocalShard(place)
-        except OSError as error:
-            reason = error.strerror or error
-            raise CutlineError(f"The shard {place} cannot be read: {reason}.") from error
+        except refusals() as error:
+            raise CutlineError(f"The shard {place} cannot be read: {said(error)}.") from error
         try:
             yield shard
         finally:
@@ -139,6 +138,7 @@ class RemoteShard:
     def __init__(self, url: str) -> None:
         self.place = url
         self.filesystem, self.path = fsspec.url_to_fs(url)
+        self.filesystem.invalidate_cache()  # this process may have seen it before
         self.read: ReadAt = (remote := Remote(url))
         self.size = remote.size
         self.stamp = f"{self.size} {stamp(self.filesystem.info(self.path))}"
@@ -159,8 +159,10 @@ class RemoteShard:
         start, stop = run.offset, run.offset + run.size
         try:
             data: bytes = self.filesystem.cat_file(self.path, start=start, end=stop)
-        except OSError as error:
+        except refusals() as error:
             return unreadable(error)
+        if len(data) > run.size:
+            raise not_in_ranges(self.place)
         return data
 
     def copy(self, offset: int, size: int, file: int) -> None:

@@ -10,7 +10,8 @@ from typing import Final, TypeAlias
 
 import fsspec
 
-from cutline.errors import UsageError
+from cutline.errors import UsageError, check_text
+from cutline.remote import refusals
 from cutline.shards import Shards
 
 Where: TypeAlias = str | os.PathLike[str] | Sequence[str]
@@ -51,7 +52,7 @@ def open_shards(source: Where) -> ShardSet:
     except FileNotFoundError as error:
         raise UsageError(f"{path} is not there: name *.tar files or their folder.") from error
     # An unknown protocol; a package that it needs; a server that does not answer.
-    except (ValueError, ImportError, OSError) as error:
+    except refusals(ValueError, ImportError) as error:
         raise UsageError(f"The shards {path} cannot be opened ({error}): correct that.") from error
 
 
@@ -76,6 +77,7 @@ def shard_set(paths: Iterable[str], named: str) -> ShardSet:
     if not found:
         raise UsageError(f"No shard is named by {named}: name *.tar files or their folder.")
     for path in found:
+        check_text(path)
         if path.endswith(PACKED):
             raise UsageError(f"The shard {path} is compressed, and only .tar is read: unpack it.")
         if not path.endswith(".tar"):
@@ -102,6 +104,7 @@ def names_in(folder: str) -> Iterator[str]:
     """List the names in a folder or directly below a URL, but for hidden ones and for folders."""
     if "://" in folder:
         filesystem, root = fsspec.url_to_fs(folder)
+        filesystem.invalidate_cache()  # this process may have listed it before
         for info in filesystem.ls(root, detail=True):
             name = posixpath.basename(info["name"])
             if info["type"] == "file" and not name.startswith("."):
@@ -149,4 +152,5 @@ def matches(pattern: str) -> list[str]:
     if "://" not in pattern:
         return glob.glob(pattern, recursive=True)
     filesystem, path = fsspec.url_to_fs(pattern)
+    filesystem.invalidate_cache()
     return [filesystem.unstrip_protocol(found) for found in filesystem.glob(path)]

@@ -9,12 +9,20 @@ import pyarrow as pa
 
 from cutline.plan import LINES, Stamp
 from cutline.records import TOO_LARGE, Reject
+from cutline.remote import said
 
 CONCURRENT_READS: Final = 32
 """Reads asked for at once from a file system that is not local: latency is what costs there."""
 
 BATCH_BYTES: Final = 2**26
 """What one batch of concurrent reads may hold in memory."""
+
+STAMPS: Final = (
+    *("ETag", "etag", "Content-MD5", "blob_id", "xet_hash", "mtime", "LastModified"),
+    *("Last-Modified", "last_modified", "updated", "created"),
+)
+"""Under which names the file systems of fsspec tell that a file has changed; the best come first.
+"""
 
 Sidecar: TypeAlias = tuple[bytes, bytes | Reject, Stamp]
 """A sidecar's path, its bytes or why it cannot be read, and its stamp from before it was read.
@@ -43,17 +51,14 @@ def too_large(size: int) -> Reject:
     return Reject("too_large", f"{size:,} bytes are more than {TOO_LARGE:,}")
 
 
-def unreadable(error: OSError) -> Reject:
+def unreadable(error: Exception) -> Reject:
     """Say why a sidecar cannot be read, without this machine's paths."""
-    return Reject("unreadable", error.strerror or str(error))
+    return Reject("unreadable", said(error))
 
 
 def stamp(info: dict[str, Any]) -> str | None:
     """Take from an fsspec listing what tells that a file has changed."""
-    for name in ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created"):
-        if info.get(name) is not None:
-            return str(info[name])
-    return None
+    return next((str(info[name]) for name in STAMPS if info.get(name) is not None), None)
 
 
 def batches(items: Iterable[Sized]) -> Iterator[list[Sized]]:

@@ -15,9 +15,10 @@ from cutline.errors import CutlineError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some rows of a table: what one task does."""
+    """Some rows of a table: what one task does; `stamp` is the table's, to know it again."""
 
     table: str
+    stamp: tuple[int, int, int]
     row_group: int
     start: int
     rows: int
@@ -28,10 +29,12 @@ class Slice:
         Raises
         ------
         CutlineError
-            The table is damaged, or has text that is not UTF-8.
+            The table is damaged, has text that is not UTF-8, or is another one by now.
         """
         try:
             with pq.ParquetFile(self.table) as table:
+                if stamp_of(self.table) != self.stamp:
+                    raise CutlineError(f"The table {self.table} has been replaced: run this again.")
                 rows = table.read_row_group(self.row_group, list(columns))
             rows = rows.slice(self.start, self.rows)
             rows.validate(full=True)
@@ -52,6 +55,7 @@ class Caption(NamedTuple):
 def slices_of(table: str) -> list[Slice]:
     """Cut a table into slices: its row groups, and a large one of another writer into pieces."""
     try:
+        stamp = stamp_of(table)
         metadata = pq.read_metadata(table)
     except FileNotFoundError:
         raise UsageError(f"The table {table} is not there: compile it first.") from None
@@ -65,11 +69,17 @@ def slices_of(table: str) -> list[Slice]:
             )
     table = os.path.abspath(table)
     return [
-        Slice(table, group, start, min(parts.ROW_GROUP, rows - start))
+        Slice(table, stamp, group, start, min(parts.ROW_GROUP, rows - start))
         for group in range(metadata.num_row_groups)
         for rows in [metadata.row_group(group).num_rows]
         for start in range(0, rows, parts.ROW_GROUP)
     ]
+
+
+def stamp_of(table: str) -> tuple[int, int, int]:
+    """Tell one table from the next of the same name, which is another file."""
+    status = os.stat(table)
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -5,6 +5,7 @@ like before it was read, so that a file that changes meanwhile is found changed 
 """
 
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +19,7 @@ from cutline.errors import UsageError
 from cutline.folder import Folder
 from cutline.plan import Stamp
 from cutline.records import TOO_LARGE, Reject
+from cutline.remote import refusals
 from cutline.shardset import ShardSet, Where, holds_shards, is_pattern, is_shard_name, open_shards
 from cutline.sidecars import (
     CONCURRENT_READS,
@@ -46,16 +48,20 @@ class RemoteFolder:
     def list(self) -> pa.Table:
         """Find the sidecars."""
         fs, root = fsspec.url_to_fs(self.url)
+        fs.invalidate_cache()  # this process may have listed it before
         found = {
             os.fsencode(path[len(root) :].lstrip("/")): info
             for path, info in fs.find(root, withdirs=True, detail=True).items()
         }
         paths = sorted(path for path in found if is_sidecar(path))
         infos = [resolved(fs, found[path]) for path in paths]
+        # What cannot be known again must never seem to be what it was.
+        unknown = f"listed {uuid.uuid4()}"
+        stamps = [stamp(info) or (unknown if is_file(info) else None) for info in infos]
         return lines_of(
             binary_array(paths),
             pa.array([info.get("size") for info in infos], pa.int64()),
-            pa.array([stamp(info) for info in infos], pa.string()),
+            pa.array(stamps, pa.string()),
         )
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
@@ -89,6 +95,11 @@ def is_sidecar(path: bytes) -> bool:
     return name.endswith(b".json") and not hidden and not any(map(is_sidecar, folders))
 
 
+def is_file(info: dict[str, Any]) -> bool:
+    """Tell a file of a listing from what is none."""
+    return info.get("size") != NO_FILE
+
+
 def resolved(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> dict[str, Any]:
     """Follow a link of a listing, and mark what is no file: a pipe would never end."""
     if info["type"] != "file":
@@ -105,7 +116,7 @@ def read_object(fs: fsspec.AbstractFileSystem, path: str, size: int | None) -> b
         return too_large(size)
     try:
         data: bytes = fs.cat_file(path, end=TOO_LARGE + 1 if size is None else None)
-    except OSError as error:
+    except refusals() as error:
         return unreadable(error)
     return too_large(len(data)) if len(data) > TOO_LARGE else data
 
@@ -153,7 +164,7 @@ def open_remote(url: str) -> Origin:
         there = fs.isdir(root)
         shards = there and holds_shards(url)
     # An unknown protocol; a package that it needs; a server that does not answer.
-    except (ValueError, ImportError, OSError) as error:
+    except refusals(ValueError, ImportError) as error:
         raise UsageError(
             f"The source {url} cannot be opened ({error}): correct the URL."
         ) from error

@@ -127,7 +127,7 @@ def compile_table(
         job = Job(origin.source if isinstance(origin, ShardSet) else origin, outputs, options)
         with clock.stage("list"):
             with resume.look(job, client, watcher) as before:
-                listing = listed(origin, outputs, client, watcher)
+                listing = listed(origin, job, client, watcher)
                 done = before.receipts(listing.lines)
             parts = plan_parts(job, listing.lines)
             drop_rejects(job, done)
@@ -154,13 +154,11 @@ def compile_table(
     )
 
 
-def listed(
-    origin: Origin, outputs: store.Outputs, client: Client | None, watcher: watch.Watcher
-) -> Listing:
+def listed(origin: Origin, job: Job, client: Client | None, watcher: watch.Watcher) -> Listing:
     """List the sidecars; shards are indexed for it."""
     if not isinstance(origin, ShardSet):
         return Listing(origin.list(), [], None)
-    indexes = index_shards(origin, outputs, client, watcher)
+    indexes = index_shards(origin, job.outputs, client, watcher, fresh=job.options.fresh)
     damaged = sum(index.damaged > 0 for index in indexes)
     return Listing(sidecar_lines(indexes), indexes, damaged)
 

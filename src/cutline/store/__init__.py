@@ -12,7 +12,7 @@ can come behind the same calls.
 from cutline.store.lock import locked
 from cutline.store.move import move, other_file_system
 from cutline.store.names import Outputs, Workspace, is_part_name, part_name
-from cutline.store.publish import make_folder, publish, remove, remove_folder
+from cutline.store.publish import make_folder, publish, remove, remove_attempts, remove_folder
 from cutline.store.ranges import copy_range
 from cutline.store.room import Room, free_room, room_for, shown_room, shown_size
 from cutline.store.smallfiles import SmallFiles, write_all
@@ -36,6 +36,7 @@ __all__ = [
     "part_name",
     "publish",
     "remove",
+    "remove_attempts",
     "remove_folder",
     "room_for",
     "shown_room",

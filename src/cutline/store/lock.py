@@ -29,13 +29,15 @@ class Owner(msgspec.Struct, frozen=True):
     pid: int
     started: int
     since: str
+    processes: str = ""
 
     @classmethod
     def here(cls, run: str) -> "Owner":
         """Describe this process."""
         since = time.strftime("%Y-%m-%d %H:%M:%S %z")
         pid = os.getpid()
-        return cls(run, socket.gethostname(), boot_id(), pid, start_time(pid) or 0, since)
+        started = start_time(pid) or 0
+        return cls(run, socket.gethostname(), boot_id(), pid, started, since, processes())
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} since {self.since}"
@@ -46,13 +48,23 @@ class Owner(msgspec.Struct, frozen=True):
 
     def is_dead(self) -> bool:
         """Tell whether it ran on this host and is gone; a process id may be taken by another."""
-        return self.is_here() and (self.boot != boot_id() or start_time(self.pid) != self.started)
+        if not self.is_here():
+            return False
+        if self.boot != boot_id():
+            return True
+        # In another container of this host a process id says nothing.
+        return self.processes == processes() and start_time(self.pid) != self.started
 
 
 def boot_id() -> str:
     """Tell one boot of this host from the next."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
+
+
+def processes() -> str:
+    """Tell the processes that see each other from those of another container."""
+    return os.readlink("/proc/self/ns/pid")
 
 
 def start_time(pid: int) -> int | None:
@@ -143,7 +155,8 @@ def busy(owner: Owner | None) -> str:
     """Say who is at work."""
     if owner is None:
         return "Another run has just begun on this table: wait for it to end."
-    mend = "" if owner.is_here() else "; if it is dead, add --force-unlock"
+    seen = owner.is_here() and owner.processes == processes()
+    mend = "" if seen else "; if it is dead, add --force-unlock"
     return f"Another run is at work on this table, {owner}: wait for it to end{mend}."
 
 

@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cutline.errors import UsageError
+from cutline.errors import UsageError, check_text
 from cutline.store.publish import empty_folder, make_folder, remove, remove_folder, remove_tree
 
 
@@ -36,7 +36,10 @@ class Workspace:
         A run whose folder is gone can publish nothing any more, wherever its workers still write.
         """
         folder = f"{self.attempts}/{run}"
-        os.mkdir(folder)
+        while not os.path.isdir(folder):
+            self.make()
+            with suppress(FileNotFoundError):  # a run that has just ended removed the folder above
+                os.mkdir(folder)
         self.sweep(keep=run)
         return folder
 
@@ -90,6 +93,7 @@ class Outputs:
         if not path.endswith(".parquet") or os.path.basename(path) == ".parquet":
             raise UsageError(f"The table {path} has another name than X.parquet: add .parquet.")
         path = os.path.abspath(path)
+        check_text(path)
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
             raise UsageError(f"The folder {folder} of the table is not there: make it first.")

@@ -1,7 +1,9 @@
 """How a file comes to be: written under a name of its own, synced, and named in one step."""
 
 import errno
+import fcntl
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -35,8 +37,10 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
     folder, name = os.path.split(path)
     attempt = f"{staging}/{name}.{unique()}" if staging else f"{folder}/.{name}.{unique()}"
     with in_words(path):
+        if not staging:
+            remove_attempts(folder, name)
         try:
-            with open(attempt, "xb") as file:
+            with new_attempt(attempt) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -50,6 +54,26 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
                 if error.filename == attempt:
                     error.filename = path
             raise
+
+
+def remove_attempts(folder: str, name: str) -> None:
+    """Remove what killed processes left of a file: attempts that nobody holds."""
+    ours = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{32}}")
+    for other in filter(ours.fullmatch, os.listdir(folder)):
+        with suppress(OSError), open(f"{folder}/{other}", "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(f"{folder}/{other}")
+
+
+def new_attempt(path: str) -> BinaryIO:
+    """Open a new file, and hold it, so that nobody takes it for what a killed process left."""
+    while True:
+        file = open(path, "xb")  # noqa: SIM115 - the caller closes it
+        with suppress(OSError):  # a file system that cannot lock: nobody else can there, either
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # it was taken for that before it was held
 
 
 def refuse_late(error: OSError, staging: str) -> None:
