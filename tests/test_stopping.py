@@ -144,3 +144,70 @@ def test_of_two_runs_on_the_captions_of_a_folder_one_works(source, tmp_path):
         first.communicate()
     assert subprocess.run(command, check=False).returncode == 0
     assert sorted(os.listdir(data)) == [f"{number:03}.txt" for number in range(300)]
+
+
+DEAF = """
+import os, signal, sys, time
+from cutline.stopping import stoppable
+
+class Deaf:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0)
+
+try:
+    with stoppable():
+        deaf = Deaf()
+        del deaf
+        for _ in range(600):
+            time.sleep(0.1)
+        print("never stopped")
+except KeyboardInterrupt:
+    print("stopped")
+    if "again" in sys.argv:
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("again", "status"), [((), 0), (("again",), 130)])
+def test_a_ctrl_c_that_python_ignores_is_heard_all_the_same(again, status):
+    done = subprocess.run(
+        [sys.executable, "-u", "-c", DEAF, *again], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("stopped\n", "", status)
+
+
+@pytest.mark.parametrize("stream", ["2>/dev/full", "2>&-", "2>&1 | true", "2>&- <&- >&-"])
+def test_whoever_does_not_listen_stops_no_job(tmp_path, stream):
+    source = write_sidecars(tmp_path / "data", numbered(5))
+    command = f"{sys.executable} -m cutline compile {source} {tmp_path}/x.parquet {stream}"
+    script = f"set -o pipefail; {command} --dashboard-address=none --workers=1"
+    if "|" in stream:
+        script = f"set -o pipefail; {command.replace('2>&1', '--workers=1 2>&1')}"
+    assert subprocess.run(["bash", "-c", script], check=False).returncode == 0
+    assert pq.read_metadata(tmp_path / "x.parquet").num_rows == 5
+
+
+def test_a_reader_that_has_enough_is_no_error_and_a_full_disk_is_one_sentence(tmp_path):
+    source = write_sidecars(tmp_path / "data", numbered(5))
+    command = f"{sys.executable} -m cutline compile {source} {tmp_path}/x.parquet --json --quiet"
+    script = f"set -o pipefail; {command} --workers=1 --dashboard-address=none"
+    for end, status, said in (
+        ("| true", 0, ""),
+        ("> /dev/full", 1, "cutline: The result cannot be written to standard output: "),
+    ):
+        done = subprocess.run(
+            ["bash", "-c", f"{script} {end}"], stderr=subprocess.PIPE, text=True, check=False
+        )
+        assert done.returncode == status
+        assert done.stderr.startswith(said)
+        assert len(done.stderr.splitlines()) == bool(said)
+
+
+def test_a_folder_that_is_gone_is_one_sentence(tmp_path):
+    script = f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir ../gone && "
+    script += f"{sys.executable} -P -m cutline compile /data /x.parquet"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "cutline: The folder that this is run in is gone: go to another one.\n"

@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import os
 import sys
 
 from cutline import prefork
@@ -12,6 +13,7 @@ JOBS = {"compile", "captions", "run", "extract", "verify", "report"}
 
 def main() -> None:
     """Begin to load what workers need, and run the command line."""
+    open_streams()
     with prefork.stopped_at_once(), prefork.uncollected():
         if JOBS.intersection(sys.argv[1:2]):
             prefork.start_server()
@@ -21,6 +23,24 @@ def main() -> None:
     # And neither is what is there at the end of the process, which would take 0.4 s.
     atexit.register(gc.freeze)
     main()
+
+
+def open_streams() -> None:
+    """See that there is a folder to be in, and something to read from and to print to.
+
+    A file that is opened while one of the first three is closed would be taken for it.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        sys.exit("cutline: The folder that this is run in is gone: go to another one.")
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(opened)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the end
+        getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,15 @@ from rich.console import Console
 
 from cutline import demo, head, mend, recipe, store
 from cutline.captions import CaptionsSummary, caption_source, data_folder, write_captions
-from cutline.cli_options import Checked, compile_options, extract_options, job, one_sentence
+from cutline.cli_options import (
+    Checked,
+    compile_options,
+    extract_options,
+    job,
+    one_sentence,
+    standard_output,
+    tell,
+)
 from cutline.cli_verify import ORPHANS, PARQUET, Orphans, loader_options, verify_options
 from cutline.export import FORMATS, default_name, export
 from cutline.extract import ExtractSummary, data_path, extract
@@ -95,10 +103,11 @@ def head_command(table: str, count: int, form: str) -> None:
     """Print the first rows of TABLE: a table, a folder of parts or a ledger."""
     with one_sentence():
         rows = head.first_rows(table, count)
-    if form == "table":
-        Console().print(head.as_table(rows))
-    else:
-        click.echo(head.as_csv(rows) if form == "csv" else head.as_json(rows), nl=False)
+        with standard_output():
+            if form == "table":
+                Console().print(head.as_table(rows))
+            else:
+                click.echo(head.as_csv(rows) if form == "csv" else head.as_json(rows), nl=False)
 
 
 @cutline.command("demo")
@@ -115,7 +124,8 @@ def demo_command(
     with one_sentence():
         options = demo.DemoOptions(records, seed, not no_images, form or "shards")
         expected = demo.make_demo(folder, options)
-    click.echo(orjson.dumps(expected, option=orjson.OPT_INDENT_2))
+        with standard_output():
+            click.echo(orjson.dumps(expected, option=orjson.OPT_INDENT_2))
 
 
 @cutline.command("extract")
@@ -157,7 +167,7 @@ def loader_command(table: str, data: str | None, out: str | None, **options: Any
         chosen = LoaderOptions(**options)
         path = out or beside(table, "multidatabackend.json")
         write_loader(table, data or beside(table, "data"), path, chosen)
-    click.echo(f"The entry {chosen.id} is in {path}", err=True)
+    tell(f"The entry {chosen.id} is in {path}")
 
 
 @cutline.command("export")
@@ -171,7 +181,7 @@ def export_command(table: str, data: str | None, form: str, out: str | None) -> 
     with one_sentence():
         path = out or default_name(table, folder, form)
         rows = export(table, path, form, folder)
-    click.echo(f"Wrote {rows:,} rows to {path}", err=True)
+    tell(f"Wrote {rows:,} rows to {path}")
 
 
 @cutline.command("report")

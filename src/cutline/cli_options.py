@@ -3,10 +3,9 @@
 import functools
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields
 from typing import Any, Final
 
@@ -19,8 +18,9 @@ from cutline import cluster, dashboard, watch
 from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions
 from cutline.options import DEFAULTS, CompileOptions
-from cutline.prefork import INTERRUPTED, STOPS
+from cutline.prefork import INTERRUPTED
 from cutline.records import Rules, clean
+from cutline.stopping import stoppable
 
 Command = Callable[..., Any]
 
@@ -57,9 +57,10 @@ def job(command: Command) -> Command:
         with one_sentence(), stoppable():
             with watched(chosen, watcher, performance_report) as client:
                 summary = command(client=client, watcher=watcher, **arguments)
-            if as_json:
-                click.echo(orjson.dumps(summary.as_json()))
             watcher.report(summary)
+            if as_json:
+                with standard_output():
+                    click.echo(orjson.dumps(summary.as_json()))
             if summary.shortfall:
                 raise CutlineError(summary.shortfall)
 
@@ -129,26 +130,43 @@ def one_sentence() -> Iterator[None]:
         sys.exit(INTERRUPTED)
 
 
+def complain(sentence: str) -> None:
+    """Say why a command cannot go on."""
+    tell(f"cutline: {sentence}")
+
+
+def tell(sentence: str) -> None:
+    """Print a sentence on standard error; names in it may hold anything."""
+    with suppress(OSError):  # nobody hears, and the exit status says it too
+        click.echo(clean(sentence), err=True)
+
+
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM stop a job in order, and the second at once."""
+def standard_output() -> Iterator[None]:
+    """Print results; a pipe whose reader has read enough is no error.
 
-    def stop(*_: object) -> None:
-        for number in STOPS:
-            signal.signal(number, lambda *_: os._exit(INTERRUPTED))
-        raise KeyboardInterrupt
-
-    before = [signal.signal(number, stop) for number in STOPS]
+    Raises
+    ------
+    CutlineError
+        They cannot be printed.
+    """
     try:
         yield
-    finally:
-        for number, handler in zip(STOPS, before, strict=True):
-            signal.signal(number, handler)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+    except OSError as error:
+        discard_output()
+        raise CutlineError(
+            f"The result cannot be written to standard output: {error.strerror}; see to that."
+        ) from error
 
 
-def complain(sentence: str) -> None:
-    """Print a sentence on standard error; names in it may hold anything."""
-    click.echo(f"cutline: {clean(sentence)}", err=True)
+def discard_output() -> None:
+    """Send what is left of standard output nowhere, or Python complains of it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def chosen_cluster(file: str | None, scheduler: str | None) -> cluster.Cluster:

@@ -170,21 +170,27 @@ def local_cluster(cluster: Local) -> LocalCluster:
     # Dask would import here what a server that it forks workers from should have, such as pandas:
     # 0.13 s. If there is one, it is that of `prefork`, and has loaded what workers need.
     distributed.utils._forkserver_preload_set = True  # noqa: SLF001
+    started: LocalCluster | None = None
     try:
         with ctrl_c_held(), uncollected(), warnings.catch_warnings():
             # Dask takes another one, and the job says which.
             warnings.filterwarnings("ignore", message="Port .* is already in use")
-            return LocalCluster(
+            started = LocalCluster(
                 n_workers=cluster.workers or CPU_COUNT,
                 threads_per_worker=cluster.threads_per_worker,
                 memory_limit=cluster.memory_limit,
                 host="127.0.0.1",
                 dashboard_address=None if dashboard == "none" else dashboard,
             )
+    except KeyboardInterrupt:  # which was held until the processes were there
+        if started is not None:
+            started.close()
+        raise
     except (OSError, ValueError, RuntimeError) as error:
         raise CutlineError(
             f"The local cluster does not start ({error}): correct its options."
         ) from error
+    return started
 
 
 @contextmanager

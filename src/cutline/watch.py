@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TextIO
 
@@ -181,7 +181,8 @@ class Log:
 
     def say(self, line: str) -> None:
         """Write a line; names in it may hold anything."""
-        print(clean(line), file=self.file, flush=True)
+        with suppress(OSError):  # a full disk of the log's, a reader that has gone: no job ends
+            print(clean(line), file=self.file, flush=True)
 
     def report(self, summary: Summary) -> None:
         """Write the summary; of several steps, each in a line."""
@@ -189,10 +190,11 @@ class Log:
             for step in summary.steps():
                 self.say(in_a_line(step))
         elif isinstance(summary, Tabled):
-            Console(file=self.file, width=LOG_WIDTH).print(summary.as_table())
+            with suppress(OSError):
+                Console(file=self.file, width=LOG_WIDTH).print(summary.as_table())
         else:
-            for line in readable(summary):
-                print(line, file=self.file, flush=True)
+            with suppress(OSError):
+                print(*readable(summary), sep="\n", file=self.file, flush=True)
 
 
 def on_stderr() -> Watcher:
