@@ -58,7 +58,7 @@ def test_the_keys_of_a_local_cluster_are_its_fields():
         ("", "holds no keys; start from the cluster.yaml"),
         ("- kind: local", "holds no keys"),
         ("local", "holds no keys"),
-        ("workers: 1", "kind is 'None', and must be local or address"),
+        ("workers: 1", "it has no kind, which must be local or address"),
         ("kind: slurm", "kind is 'slurm', and must be local or address"),
         ("kind: [local]", "must be local or address"),
         ("kind: 7", "must be local or address"),
@@ -97,6 +97,13 @@ def test_a_file_that_is_wrong_is_refused_in_one_sentence(written, text, said):
 def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
     with pytest.raises(UsageError, match=r"cannot be read \(.*\): name a cluster\.yaml\.$"):
         read_cluster(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("address", ["foo", "127.0.0.1:99999", "127.0.0.1:", "8787x", ""])
+def test_an_address_of_the_dashboard_that_cannot_be_one_is_refused(address):
+    with pytest.raises(UsageError, match="is not HOST:PORT: correct it, or write none"):
+        Local(dashboard_address=address)
+    assert Local(dashboard_address=":8787") and Local(dashboard_address="8787")
 
 
 # A cluster of this machine

@@ -290,7 +290,8 @@ def test_too_many_rejects_are_told_by_their_top_reasons_with_an_example_of_each(
         "7 of 12 sidecars were rejected, more than the share of 0.5 that --max-rejects allows, and"
         " the table was left as it was: 3 bad_json (000.json: broken at 1); 2 duplicate (003.json:"
         " its sample is that of a.png, which came first); 1 no_caption (004.json: no text in"
-        " short_caption; the record has title, width)."
+        " short_caption; the record has title, width); mend them, name another --caption-field, or"
+        " raise --max-rejects."
     )
 
 

@@ -4,6 +4,7 @@ import os
 import pyarrow.parquet as pq
 import pytest
 
+import cutline
 from cutline import (
     CompileOptions,
     CutlineError,
@@ -14,6 +15,7 @@ from cutline import (
     run,
 )
 from cutline.recipe import layout
+from cutline.watch import Silent
 from sidecars import numbered, record, write_sidecars
 from trees import texts, tree
 
@@ -163,8 +165,36 @@ def test_other_entries_keep_their_place(root):
 def test_a_file_that_is_not_the_trainers_is_left_alone_and_the_run_goes_on(root, text):
     (root / "multidatabackend.json").write_text(text)
     summary = run(str(root))
-    assert (summary.loader.written, summary.shortfall) == (False, "")
+    assert (summary.loader.written, summary.compile.rows) == (False, 10)
+    assert summary.shortfall.startswith("The trainer's file ")
     assert (root / "multidatabackend.json").read_text() == text
+
+
+def test_an_entry_of_the_same_images_under_another_name_is_told(root):
+    run(str(root))
+    (root.parent / "roses").symlink_to(root)
+    said = []
+    run(str(root.parent / "roses"), watcher=Listener(said))
+    assert [line for line in said if "has an entry 'flowers' of the same images" in line]
+
+
+class Listener(Silent):
+    """Writes down what is said."""
+
+    def __init__(self, said):
+        self.say = said.append
+
+
+def test_paths_may_be_those_of_pathlib(root, tmp_path):
+    table, data = root / "flowers.parquet", root / "data"
+    assert cutline.run(root).compile.rows == 10
+    assert cutline.write_captions(table, data).unchanged == 10
+    assert cutline.verify_dataset(table, data).rows == 10
+    assert cutline.first_rows(table, 3).num_rows == 3
+    assert cutline.export(table, root / "flowers.jsonl", "jsonl", data) == 10
+    assert len(cutline.write_loader(table, data, root / "other.json")) == 2
+    assert cutline.report_table(table, data).page == str(root / "flowers.report.html")
+    assert cutline.move_orphans(table, data, tmp_path / "orphans").rows == 10
 
 
 @pytest.mark.parametrize("spelling", ["{}", "{}/", "{}/.", "{}/data/.."])

@@ -3,7 +3,9 @@ from .checks import VerifyOptions
 from .cluster import Address, Local, connect, read_cluster
 from .demo import DemoOptions, Expected, make_demo
 from .errors import CutlineError, UsageError
+from .export import export
 from .extract import ExtractOptions, ExtractSummary, extract
+from .head import first_rows
 from .loader import write_loader
 from .mend import caption_orphans, move_orphans, restore_orphans
 from .options import CompileOptions
@@ -36,7 +38,9 @@ __all__ = [
     "caption_orphans",
     "compile_table",
     "connect",
+    "export",
     "extract",
+    "first_rows",
     "make_demo",
     "move_orphans",
     "read_cluster",

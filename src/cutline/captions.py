@@ -81,8 +81,8 @@ class Batch:
 
 
 def write_captions(
-    source: str,
-    data: str,
+    source: store.AnyPath,
+    data: store.AnyPath,
     options: CompileOptions = DEFAULTS,
     *,
     client: Client | None = None,
@@ -111,6 +111,7 @@ def write_captions(
         The job cannot go on. Every caption file that is there is whole.
     """
     clock = watch.Clock()
+    source = os.fspath(source)
     folder = data_folder(data)
     workspace = store.Workspace(f"{folder}/.cutline")
     scratch = f"{workspace.folder}/captions.parquet"
@@ -132,8 +133,9 @@ def write_captions(
     return CaptionsSummary(folder, **done, rejects=rejects, seconds=clock.total(), damage=damage)
 
 
-def data_folder(data: str) -> str:
+def data_folder(data: store.AnyPath) -> str:
     """Take a DATA argument."""
+    data = os.fspath(data)
     if "://" in data:
         raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
     if not os.path.isdir(data):
@@ -153,7 +155,13 @@ def caption_source(source: str) -> None:
 
 def is_table(source: str) -> bool:
     """Tell whether a SOURCE argument is a table."""
-    return source.endswith(".parquet") and not os.path.isdir(source)
+    if not source.endswith(".parquet") or os.path.isdir(source):
+        return False
+    if "://" in source:
+        raise UsageError(
+            f"The table {source} is a URL: name a file on a disk that every worker sees."
+        )
+    return True
 
 
 def caption_files(

@@ -68,9 +68,16 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     dashboard_address: str = "127.0.0.1:8787"
 
     def __post_init__(self) -> None:
-        """Refuse an amount of memory that Dask cannot read."""
+        """Refuse an amount of memory that Dask cannot read, and an address that cannot be one."""
         if self.memory_limit != "auto":
             parse_bytes(self.memory_limit)
+        if self.dashboard_address != "none":
+            _, _, port = self.dashboard_address.rpartition(":")
+            if not (port.isascii() and port.isdigit() and int(port) < 2**16):
+                raise UsageError(
+                    f"The dashboard's address {self.dashboard_address} is not HOST:PORT: correct"
+                    " it, or write none."
+                )
 
 
 class Address(
@@ -114,6 +121,8 @@ def explain(body: object, error: msgspec.ValidationError) -> str:
         return "it holds no keys; start from the cluster.yaml of the project"
     kinds = {"local": Local, "address": Address}
     kind = str(body.get("kind"))
+    if "kind" not in body:
+        return f"it has no kind, which must be {' or '.join(kinds)}"
     if kind not in kinds:
         return f"kind is {kind!r}, and must be {' or '.join(kinds)}"
     known = ["kind", *kinds[kind].__struct_fields__]

@@ -57,7 +57,7 @@ class Format(NamedTuple):
     write: Callable[[Iterator[pa.RecordBatch], Job, BinaryIO], None]
 
 
-def export(table: str, out: str, file_format: str, data: str) -> int:
+def export(table: store.AnyPath, out: store.AnyPath, file_format: str, data: store.AnyPath) -> int:
     """Write the rows of the table in another format; memory does not grow with the table.
 
     Parameters
@@ -89,7 +89,7 @@ def export(table: str, out: str, file_format: str, data: str) -> int:
     """
     if file_format not in FORMATS:
         raise UsageError(f"The format is one of {', '.join(FORMATS)}, not {file_format!r}.")
-    job = Job(table, os.path.realpath(out), os.path.realpath(data))
+    job = Job(os.fspath(table), os.path.realpath(out), os.path.realpath(data))
     check_names(job, file_format)
     with open_parquet(job.table) as file, store.publish(job.out) as target:
         FORMATS[file_format].write(row_batches(file, job), job, target)

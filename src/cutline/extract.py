@@ -109,7 +109,7 @@ class Batch:
 
 def extract(
     source: Where,
-    data: str,
+    data: store.AnyPath,
     options: ExtractOptions | None = None,
     *,
     client: Client | None = None,
@@ -209,8 +209,9 @@ def shards_below(folder: str, shards: ShardSet, options: ExtractOptions) -> dict
     }
 
 
-def data_path(data: str) -> str:
+def data_path(data: store.AnyPath) -> str:
     """Take a DATA argument, of a folder that may not be there."""
+    data = os.fspath(data)
     if "://" in data:
         raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
     path = os.path.abspath(data)
@@ -224,7 +225,7 @@ def data_path(data: str) -> str:
     return path
 
 
-def made_folder(data: str) -> str:
+def made_folder(data: store.AnyPath) -> str:
     """Make the folder to unpack into, if it is not there."""
     path = data_path(data)
     store.make_folder(path)

@@ -9,12 +9,13 @@ import orjson
 import pyarrow as pa
 from rich.table import Table
 
+from cutline import store
 from cutline.errors import UsageError
 from cutline.parquet import damage, open_parquet
 from cutline.shown import cell
 
 
-def first_rows(path: str, count: int) -> pa.Table:
+def first_rows(path: store.AnyPath, count: int) -> pa.Table:
     """Read the first rows, and little more than these.
 
     Parameters
@@ -33,6 +34,7 @@ def first_rows(path: str, count: int) -> pa.Table:
     """
     if count < 0:
         raise UsageError(f"The number of rows is 0 or more, not {count}.")
+    path = os.fspath(path)
     rows: list[pa.Table] = []
     for part in part_files(path) if os.path.isdir(path) else [path]:
         rows.append(first_of_file(part, count))

@@ -20,9 +20,9 @@ PLACEHOLDER: Final = re.compile(r"\{(?:id|model_family|output_dir|env:[^{}]+)\}"
 
 
 def write_loader(
-    table: str,
-    data: str,
-    out: str,
+    table: store.AnyPath,
+    data: store.AnyPath,
+    out: store.AnyPath,
     options: LoaderOptions = LoaderOptions(),  # noqa: B008 - frozen
 ) -> list[Entry]:
     """Put the dataset's entry into the trainer's file, which is made if it is not there.
@@ -50,7 +50,7 @@ def write_loader(
         `out` cannot be read or written.
     """
     entry = loader_entry(table, data, options)
-    path = out_file(out, entry["instance_data_dir"])
+    path = out_file(os.fspath(out), entry["instance_data_dir"])
     entries = with_entry(read_entries(path), entry)
     if not any(is_text_cache(other) for other in entries):
         entries.append(text_entry(entries, entry["instance_data_dir"], options))
@@ -62,8 +62,8 @@ def write_loader(
 
 
 def loader_entry(
-    table: str,
-    data: str,
+    table: store.AnyPath,
+    data: store.AnyPath,
     options: LoaderOptions = LoaderOptions(),  # noqa: B008 - frozen
 ) -> Entry:
     """Make the dataset's own entry.
@@ -73,7 +73,7 @@ def loader_entry(
     UsageError
         The trainer would refuse the table or the folder, or find nothing in it.
     """
-    folder = data_folder(data)
+    folder = data_folder(os.fspath(data))
     sizes = {
         "resolution": options.resolution,
         "maximum_image_size": options.maximum_image_size,
@@ -90,7 +90,7 @@ def loader_entry(
         "caption_strategy": options.strategy,
         "metadata_backend": "parquet",
         "parquet": {
-            "path": table_file(table),
+            "path": table_file(os.fspath(table)),
             **{f"{column}_column": column for column in COLUMNS},
             "identifier_includes_extension": True,
         },

@@ -19,9 +19,9 @@ from cutline.verify import verified, verify_dataset
 
 
 def move_orphans(
-    table: str,
-    data: str,
-    folder: str,
+    table: store.AnyPath,
+    data: store.AnyPath,
+    folder: store.AnyPath,
     options: VerifyOptions = checks.DEFAULTS,
     *,
     client: Client | None = None,
@@ -61,9 +61,9 @@ def move_orphans(
 
 
 def restore_orphans(
-    table: str,
-    data: str,
-    folder: str,
+    table: store.AnyPath,
+    data: store.AnyPath,
+    folder: store.AnyPath,
     options: VerifyOptions = checks.DEFAULTS,
     *,
     client: Client | None = None,
@@ -94,8 +94,8 @@ def restore_orphans(
 
 
 def caption_orphans(
-    table: str,
-    data: str,
+    table: store.AnyPath,
+    data: store.AnyPath,
     rules: Rules,
     options: VerifyOptions = checks.DEFAULTS,
     *,
@@ -176,7 +176,7 @@ def moves_of(orphans: list[str]) -> Iterator[Move]:
                 yield Move(path, orphan.path, orphan.reason, orphan.detail)
 
 
-def target_folder(folder: str, data: str) -> str:
+def target_folder(folder: store.AnyPath, data: str) -> str:
     """Check the folder that orphans go to; it is made when there is one."""
     target, source = os.path.realpath(folder), os.path.realpath(data)
     if os.path.commonpath([target, source]) in {target, source}:
@@ -191,5 +191,5 @@ def target_folder(folder: str, data: str) -> str:
     while not os.path.exists(there):
         there = os.path.dirname(there)
     if os.stat(there).st_dev != os.stat(source).st_dev:
-        raise store.other_file_system(folder)
+        raise store.other_file_system(os.fspath(folder))
     return target

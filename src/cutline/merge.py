@@ -235,7 +235,7 @@ def check_rejects(
     raise CutlineError(
         f"{sum(faults.values()):,} of {sidecars:,} sidecars were rejected, more than the share of"
         f" {options.max_rejects:g} that --max-rejects allows, and the table was left as it was:"
-        f" {shown}."
+        f" {shown}; mend them, name another --caption-field, or raise --max-rejects."
     )
 
 

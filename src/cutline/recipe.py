@@ -6,13 +6,13 @@ from typing import Any
 
 from distributed import Client
 
-from cutline import ledger, watch
+from cutline import ledger, store, watch
 from cutline.captions import CaptionsSummary, write_captions
 from cutline.checks import VerifyOptions
 from cutline.errors import UsageError, check_text
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.folder import Folder
-from cutline.loader import beside, loader_entry, read_entries, write_loader
+from cutline.loader import Entry, beside, loader_entry, read_entries, write_loader
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.report.write import ReportSummary, write_report
 from cutline.shardset import shard_paths
@@ -30,10 +30,13 @@ class EntrySummary(Summary):
     out: str
     id: str
     written: bool
+    shortfall: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
-        return {"job": "loader", **asdict(self)}
+        body = asdict(self)
+        del body["shortfall"]
+        return {"job": "loader", **body}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -65,7 +68,7 @@ class RunSummary(Summary):
 
 
 def run(
-    root: str,
+    root: store.AnyPath,
     options: CompileOptions = DEFAULTS,
     *,
     client: Client | None = None,
@@ -111,7 +114,7 @@ def run(
 
 
 def run_in_place(
-    root: str,
+    root: store.AnyPath,
     options: CompileOptions = DEFAULTS,
     *,
     client: Client | None = None,
@@ -147,18 +150,33 @@ def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
     name = os.path.basename(table).removesuffix(".parquet")
     try:
         options = LoaderOptions(id=name)
-        mine = [entry for entry in read_entries(out) if entry.get("id") == name]
+        entries = read_entries(out)
+        mine = [entry for entry in entries if entry.get("id") == name]
         if not mine:
             write_loader(table, data, out, options)
         elif mine != [loader_entry(table, data, options)]:
             watcher.say(f"{out} has an entry {name!r} of its own: left as it is.")
+        for other in same_images(entries, name, data):
+            watcher.say(f"{out} has an entry {other!r} of the same images: take one of them out.")
     except UsageError as error:  # the table and the caption files are there all the same
-        watcher.say(f"The trainer's file {out} was not written: {error}")
-        return EntrySummary(out, name, written=False)
+        refused = f"The trainer's file {out} was not written: {error}"
+        return EntrySummary(out, name, written=False, shortfall=refused)
     return EntrySummary(out, name, written=not mine)
 
 
-def layout(root: str) -> tuple[str, str]:
+def same_images(entries: list[Entry], name: str, data: str) -> list[Any]:
+    """Find the entries of another name whose images are those of a folder."""
+    images = os.path.realpath(data)
+    return [
+        entry.get("id")
+        for entry in entries
+        if entry.get("id") != name
+        and isinstance(folder := entry.get("instance_data_dir"), str)
+        and os.path.realpath(folder) == images
+    ]
+
+
+def layout(root: store.AnyPath) -> tuple[str, str]:
     """Give the paths of a dataset's table and of its data."""
     path = os.path.abspath(root)
     check_text(path)
@@ -168,7 +186,7 @@ def layout(root: str) -> tuple[str, str]:
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
 
 
-def shards_of(root: str) -> list[str]:
+def shards_of(root: store.AnyPath) -> list[str]:
     """Find the shards of a dataset: a plain download puts them into ``ROOT/data``."""
-    folders = (root, os.path.join(root, "data"))
+    folders = (os.fspath(root), os.path.join(root, "data"))
     return [path for folder in folders if os.path.isdir(folder) for path in shard_paths(folder)]

@@ -6,6 +6,7 @@ through files, so that no process holds more than its share of them. The small f
 on a worker, one task a share.
 """
 
+import os
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -94,8 +95,8 @@ class Verified(NamedTuple):
 
 
 def verify_dataset(
-    table: str,
-    data: str,
+    table: store.AnyPath,
+    data: store.AnyPath,
     options: VerifyOptions = checks.DEFAULTS,
     *,
     client: Client | None = None,
@@ -129,12 +130,16 @@ def verify_dataset(
 
 @contextmanager
 def verified(
-    table: str, data: str, options: VerifyOptions, client: Client | None, watcher: watch.Watcher
+    table: store.AnyPath,
+    data: store.AnyPath,
+    options: VerifyOptions,
+    client: Client | None,
+    watcher: watch.Watcher,
 ) -> Iterator[Verified]:
     """Verify, and keep the orphans and the lock of the table as long as they are needed."""
     clock = watch.Clock()
     folder = data_folder(data)
-    with open_parquet(table) as file:
+    with open_parquet(os.fspath(table)) as file:
         schema, rows = rowchecks.check_schema(file.schema_arrow), file.metadata.num_rows
     outputs = store.Outputs.of(table)
     with (

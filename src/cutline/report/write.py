@@ -26,8 +26,8 @@ class ReportSummary(Summary):
 
 
 def report_table(
-    table: str,
-    data: str | None = None,
+    table: store.AnyPath,
+    data: store.AnyPath | None = None,
     options: VerifyOptions = checks.DEFAULTS,
     *,
     client: Client | None = None,
@@ -58,7 +58,7 @@ def report_table(
 
 
 def write_report(
-    table: str,
+    table: store.AnyPath,
     verified: VerifySummary | None,
     *,
     client: Client | None = None,
@@ -71,8 +71,8 @@ def write_report(
     from cutline.report.page import page  # noqa: PLC0415 - bokeh takes 0.4 s, no job but this one
 
     clock = watch.Clock()
-    path = store.Outputs.of(table).report
-    text = page(gather(table, verified, client, watcher))
-    with store.publish(path) as file:
+    outputs = store.Outputs.of(table)
+    text = page(gather(outputs.table, verified, client, watcher))
+    with store.publish(outputs.report) as file:
         file.write(text.encode())
-    return ReportSummary(path, clock.total())
+    return ReportSummary(outputs.report, clock.total())

@@ -4,9 +4,13 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from cutline.errors import UsageError, check_text
 from cutline.store.publish import empty_folder, make_folder, remove, remove_folder, remove_tree
+
+AnyPath: TypeAlias = str | os.PathLike[str]
+"""A path as users of the functions give it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class Outputs:
     staging: str = ""
 
     @classmethod
-    def of(cls, table: str | os.PathLike[str]) -> "Outputs":
+    def of(cls, table: AnyPath) -> "Outputs":
         """Take a TABLE argument.
 
         Raises
@@ -91,7 +95,8 @@ class Outputs:
                 f"The table {path} is a URL: name a file on a disk that every worker sees."
             )
         if not path.endswith(".parquet") or os.path.basename(path) == ".parquet":
-            raise UsageError(f"The table {path} has another name than X.parquet: add .parquet.")
+            mend = "quote the glob of the shards" if path.endswith(".tar") else "add .parquet"
+            raise UsageError(f"The table {path} has another name than X.parquet: {mend}.")
         path = os.path.abspath(path)
         check_text(path)
         folder = os.path.dirname(path)
