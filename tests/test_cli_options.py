@@ -5,7 +5,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cutline import Address, CompileOptions, CutlineError, Local, Rules, UsageError
+from cutline import Address, CompileOptions, CutlineError, Local, Rules, UsageError, cli
+from cutline.__main__ import JOBS
 from cutline.cli_options import (
     INTERRUPTED,
     Checked,
@@ -205,3 +206,12 @@ def test_options_that_do_not_go_together_are_refused_in_one_sentence(arguments, 
     assert result.exit_code == 2
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_commands_that_start_a_cluster_are_those_with_workers():
+    with_workers = {
+        name
+        for name, command in cli.cutline.commands.items()
+        if any(option.name == "workers" for option in command.params)
+    }
+    assert with_workers == JOBS

@@ -99,11 +99,15 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
         read_cluster(str(tmp_path / name))
 
 
+@pytest.mark.parametrize("address", ["none", ":8787", "8787", "[::1]:0"])
+def test_an_address_of_the_dashboard_may_be_a_port_alone(address):
+    assert Local(dashboard_address=address).dashboard_address == address
+
+
 @pytest.mark.parametrize("address", ["foo", "127.0.0.1:99999", "127.0.0.1:", "8787x", ""])
 def test_an_address_of_the_dashboard_that_cannot_be_one_is_refused(address):
     with pytest.raises(UsageError, match="is not HOST:PORT: correct it, or write none"):
         Local(dashboard_address=address)
-    assert Local(dashboard_address=":8787") and Local(dashboard_address="8787")
 
 
 # A cluster of this machine

@@ -260,11 +260,6 @@ def test_the_folder_at_hand_follows_the_path(small, tmp_path):
     }
 
 
-def test_a_sync_reaches_the_file_system(small):
-    small.put("a.txt", b"one")
-    small.sync()
-
-
 # Nothing leads out of the folder
 
 

@@ -17,12 +17,12 @@ def main() -> None:
     with prefork.stopped_at_once(), prefork.uncollected():
         if JOBS.intersection(sys.argv[1:2]):
             prefork.start_server()
-        from cutline.cli import main  # noqa: PLC0415 - after what must come first
+        from cutline.cli import cutline  # noqa: PLC0415 - after what must come first
 
         gc.freeze()  # what is there by now is never looked through
     # And neither is what is there at the end of the process, which would take 0.4 s.
     atexit.register(gc.freeze)
-    main()
+    cutline()
 
 
 def open_streams() -> None:

@@ -45,11 +45,6 @@ def cutline() -> None:
     """Turn the JSON sidecars of an image-text dataset into one parquet table and caption files."""
 
 
-def main() -> None:
-    """Run the command line."""
-    cutline()
-
-
 @cutline.command("compile")
 @click.argument("source", type=SOURCE)
 @click.argument("table", type=TABLE)
@@ -191,7 +186,3 @@ def export_command(table: str, data: str | None, form: str, out: str | None) -> 
 def report_command(table: str, data: str | None, **job: Any) -> ReportSummary:
     """Write X.report.html beside TABLE; with DATA, also of what `cutline verify` finds."""
     return report_table(table, data, **job)
-
-
-if __name__ == "__main__":
-    main()

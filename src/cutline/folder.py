@@ -68,11 +68,7 @@ class Folder:
 
 @contextmanager
 def open_folder(path: str) -> Iterator[int]:
-    """Keep a folder open, and name the files in it relative to that: less to walk for each.
-
-    Opened and read this way a file costs 5 us, against 10 for `open().read()` and 21 through
-    fsspec.
-    """
+    """Keep a folder open, and name the files in it relative to that: less to walk for each."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield folder
@@ -117,7 +113,10 @@ def walk_folder(root: bytes) -> list[bytes]:
 
 
 def read_file(root: int, path: bytes) -> Sidecar:
-    """Read a sidecar of a local folder that is open."""
+    """Read a sidecar of a local folder that is open.
+
+    It costs 5 us, against 10 for `open().read()` and 21 through fsspec.
+    """
     try:
         descriptor = os.open(path, OPEN_FLAGS, dir_fd=root)
     except OSError as error:

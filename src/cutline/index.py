@@ -191,7 +191,7 @@ def index_shard(name: str, job: Job) -> ShardIndex:
 
 
 def indexed(indexes: list[ShardIndex], seconds: float) -> events.Done:
-    """Tell of shards."""
+    """Say what is to be told of shards."""
     damages = [(index.shard, next(shown_damages(index))) for index in indexes if index.damaged]
     return events.Done(
         task=events.example(" to ".join(sorted({indexes[0].shard, indexes[-1].shard}))),

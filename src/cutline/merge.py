@@ -108,7 +108,7 @@ def write_tables(
 
 def merge_digest(receipts: list[Receipt], damages: pa.Table, options: CompileOptions) -> str:
     """Digest what the table is made from."""
-    state = hashlib.blake2b(options.digest(), digest_size=20)
+    state = hashlib.blake2b(options.identity(), digest_size=20)
     state.update(options.compression.encode())
     for receipt in receipts:
         # And not its digest alone: what was unreadable may be a row now, of the same sidecar.
@@ -133,7 +133,7 @@ def write_merged(outputs: store.Outputs, merged: Merged) -> None:
 
 
 def stamps(outputs: store.Outputs) -> list[list[int]]:
-    """Look whether the table and its ledger are the ones that were merged."""
+    """Take what tells that the table and its ledger are still those that were merged."""
     found = []
     for path in (outputs.table, outputs.ledger):
         with suppress(FileNotFoundError):

@@ -64,7 +64,7 @@ class CompileOptions:
         extra = [(name, pa.string()) for name, _ in self.rules.columns]
         return pa.schema([*zip(COLUMNS, types, strict=True), *extra])
 
-    def digest(self) -> bytes:
+    def identity(self) -> bytes:
         """Write down every option that changes the bytes of a part."""
         return json.dumps([FORMAT, asdict(self.rules)]).encode()
 

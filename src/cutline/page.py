@@ -68,7 +68,7 @@ def add(scheduler: Scheduler, board: Board) -> None:
 def draw(board: Board, extra: dict[str, Any], doc: Document) -> None:
     """Draw the page for one browser, and keep it up to date."""
     stages, rejects, slowest = (
-        Div(stylesheets=[STYLE], sizing_mode="stretch_width") for _ in "123"
+        Div(stylesheets=[STYLE], sizing_mode="stretch_width") for _ in range(3)
     )
     lines = ColumnDataSource({"x": [], "y": [], "color": [], "name": []})
     drawn = -1

@@ -44,7 +44,11 @@ and `fault` says why they cannot be read, if so. The last three are null for loo
 """
 
 Stamp: TypeAlias = tuple[int | str | None, ...]
-"""What tells that a sidecar has changed: mode, size and time of modification, or size and ETag."""
+"""What tells that a sidecar has changed.
+
+Of a local file mode, size and time of modification; of one behind a URL size and ETag; of one in a
+shard the shard, that one's stamp, and why it cannot be read.
+"""
 
 UNSOUND: Final = (OSError, ValueError, pa.ArrowException)
 """How pyarrow tells that a parquet file is damaged, or not there."""

@@ -77,7 +77,9 @@ def kept_receipt(part: Part, job: Job) -> Receipt | None:
         stamps = job.source.stamps(lines)
     except UNSOUND:
         return None
-    if receipt.digest != digest(lines["path"].to_pylist(), [*chain(*stamps)], job.options.digest()):
+    if receipt.digest != digest(
+        lines["path"].to_pylist(), [*chain(*stamps)], job.options.identity()
+    ):
         return None
     return None if may_be_readable(receipt, job.source, stamps) else receipt
 
@@ -89,7 +91,7 @@ def may_be_readable(receipt: Receipt, source: Source, stamps: Sequence[Stamp]) -
 
 
 def checked(suspects: list[Part], kept: list[Receipt]) -> events.Done:
-    """Tell of parts that were looked at: which need not be made again, and how many have to."""
+    """Say what is to be told of parts: which need not be made again, and how many have to."""
     made = Counter({"parts to make again": len(suspects) - len(kept)})
     rejects = Counter[str]()
     for receipt in kept:

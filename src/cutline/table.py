@@ -317,7 +317,7 @@ def publish_part(part: Part, sheet: parts.Sheet, job: Job) -> Receipt:
     rows = sheet.rows(job.options)
     receipt = Receipt(
         index=part.index,
-        digest=digest(sheet.paths, sheet.stamps, job.options.digest()),
+        digest=digest(sheet.paths, sheet.stamps, job.options.identity()),
         rows=len(rows),
         rejects=sheet.reject_counts(),
         stem_mismatches=sheet.stem_mismatches,
