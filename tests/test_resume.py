@@ -60,6 +60,20 @@ def test_a_listing_that_tells_of_another_time_is_another(job):
     assert held(job, stamped) == [0, 2, 3]
 
 
+def test_a_plan_is_kept_only_if_all_of_it_holds_and_is_all_there_is(job):
+    lines = job.source.list()
+    with resume.look(job, None, SILENT) as before:
+        held = before.receipts(lines)
+    assert [part.index for part in before.plan_of(lines, held)] == [0, 1, 2, 3]
+    assert before.plan_of(lines, held[1:]) == []
+    assert before.plan_of(pa.concat_tables([lines, lines]), held) == []
+    inode = os.stat(job.outputs.plan).st_ino
+    compile_table(job.source.root, job.outputs.table, OPTIONS)
+    assert os.stat(job.outputs.plan).st_ino == inode
+    compile_table(job.source.root, job.outputs.table, CompileOptions(partition_size=6))
+    assert os.stat(job.outputs.plan).st_ino != inode
+
+
 def test_a_part_that_is_gone_is_not_looked_at(job):
     os.remove(job.outputs.part(2))
     assert held(job) == [0, 1, 3]

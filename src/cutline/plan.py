@@ -156,13 +156,12 @@ def read_plan(path: str) -> list[Part]:
     except UNSOUND:
         return []
     sizes = [group.num_rows for group in groups]
-    if sum(sizes) != len(shards):
+    if sum(sizes) != len(shards) or not all(sizes):
         return []
     starts = accumulate(sizes, initial=0)
     return [
         Part(path, index, size, shards[start])
         for index, (size, start) in enumerate(zip(sizes, starts, strict=False))
-        if size
     ]
 
 

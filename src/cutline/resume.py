@@ -25,34 +25,41 @@ from cutline.sidecars import Source
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What the run before has left: its parts, and the receipts of those that have not changed."""
+    """What the run before has left: its plan, and the receipts of parts that have not changed."""
 
-    parts: dict[int, Part]
+    planned: list[Part]
     found: Iterator[Receipt]
     partition_size: int
 
     def receipts(self, lines: pa.Table) -> list[Receipt]:
         """Wait for the receipts that hold for a plan of these lines."""
-        now = dict(enumerate(pieces(lines, self.partition_size)))
+        now = list(pieces(lines, self.partition_size))
         return [
             receipt
             for receipt in self.found
-            if receipt.index in now and now[receipt.index].equals(self.parts[receipt.index].lines())
+            if receipt.index < len(now)
+            and now[receipt.index].equals(self.planned[receipt.index].lines())
         ]
+
+    def plan_of(self, lines: pa.Table, held: list[Receipt]) -> list[Part]:
+        """Give the plan if it is also that of these lines, because all of its receipts hold."""
+        covered = sum(part.sidecars for part in self.planned)
+        same = len(held) == len(self.planned) and covered == len(lines)
+        return self.planned if same else []
 
 
 @contextmanager
 def look(job: Job, client: Client | None, watcher: watch.Watcher) -> Iterator[Before]:
     """Look at the parts that are there, while the block runs."""
     planned = [] if job.options.fresh else read_plan(job.outputs.plan)
-    there = {part.index: part for part in planned if os.path.exists(job.outputs.part(part.index))}
+    there = [part for part in planned if os.path.exists(job.outputs.part(part.index))]
     if not there:
-        yield Before({}, iter(()), job.options.partition_size)
+        yield Before(planned, iter(()), job.options.partition_size)
         return
-    bag = db.from_sequence(there.values(), partition_size=few_tasks(len(there), client))
+    bag = db.from_sequence(there, partition_size=few_tasks(len(there), client))
     checks = bag.map_partitions(check_parts, job, token="check-parts")
     with sent(checks, client, watcher) as found:
-        yield Before(there, found, job.options.partition_size)
+        yield Before(planned, found, job.options.partition_size)
 
 
 # On a worker from here on.
