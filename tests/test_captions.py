@@ -286,7 +286,7 @@ def test_a_link_at_the_name_of_a_scratch_file_is_not_written_through(data, outsi
     (data / ".cutline").mkdir()
     if link == "lock":  # of a run that is dead: any other file there is not a lock
         (outside / "lock").write_bytes(
-            b'{"run":"r","host":"%s","boot":"b","pid":1,"started":1,"since":"s"}'
+            b'{"run":"r","host":"%s","boot":"b","processes":"p","pid":1,"started":1,"since":"s"}'
             % os.uname().nodename.encode()
         )
     (data / ".cutline" / link).symlink_to(outside / "lock")

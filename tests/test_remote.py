@@ -1,6 +1,7 @@
 import functools
 import http.server
 import threading
+from contextlib import contextmanager
 
 import fsspec
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from cutline.errors import CutlineError
 from cutline.remote import FAR, NEAR, Remote
+from cutline.shards import RemoteShard
+from cutline.sources import open_source
 from cutline.tar import walk
 from tar_bytes import Reader, by_tarfile, header
 
@@ -87,10 +90,9 @@ class Server(http.server.ThreadingHTTPServer):
         """Say nothing of a client that has heard enough."""
 
 
-@pytest.fixture
-def rangeless(tmp_path):
-    """The URL of a server that knows no ranges, as Python's own does not."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+@contextmanager
+def served(handler):
+    """The URL of a server."""
     with Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -99,9 +101,59 @@ def rangeless(tmp_path):
         thread.join()
 
 
+@pytest.fixture
+def rangeless(tmp_path):
+    """The URL of a server that knows no ranges, as Python's own does not."""
+    with served(functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)) as url:
+        yield url
+
+
 def test_a_server_that_knows_no_ranges_is_refused_with_the_mend(rangeless, tmp_path):
     pytest.importorskip("aiohttp")
     (tmp_path / "a.tar").write_bytes(by_tarfile([("a.jpg", bytes(1 << 20)), ("a.json", b"{}")]))
     remote = Remote(f"{rangeless}/a.tar")
     with pytest.raises(CutlineError, match="download it first"):
         list(walk(remote, remote.size))
+
+
+def test_a_small_shard_of_such_a_server_gives_no_other_bytes_for_a_sidecar(rangeless, tmp_path):
+    pytest.importorskip("aiohttp")
+    (tmp_path / "a.tar").write_bytes(by_tarfile([("a.json", b"{}"), ("b.json", b"{}")]))
+    with pytest.raises(CutlineError, match="download it first"):
+        list(RemoteShard(f"{rangeless}/a.tar").pieces([(512, 2)]))
+
+
+def test_a_sidecar_that_a_server_refuses_is_a_reject_and_nothing_there_is_known_again(
+    rangeless, tmp_path
+):
+    pytest.importorskip("aiohttp")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_bytes(b"{}")
+    source = open_source(rangeless)
+    first, second = source.list(), source.list()
+    (tmp_path / "b.json").unlink()
+    read = {path: data for path, data, _ in source.read(first)}
+    assert read[b"a.json"] == b"{}"
+    assert read[b"b.json"].reason == "unreadable"
+    assert first["path"].equals(second["path"])
+    assert not set(first["stamp"].to_pylist()) & set(second["stamp"].to_pylist())
+
+
+class Refusing(http.server.SimpleHTTPRequestHandler):
+    """Has a folder, and answers 500 for what is in it."""
+
+    def send_head(self):
+        if self.path.endswith(".json"):
+            self.send_error(500)
+            return None
+        return super().send_head()
+
+
+def test_an_error_that_is_none_of_the_system_is_a_reject_too(tmp_path):
+    pytest.importorskip("aiohttp")
+    (tmp_path / "a.json").write_bytes(b"{}")
+    with served(functools.partial(Refusing, directory=tmp_path)) as url:
+        source = open_source(url)
+        ((_, data, _),) = source.read(source.list())
+    assert data.reason == "unreadable"
+    assert "500" in data.detail

@@ -16,6 +16,7 @@ from cutline.running import few_tasks, results, sent, tasks_of
 from cutline.sources import open_source
 from cutline.store import Outputs
 from cutline.watch import SILENT
+from processes import until
 
 
 def test_many_quick_things_are_at_most_four_tasks_a_thread(client):
@@ -184,7 +185,7 @@ def test_what_is_sent_is_done_before_anybody_asks(client, tmp_path):
     (tmp_path / "go on").touch()
     notes = Notes()
     with sent(bag, client, notes) as elements:
-        wait_for(lambda: len(list(tmp_path.glob("begun-*"))) == 3)
+        until(lambda: len(list(tmp_path.glob("begun-*"))) == 3, "all of it")
         assert notes.stages == []
         assert sorted(elements) == [0, 1, 2]
     assert notes.stages == [("begin_and_wait", 3)]
@@ -193,7 +194,7 @@ def test_what_is_sent_is_done_before_anybody_asks(client, tmp_path):
 def test_what_is_sent_ends_with_the_block(client, tmp_path):
     bag = db.from_sequence(range(20), partition_size=1).map_partitions(begin_and_wait, tmp_path)
     with sent(bag, client, SILENT):
-        wait_for(lambda: list(tmp_path.glob("begun-*")))
+        until(lambda: list(tmp_path.glob("begun-*")), "a beginning")
     check_nothing_is_left(client, tmp_path)
 
 
@@ -204,8 +205,3 @@ def check_nothing_is_left(client, folder):
     keys = client.run_on_scheduler(lambda dask_scheduler: list(map(str, dask_scheduler.tasks)))
     assert [key for key in keys if "begin_and_wait" in key] == []
     assert len(list(folder.glob("begun-*"))) < 20
-
-
-def wait_for(condition):
-    while not condition():
-        time.sleep(0.01)

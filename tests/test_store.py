@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 import socket
@@ -114,6 +115,22 @@ def test_what_a_killed_process_left_beside_a_name_is_removed_and_nothing_else(tm
         put(tmp_path / "x", b"another one at the same time")
         file.write(b"this")
     assert tree(tmp_path) == {"x": b"this", near.name: b"of another name"}
+
+
+def test_an_attempt_that_somebody_takes_for_a_dead_ones_is_begun_again(tmp_path, monkeypatch):
+    locks = []
+    lock = fcntl.flock
+
+    def removed_before(file, how):
+        if not locks:
+            os.unlink(file.name)
+        locks.append(how)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_before)
+    put(tmp_path / "x", b"all of it")
+    assert tree(tmp_path) == {"x": b"all of it"}
+    assert len(locks) == 2
 
 
 def test_removing_what_is_gone_is_no_error(tmp_path):
@@ -519,6 +536,25 @@ def test_the_lock_of_a_dead_run_is_taken_over(workspace, tmp_path, changes):
         pass
     assert told == [f"Took the lock over from {owner}, which is gone."]
     assert tree(tmp_path) == {}
+
+
+def test_the_lock_of_another_container_of_this_host_is_held(workspace):
+    owner = held_by(workspace, processes="pid:[1]", pid=ended_process())
+    with (
+        pytest.raises(CutlineError, match="if it is dead, add --force-unlock"),
+        locked(workspace, silent),
+    ):
+        pass
+    assert read_owner(workspace.lock) == owner
+    held_by(workspace, processes="pid:[1]", boot="of yesterday")
+    with locked(workspace, silent):
+        pass
+
+
+def test_a_run_that_ends_takes_no_folder_from_one_that_begins(workspace):
+    workspace.make()
+    os.rmdir(workspace.attempts)
+    assert os.path.isdir(workspace.staging("a-run"))
 
 
 def test_a_zombie_is_dead():

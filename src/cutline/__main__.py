@@ -13,6 +13,7 @@ JOBS = {"compile", "captions", "run", "extract", "verify", "report"}
 
 def main() -> None:
     """Begin to load what workers need, and run the command line."""
+    check_folder()
     open_streams()
     with prefork.stopped_at_once(), prefork.uncollected():
         if JOBS.intersection(sys.argv[1:2]):
@@ -25,15 +26,19 @@ def main() -> None:
     cutline()
 
 
-def open_streams() -> None:
-    """See that there is a folder to be in, and something to read from and to print to.
-
-    A file that is opened while one of the first three is closed would be taken for it.
-    """
+def check_folder() -> None:
+    """Refuse to work in a folder that is no more: no process can be started there."""
     try:
         os.getcwd()
     except FileNotFoundError:
         sys.exit("cutline: The folder that this is run in is gone: go to another one.")
+
+
+def open_streams() -> None:
+    """See that there is something to read from and to print to.
+
+    A file that is opened while one of the first three is closed would be taken for it.
+    """
     while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(opened)

@@ -18,7 +18,7 @@ from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline import events, store, watch
-from cutline.errors import UsageError, check_text
+from cutline.errors import UsageError
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.records import key, path_fault
 from cutline.room import check_room, tell_of_room
@@ -140,9 +140,7 @@ def data_folder(data: store.AnyPath) -> str:
         raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
     if not os.path.isdir(data):
         raise UsageError(f"There is no folder {data}: name the folder of the images.")
-    path = os.path.abspath(data)
-    check_text(path)
-    return path
+    return store.absolute(data)
 
 
 def caption_source(source: str) -> None:
@@ -155,13 +153,7 @@ def caption_source(source: str) -> None:
 
 def is_table(source: str) -> bool:
     """Tell whether a SOURCE argument is a table."""
-    if not source.endswith(".parquet") or os.path.isdir(source):
-        return False
-    if "://" in source:
-        raise UsageError(
-            f"The table {source} is a URL: name a file on a disk that every worker sees."
-        )
-    return True
+    return source.endswith(".parquet") and not os.path.isdir(source)
 
 
 def caption_files(

@@ -53,7 +53,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     Attributes
     ----------
     workers
-        Worker processes; without it one a core.
+        Worker processes; without it one for each core that this process may use.
     threads_per_worker
         One is best: reading and judging records holds Python's lock.
     memory_limit
@@ -120,9 +120,9 @@ def explain(body: object, error: msgspec.ValidationError) -> str:
     if not isinstance(body, dict):
         return "it holds no keys; start from the cluster.yaml of the project"
     kinds = {"local": Local, "address": Address}
-    kind = str(body.get("kind"))
     if "kind" not in body:
         return f"it has no kind, which must be {' or '.join(kinds)}"
+    kind = str(body["kind"])
     if kind not in kinds:
         return f"kind is {kind!r}, and must be {' or '.join(kinds)}"
     known = ["kind", *kinds[kind].__struct_fields__]

@@ -10,17 +10,3 @@ class CutlineError(Exception):
 
 class UsageError(CutlineError):
     """What the user asked for cannot be right; the command line exits with status 2."""
-
-
-def check_text(path: str) -> None:
-    """Refuse a path that cannot be written down: in JSON, in a plan, in the trainer's file.
-
-    Raises
-    ------
-    UsageError
-        It is not UTF-8.
-    """
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"The path {path!a} is not UTF-8: give it another name.") from error

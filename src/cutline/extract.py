@@ -21,7 +21,7 @@ from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline import events, store, watch
-from cutline.errors import UsageError, check_text
+from cutline.errors import UsageError
 from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall
 from cutline.members import EXAMPLES, Settled, settle
 from cutline.plan import Part, shown_source, write_plan
@@ -214,8 +214,7 @@ def data_path(data: store.AnyPath) -> str:
     data = os.fspath(data)
     if "://" in data:
         raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
-    path = os.path.abspath(data)
-    check_text(path)
+    path = store.absolute(data)
     if os.path.isdir(path):
         return path
     if os.path.lexists(path):

@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import re
 
 import orjson
 import pyarrow as pa
@@ -46,7 +45,7 @@ def first_rows(path: store.AnyPath, count: int) -> pa.Table:
 
 def part_files(folder: str) -> list[str]:
     """List the parts directly below a folder, in order."""
-    names = (name for name in os.listdir(folder) if re.fullmatch(r"part-\d+\.parquet", name))
+    names = filter(store.is_part_name, os.listdir(folder))
     # By number: part-100000 comes after part-99999.
     parts = sorted(names, key=lambda name: (len(name), name))
     if not parts:

@@ -24,7 +24,8 @@ from cutline import events, store, watch
 from cutline.entries import Entry, entry
 from cutline.errors import CutlineError
 from cutline.ledger import DAMAGED, EMPTY, LEDGER
-from cutline.plan import LINES, UNSOUND
+from cutline.parquet import UNSOUND
+from cutline.plan import LINES
 from cutline.running import few_tasks, results
 from cutline.shards import OpenShard, Shards
 from cutline.shardset import ShardSet

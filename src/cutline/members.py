@@ -17,7 +17,6 @@ from cutline.plan import LINES, shown_source
 EXAMPLES: Final = 10
 """Members that become no file and are told one by one."""
 
-
 WHY: Final = {
     "duplicate": "another member has its place",
     "bad_name": "a shard has this name",

@@ -3,11 +3,15 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cutline.errors import CutlineError, UsageError
+
+UNSOUND: Final = (OSError, ValueError, pa.ArrowException)
+"""How pyarrow tells that a parquet file is damaged, or not there."""
 
 
 @contextmanager
@@ -40,5 +44,5 @@ def damage(path: str) -> Iterator[None]:
     """Say in one sentence that a parquet file is damaged where it is read."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except UNSOUND as error:
         raise CutlineError(f"{path} is damaged: compile it again.") from error

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cutline import store
+from cutline.parquet import UNSOUND
 from cutline.records import shown_path
 
 FORMAT: Final = 1
@@ -49,9 +50,6 @@ Stamp: TypeAlias = tuple[int | str | None, ...]
 Of a local file mode, size and time of modification; of one behind a URL size and ETag; of one in a
 shard the shard, that one's stamp, and why it cannot be read.
 """
-
-UNSOUND: Final = (OSError, ValueError, pa.ArrowException)
-"""How pyarrow tells that a parquet file is damaged, or not there."""
 
 RECEIPT_KEY: Final = b"cutline"
 

@@ -9,7 +9,7 @@ from distributed import Client
 from cutline import ledger, store, watch
 from cutline.captions import CaptionsSummary, write_captions
 from cutline.checks import VerifyOptions
-from cutline.errors import UsageError, check_text
+from cutline.errors import UsageError
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.folder import Folder
 from cutline.loader import Entry, beside, loader_entry, read_entries, write_loader
@@ -178,8 +178,7 @@ def same_images(entries: list[Entry], name: str, data: str) -> list[Any]:
 
 def layout(root: store.AnyPath) -> tuple[str, str]:
     """Give the paths of a dataset's table and of its data."""
-    path = os.path.abspath(root)
-    check_text(path)
+    path = store.absolute(root)
     data = os.path.join(path, "data")
     if not os.path.isdir(data) and not (os.path.isdir(path) and shards_of(path)):
         raise UsageError(f"The folder {data} is not there: put images and sidecars into it.")

@@ -76,6 +76,13 @@ class Remote:
         self._start = offset
 
 
+def open_filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Open the file system of a URL, which forgets what this process has listed there before."""
+    filesystem, path = fsspec.url_to_fs(url)
+    filesystem.invalidate_cache()
+    return filesystem, path
+
+
 def not_in_ranges(url: str) -> CutlineError:
     """Say that a server sends more than it is asked for."""
     return CutlineError(f"{url} is not served in ranges: download it first")

@@ -17,8 +17,9 @@ import pyarrow as pa
 from distributed import Client
 
 from cutline import events, parts, watch
+from cutline.parquet import UNSOUND
 from cutline.parts import Job
-from cutline.plan import UNSOUND, Part, Receipt, Stamp, digest, pieces, read_plan, read_receipt
+from cutline.plan import Part, Receipt, Stamp, digest, pieces, read_plan, read_receipt
 from cutline.running import few_tasks, sent
 from cutline.sidecars import Source
 

@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-import fsspec
 import pyarrow as pa
 
 from cutline import store
 from cutline.errors import CutlineError
 from cutline.plan import Stamp
 from cutline.records import TOO_LARGE, Reject
-from cutline.remote import FAR, Remote, not_in_ranges, refusals, said
+from cutline.remote import FAR, Remote, not_in_ranges, open_filesystem, refusals, said
 from cutline.sidecars import CONCURRENT_READS, Sidecar, batches, stamp, too_large, unreadable
 from cutline.tar import ReadAt, local
 
@@ -137,8 +136,7 @@ class RemoteShard:
 
     def __init__(self, url: str) -> None:
         self.place = url
-        self.filesystem, self.path = fsspec.url_to_fs(url)
-        self.filesystem.invalidate_cache()  # this process may have seen it before
+        self.filesystem, self.path = open_filesystem(url)
         self.read: ReadAt = (remote := Remote(url))
         self.size = remote.size
         self.stamp = f"{self.size} {stamp(self.filesystem.info(self.path))}"

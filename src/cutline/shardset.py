@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final, TypeAlias
 
-import fsspec
-
-from cutline.errors import UsageError, check_text
-from cutline.remote import refusals
+from cutline import store
+from cutline.errors import UsageError
+from cutline.remote import open_filesystem, refusals
 from cutline.shards import Shards
 
 Where: TypeAlias = str | os.PathLike[str] | Sequence[str]
@@ -79,7 +78,6 @@ def shard_set(paths: Iterable[str], named: str) -> ShardSet:
     if not found:
         raise UsageError(f"No shard is named by {named}: name *.tar files or their folder.")
     for path in found:
-        check_text(path)
         if path.endswith(PACKED):
             raise UsageError(f"The shard {path} is compressed, and only .tar is read: unpack it.")
         if not path.endswith(".tar"):
@@ -93,7 +91,7 @@ def shard_set(paths: Iterable[str], named: str) -> ShardSet:
 
 def absolute(path: str) -> str:
     """Make a path absolute; a URL is."""
-    return path if "://" in path else os.path.abspath(path)
+    return path if "://" in path else store.absolute(path)
 
 
 def common_folder(paths: Sequence[str]) -> str:
@@ -105,8 +103,7 @@ def common_folder(paths: Sequence[str]) -> str:
 def names_in(folder: str) -> Iterator[str]:
     """List the names in a folder or directly below a URL, but for hidden ones and for folders."""
     if "://" in folder:
-        filesystem, root = fsspec.url_to_fs(folder)
-        filesystem.invalidate_cache()  # this process may have listed it before
+        filesystem, root = open_filesystem(folder)
         for info in filesystem.ls(root, detail=True):
             name = posixpath.basename(info["name"])
             if info["type"] == "file" and not name.startswith("."):
@@ -153,6 +150,5 @@ def matches(pattern: str) -> list[str]:
     """Find what a glob names, on a disk or behind a URL."""
     if "://" not in pattern:
         return glob.glob(pattern, recursive=True)
-    filesystem, path = fsspec.url_to_fs(pattern)
-    filesystem.invalidate_cache()
+    filesystem, path = open_filesystem(pattern)
     return [filesystem.unstrip_protocol(found) for found in filesystem.glob(path)]

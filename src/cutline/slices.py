@@ -11,6 +11,7 @@ from distributed.metrics import context_meter
 
 from cutline import parts
 from cutline.errors import CutlineError, UsageError
+from cutline.parquet import UNSOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Slice:
                 rows = table.read_row_group(self.row_group, list(columns))
             rows = rows.slice(self.start, self.rows)
             rows.validate(full=True)
-        except (ValueError, OSError) as error:
+        except UNSOUND as error:
             raise CutlineError(
                 f"The table {self.table} cannot be read ({error}): compile it again."
             ) from error

@@ -19,7 +19,7 @@ from cutline.errors import UsageError
 from cutline.folder import Folder
 from cutline.plan import Stamp
 from cutline.records import TOO_LARGE, Reject
-from cutline.remote import refusals
+from cutline.remote import open_filesystem, refusals
 from cutline.shardset import ShardSet, Where, holds_shards, is_pattern, is_shard_name, open_shards
 from cutline.sidecars import (
     CONCURRENT_READS,
@@ -47,8 +47,7 @@ class RemoteFolder:
 
     def list(self) -> pa.Table:
         """Find the sidecars."""
-        fs, root = fsspec.url_to_fs(self.url)
-        fs.invalidate_cache()  # this process may have listed it before
+        fs, root = open_filesystem(self.url)
         found = {
             os.fsencode(path[len(root) :].lstrip("/")): info
             for path, info in fs.find(root, withdirs=True, detail=True).items()

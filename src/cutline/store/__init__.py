@@ -11,7 +11,7 @@ can come behind the same calls.
 
 from cutline.store.lock import locked
 from cutline.store.move import move, other_file_system
-from cutline.store.names import AnyPath, Outputs, Workspace, is_part_name, part_name
+from cutline.store.names import AnyPath, Outputs, Workspace, absolute, is_part_name, part_name
 from cutline.store.publish import make_folder, publish, remove, remove_attempts, remove_folder
 from cutline.store.ranges import copy_range
 from cutline.store.room import Room, free_room, room_for, shown_room, shown_size
@@ -26,6 +26,7 @@ __all__ = [
     "SmallFiles",
     "StorageError",
     "Workspace",
+    "absolute",
     "copy_range",
     "free_room",
     "in_words",

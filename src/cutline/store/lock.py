@@ -29,7 +29,7 @@ class Owner(msgspec.Struct, frozen=True):
     pid: int
     started: int
     since: str
-    processes: str = ""
+    processes: str
 
     @classmethod
     def here(cls, run: str) -> "Owner":
@@ -46,14 +46,15 @@ class Owner(msgspec.Struct, frozen=True):
         """Tell whether its host is this one."""
         return self.host == socket.gethostname()
 
+    def is_seen(self) -> bool:
+        """Tell whether its process id means something here, and not in another container."""
+        return self.is_here() and self.processes == processes()
+
     def is_dead(self) -> bool:
         """Tell whether it ran on this host and is gone; a process id may be taken by another."""
-        if not self.is_here():
-            return False
         if self.boot != boot_id():
-            return True
-        # In another container of this host a process id says nothing.
-        return self.processes == processes() and start_time(self.pid) != self.started
+            return self.is_here()
+        return self.is_seen() and start_time(self.pid) != self.started
 
 
 def boot_id() -> str:
@@ -63,7 +64,7 @@ def boot_id() -> str:
 
 
 def processes() -> str:
-    """Tell the processes that see each other from those of another container."""
+    """Name the processes that see each other: those of a container (see pid_namespaces(7))."""
     return os.readlink("/proc/self/ns/pid")
 
 
@@ -155,8 +156,7 @@ def busy(owner: Owner | None) -> str:
     """Say who is at work."""
     if owner is None:
         return "Another run has just begun on this table: wait for it to end."
-    seen = owner.is_here() and owner.processes == processes()
-    mend = "" if seen else "; if it is dead, add --force-unlock"
+    mend = "" if owner.is_seen() else "; if it is dead, add --force-unlock"
     return f"Another run is at work on this table, {owner}: wait for it to end{mend}."
 
 

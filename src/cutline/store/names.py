@@ -6,11 +6,27 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cutline.errors import UsageError, check_text
+from cutline.errors import UsageError
 from cutline.store.publish import empty_folder, make_folder, remove, remove_folder, remove_tree
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 """A path as users of the functions give it."""
+
+
+def absolute(path: AnyPath) -> str:
+    """Make a path absolute.
+
+    Raises
+    ------
+    UsageError
+        It is not UTF-8, and could not be written down: in JSON, in a plan, in the trainer's file.
+    """
+    whole = os.path.abspath(path)
+    try:
+        whole.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"The path {whole!a} is not UTF-8: give it another name.") from error
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +113,7 @@ class Outputs:
         if not path.endswith(".parquet") or os.path.basename(path) == ".parquet":
             mend = "quote the glob of the shards" if path.endswith(".tar") else "add .parquet"
             raise UsageError(f"The table {path} has another name than X.parquet: {mend}.")
-        path = os.path.abspath(path)
-        check_text(path)
+        path = absolute(path)
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
             raise UsageError(f"The folder {folder} of the table is not there: make it first.")

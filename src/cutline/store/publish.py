@@ -40,7 +40,7 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
         if not staging:
             remove_attempts(folder, name)
         try:
-            with new_attempt(attempt) as file:
+            with open(attempt, "xb") if staging else held(attempt) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -65,12 +65,12 @@ def remove_attempts(folder: str, name: str) -> None:
             os.unlink(f"{folder}/{other}")
 
 
-def new_attempt(path: str) -> BinaryIO:
+def held(attempt: str) -> BinaryIO:
     """Open a new file, and hold it, so that nobody takes it for what a killed process left."""
     while True:
-        file = open(path, "xb")  # noqa: SIM115 - the caller closes it
-        with suppress(OSError):  # a file system that cannot lock: nobody else can there, either
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        file = open(attempt, "xb")  # noqa: SIM115 - the caller closes it
+        with suppress(OSError):  # a file system that cannot lock: there nobody removes attempts
+            fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # it was taken for that before it was held
