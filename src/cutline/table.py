@@ -20,6 +20,7 @@ from cutline import events, ledger, merge, parts, resume, store, timings, watch
 from cutline.errors import CutlineError
 from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall, sidecar_lines
 from cutline.options import DEFAULTS, CompileOptions
+from cutline.ordinary import judge_by
 from cutline.parts import Job
 from cutline.plan import (
     Part,
@@ -30,7 +31,7 @@ from cutline.plan import (
     shown_source,
     write_plan,
 )
-from cutline.records import Outcome, Reject, Rules, judge
+from cutline.records import Outcome, Reject, Rules
 from cutline.running import DeadlyTaskError, results
 from cutline.shardset import ShardSet, Where
 from cutline.sidecars import Sidecar
@@ -264,6 +265,7 @@ def judge_sidecars(stream: Stream, rules: Rules) -> JudgedStream:
 
 def judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[parts.Judged]:
     """Decide what each sidecar is, if it could be read."""
+    judge = judge_by(rules)
     reading = judging = 0.0
     size = 0
     asked = perf_counter()
@@ -273,8 +275,8 @@ def judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[parts.Judg
             outcome: Outcome = data
         else:
             size += len(data)
-            outcome = judge(path, data, rules)
-        # Two looks at the clock a sidecar, and the sum of sizes: 0.14 us of 10.8. What the writer
+            outcome = judge(path, data)
+        # Two looks at the clock a sidecar, and the sum of sizes: 0.14 us of 9.5. What the writer
         # does with the one before, which is to append it to lists, counts as reading.
         knew = perf_counter()
         reading += had - asked
