@@ -16,7 +16,7 @@ Kind = Literal["regular", "link", "symlink", "directory", "device", "fifo", "spa
 
 KINDS: dict[int, Kind] = {
     ord("\0"): "regular",  # v7
-    ord("0"): "regular",
+    ord("0"): "regular",  # ustar and pax
     ord("1"): "link",
     ord("2"): "symlink",
     ord("3"): "device",
@@ -28,7 +28,7 @@ KINDS: dict[int, Kind] = {
 }
 WITH_DATA = frozenset({"regular", "sparse", "other"})  # the size field of the others means nothing
 
-OLD_SPARSE = ord("S")
+REGULAR, OLD_SPARSE = b"0S"
 LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL = b"LKxg"
 EXTENDED = frozenset({LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL, ord("X")})  # X: as x, of old Solaris
 
