@@ -1,11 +1,13 @@
 import json
 import os
 from dataclasses import replace
+from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cutline import store
 from cutline.errors import CutlineError, UsageError
 from cutline.loader import loader_entry, write_loader
 from cutline.trainer import LoaderOptions
@@ -259,6 +261,16 @@ def test_a_folder_whose_name_is_not_utf_8_comes_back_as_it_is(tmp_path):
     dataset = Dataset(root)
     dataset.write()
     assert os.path.isdir(dataset.written()[0]["instance_data_dir"])
+
+
+def test_two_that_write_at_once_lose_no_entry(dataset):
+    with store.one_at_a_time(dataset.root):
+        other = Thread(target=dataset.write)
+        other.start()
+        other.join(0.5)  # long enough to be done, if it did not wait
+        dataset.put([{"id": "mine"}])
+    other.join()
+    assert [entry["id"] for entry in dataset.written()] == ["mine", "dalle3", "text-embeds"]
 
 
 def test_a_link_to_the_file_stays_a_link(dataset):

@@ -51,13 +51,16 @@ def write_loader(
     """
     entry = loader_entry(table, data, options)
     path = out_file(os.fspath(out), entry["instance_data_dir"])
-    entries = with_entry(read_entries(path), entry)
-    if not any(is_text_cache(other) for other in entries):
-        entries.append(text_entry(entries, entry["instance_data_dir"], options))
-    check_caches(entries, entry)
-    # In ASCII, because escapes bring every folder's name through, even one that is not UTF-8.
-    with store.publish(path) as file:
-        file.write(json.dumps(entries, indent=4).encode() + b"\n")
+    folder = os.path.dirname(path)
+    # The runs of two datasets that lie side by side may come here at the same moment.
+    with store.in_words(path), store.one_at_a_time(folder):
+        entries = with_entry(read_entries(path), entry)
+        if not any(is_text_cache(other) for other in entries):
+            entries.append(text_entry(entries, entry["instance_data_dir"], options))
+        check_caches(entries, entry)
+        # In ASCII, because escapes bring every folder's name through, even one that is not UTF-8.
+        with store.publish(path) as file:
+            file.write(json.dumps(entries, indent=4).encode() + b"\n")
     return entries
 
 

@@ -9,7 +9,7 @@ Nothing else in cutline renames, syncs or locks a file of a job, so that a store
 can come behind the same calls.
 """
 
-from cutline.store.lock import locked
+from cutline.store.lock import locked, one_at_a_time
 from cutline.store.move import move, other_file_system
 from cutline.store.names import AnyPath, Outputs, Workspace, absolute, is_part_name, part_name
 from cutline.store.publish import make_folder, publish, remove, remove_attempts, remove_folder
@@ -34,6 +34,7 @@ __all__ = [
     "locked",
     "make_folder",
     "move",
+    "one_at_a_time",
     "other_file_system",
     "part_name",
     "publish",

@@ -173,7 +173,7 @@ def read_owner(path: str) -> Owner | None:
 
 @contextmanager
 def one_at_a_time(folder: str) -> Iterator[None]:
-    """Keep the processes of this host from taking over a dead run's lock at the same moment."""
+    """Hold a folder, for which the other processes of this host wait, where it can be held."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
