@@ -1,5 +1,7 @@
 """What several modules of the tests share: a cluster of processes, and small datasets."""
 
+import signal
+
 import pytest
 from distributed import Client, LocalCluster
 from hypothesis import settings
@@ -9,6 +11,9 @@ from cutline.demo import DemoOptions, make_demo
 # No deadline: the machine may be busy. What fails once must fail again.
 settings.register_profile("cutline", deadline=None, derandomize=True)
 settings.load_profile("cutline")
+
+# A shell that starts the tests in the background has it ignored, and so have the jobs they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,18 @@ def test_a_command_that_is_still_loading_stops_without_a_traceback(source, tmp_p
     assert os.listdir(tmp_path) == []
 
 
+def test_a_ctrl_c_that_a_script_in_the_background_ignores_stops_nothing(source, tmp_path):
+    table = tmp_path / "x.parquet"
+    command = [sys.executable, "-m", "cutline", "compile", source, str(table), *OPTIONS]
+    with subprocess.Popen(["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]) as job:
+        while not (tmp_path / "x.parts").exists():
+            assert job.poll() is None
+            time.sleep(0.01)
+        job.send_signal(signal.SIGINT)
+    assert job.returncode == 0
+    assert pq.read_metadata(table).num_rows == 300
+
+
 def test_a_run_that_was_killed_leaves_a_lock_that_the_next_one_takes_over(source, tmp_path):
     table = tmp_path / "x.parquet"
     with start(source, table, "--quiet") as job:

@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 
-from cutline import prefork
+from cutline import prefork, stopping
 
 JOBS = {"compile", "captions", "run", "extract", "verify", "report"}
 """The commands that start a cluster."""
@@ -15,7 +15,7 @@ def main() -> None:
     """Begin to load what workers need, and run the command line."""
     check_folder()
     open_streams()
-    with prefork.stopped_at_once(), prefork.uncollected():
+    with stopping.stopped_at_once(), prefork.uncollected():
         if JOBS.intersection(sys.argv[1:2]):
             prefork.start_server()
         from cutline.cli import cutline  # noqa: PLC0415 - after what must come first

@@ -18,9 +18,8 @@ from cutline import cluster, dashboard, watch
 from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions
 from cutline.options import DEFAULTS, CompileOptions
-from cutline.prefork import INTERRUPTED
 from cutline.records import Rules, clean
-from cutline.stopping import stoppable
+from cutline.stopping import INTERRUPTED, stoppable
 
 Command = Callable[..., Any]
 

@@ -22,7 +22,8 @@ from distributed.security import Security
 from distributed.utils import LoopRunner
 
 from cutline.errors import CutlineError, UsageError
-from cutline.prefork import ENVIRONMENT, ctrl_c_held, uncollected
+from cutline.prefork import ENVIRONMENT, uncollected
+from cutline.stopping import ctrl_c_held
 
 MUST_MATCH: Final = ("cutline", "pyarrow", "orjson", "fsspec")
 """Packages whose versions change the bytes of what is written."""

@@ -8,18 +8,11 @@ load for themselves, a job of 200,000 sidecars starts 0.4 s and ends 0.3 s earli
 import gc
 import multiprocessing.forkserver
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from typing import Final
 
-STOPS: Final = (signal.SIGINT, signal.SIGTERM)
-"""The signals that ask a job to stop."""
-
-INTERRUPTED: Final = 130
-"""The exit status of a job that the user stopped: 128 + SIGINT, as a shell counts."""
+from cutline.stopping import ctrl_c_held
 
 QUIET: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """Keeps numpy from starting threads, which would wait for work that nobody has: 0.08 s of it."""
@@ -40,20 +33,6 @@ ENVIRONMENT: Final = {
     **QUIET,
 }
 """The environment of a worker of a local cluster."""
-
-
-@contextmanager
-def stopped_at_once() -> Iterator[None]:
-    """Let a signal end this process without a traceback: nothing has begun that had to be ended."""
-    before = {number: signal.getsignal(number) for number in STOPS}
-    for number, handler in before.items():
-        if handler != signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, lambda *_: os._exit(INTERRUPTED))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -89,30 +68,3 @@ def start_server() -> None:
             del os.environ[name]
         else:
             os.environ[name] = value
-
-
-@contextmanager
-def ctrl_c_held() -> Iterator[None]:
-    """Hold a Ctrl-C until the end, and keep it for ever from the processes that are started here.
-
-    A terminal sends it to all of them, and this one has to stop the others. They inherit what is
-    blocked, and so does the thread that starts their successors.
-    """
-    resource_tracker.ensure_running()  # or the first process that is started unblocks it again
-    held: list[int] = []
-    # Another thread may take the signal and have the handler called here, blocked or not.
-    main = threading.current_thread() is threading.main_thread()
-    handlers = {
-        number: signal.signal(number, lambda number, _: held.append(number))
-        for number in STOPS
-        if main
-    }
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for caught in held:
-            signal.raise_signal(caught)

@@ -3,11 +3,17 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from multiprocessing import resource_tracker
+from typing import Any, Final
 
-from cutline.prefork import INTERRUPTED, STOPS
+STOPS: Final = (signal.SIGINT, signal.SIGTERM)
+"""The signals that ask a job to stop."""
+
+INTERRUPTED: Final = 130
+"""The exit status of a job that the user stopped: 128 + SIGINT, as a shell counts."""
 
 AGAIN: Final = 0.05
 """Seconds until a stop is asked for again that Python has ignored."""
@@ -24,18 +30,68 @@ def stoppable() -> Iterator[None]:
     def stop(*_: object) -> None:
         nonlocal stopping
         stopping = True
-        for number in STOPS:
-            signal.signal(number, end_at_once)
+        handle_stops(end_at_once)
         raise KeyboardInterrupt
 
     with heard():
-        before = [signal.signal(number, stop) for number in STOPS]
+        before = handle_stops(stop)
         try:
             yield
         finally:
             if not stopping:
-                for number, handler in zip(STOPS, before, strict=True):
-                    signal.signal(number, handler)
+                restore(before)
+
+
+@contextmanager
+def stopped_at_once() -> Iterator[None]:
+    """Let a signal end this process without a traceback: nothing has begun that had to be ended."""
+    before = handle_stops(end_at_once)
+    try:
+        yield
+    finally:
+        restore(before)
+
+
+@contextmanager
+def ctrl_c_held() -> Iterator[None]:
+    """Hold a Ctrl-C until the end, and keep it for ever from the processes that are started here.
+
+    A terminal sends it to all of them, and this one has to stop the others. They inherit what is
+    blocked, and so does the thread that starts their successors.
+    """
+    resource_tracker.ensure_running()  # or the first process that is started unblocks it again
+    held: list[int] = []
+    # Another thread may take the signal and have the handler called here, blocked or not.
+    main = threading.current_thread() is threading.main_thread()
+    handlers = handle_stops(lambda number, _: held.append(number)) if main else {}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        restore(handlers)
+        for caught in held:
+            signal.raise_signal(caught)
+
+
+def handle_stops(handler: Callable[[int, Any], object]) -> dict[int, Any]:
+    """Have the signals that ask to stop handled, and give the handlers before.
+
+    One that is ignored stays so: a shell has it ignored in what a script starts in the background.
+    """
+    before = {number: signal.getsignal(number) for number in STOPS}
+    heeded: dict[int, Any] = {
+        number: was for number, was in before.items() if was != signal.SIG_IGN
+    }
+    for number in heeded:
+        signal.signal(number, handler)
+    return heeded
+
+
+def restore(handlers: dict[int, Any]) -> None:
+    """Have signals handled as they were before."""
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @contextmanager
