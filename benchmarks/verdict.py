@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from measure import Runs
 
-SHOWN_VERSIONS = ["cutline", "dask", "pyarrow", "orjson", "pandas"]
+SHOWN_VERSIONS = ["cutline", "dask", "pyarrow", "orjson", "msgspec", "pandas"]
 
 
 class Verdict(NamedTuple):

@@ -4,6 +4,7 @@ python jobs/compile.py SOURCE TABLE [--cluster cluster.yaml]
 """
 
 import argparse
+import sys
 
 import cutline
 
@@ -22,7 +23,9 @@ def main() -> None:
     )
     cluster = cutline.read_cluster(arguments.cluster) if arguments.cluster else cutline.Local()
     with cutline.connect(cluster) as client:
-        print(cutline.compile_table(arguments.source, arguments.table, options, client=client))
+        summary = cutline.compile_table(arguments.source, arguments.table, options, client=client)
+    print(summary)
+    sys.exit(summary.shortfall or None)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ python jobs/dalle3.py ROOT [--cluster cluster.yaml]
 """
 
 import argparse
+import sys
 
 import cutline
 
@@ -19,8 +20,8 @@ def main() -> None:
     with cutline.connect(cluster) as client:
         print("Watch it at", client.dashboard_link, flush=True)
         summary = cutline.run(arguments.root, client=client)
-    print(summary.compile)
-    print(summary.captions)
+    print(summary)
+    sys.exit(summary.shortfall or None)
 
 
 if __name__ == "__main__":

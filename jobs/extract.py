@@ -4,6 +4,7 @@ python jobs/extract.py SHARDS DATA [--cluster cluster.yaml]
 """
 
 import argparse
+import sys
 
 import cutline
 
@@ -18,7 +19,9 @@ def main() -> None:
 
     cluster = cutline.read_cluster(arguments.cluster) if arguments.cluster else cutline.Local()
     with cutline.connect(cluster) as client:
-        print(cutline.extract(arguments.shards, arguments.data, client=client))
+        summary = cutline.extract(arguments.shards, arguments.data, client=client)
+    print(summary)
+    sys.exit(summary.shortfall or None)
 
 
 if __name__ == "__main__":

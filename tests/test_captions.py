@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cutline import CompileOptions, CutlineError, Rules, UsageError, compile_table, write_captions
-from cutline.captions import data_folder, is_table, slices_of
+from cutline.captions import is_table, slices_of
+from cutline.data import data_folder
 from cutline.parts import ROW_GROUP
 from cutline.store import Workspace, locked
 from oracle import recipe_captions

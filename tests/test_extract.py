@@ -63,7 +63,7 @@ def demo(tmp_path_factory):
 
 def test_a_folder_of_shards_is_unpacked_as_gnu_tar_unpacks_it(demo, tmp_path, client):
     folder, shards = demo
-    options = ExtractOptions(batch_size=100)
+    options = ExtractOptions(partition_size=100)
     summary = extract(f"{folder}", f"{tmp_path}/out", options, client=client)
     expected = by_gnu_tar(shards, tmp_path / "gnu")
     files = [data for data in expected.values() if data is not None]
@@ -231,13 +231,13 @@ def test_a_forged_size_takes_neither_memory_nor_space(tmp_path):
 # Which member becomes which file.
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 100])
+@pytest.mark.parametrize("partition_size", [1, 2, 100])
 def test_of_members_with_one_name_the_first_in_source_order_is_the_file(
-    batch_size, tmp_path, client
+    partition_size, tmp_path, client
 ):
     write_shard(tmp_path / "s", "b.tar", [("x", b"third"), ("y", b"fourth")])
     write_shard(tmp_path / "s", "a.tar", [("x", b"first"), ("./x", b"second")])
-    options = ExtractOptions(batch_size=batch_size)
+    options = ExtractOptions(partition_size=partition_size)
     summary = extract(f"{tmp_path}/s", f"{tmp_path}/out", options, client=client)
     assert tree(tmp_path / "out") == {b"x": b"first", b"y": b"fourth"}
     assert (summary.files, summary.rejects) == (2, {"duplicate": 2})
@@ -304,7 +304,7 @@ def test_a_second_extraction_writes_nothing(demo, tmp_path):
 KILLED = """
 import sys
 from cutline.extract import ExtractOptions, extract
-extract(sys.argv[1], sys.argv[2], ExtractOptions(batch_size=20))
+extract(sys.argv[1], sys.argv[2], ExtractOptions(partition_size=20))
 """
 
 

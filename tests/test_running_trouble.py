@@ -21,6 +21,7 @@ from cutline.folder import Folder
 from cutline.store import StorageError
 from cutline.watch import Silent
 from oracle import compile_folder
+from processes import until
 from sidecars import numbered, write_sidecars
 from trees import tree
 
@@ -35,11 +36,6 @@ class Listener(Silent):
 
     def say(self, line):
         self.said.append(line)
-
-
-def wait_for(condition):
-    while not condition():
-        time.sleep(0.01)
 
 
 def bag_of(numbers, work, *arguments):
@@ -182,9 +178,9 @@ def test_a_cluster_without_workers_is_said_and_so_is_its_return(tmp_path, monkey
         job = threading.Thread(target=lambda: list(running.results(bag, client, listener)))
         job.start()
         workers.scale(0)
-        wait_for(lambda: len(listener.said) == 1)
+        until(lambda: len(listener.said) == 1, "a line")
         workers.scale(1)
-        wait_for(lambda: len(listener.said) == 2)
+        until(lambda: len(listener.said) == 2, "a second line")
         (tmp_path / "gate").touch()
         job.join()
     assert listener.said == [

@@ -7,10 +7,10 @@ anything else is published whole.
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import dask.bag as db
 import pyarrow.parquet as pq
@@ -18,12 +18,12 @@ from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline import events, store, watch
-from cutline.errors import UsageError
+from cutline.data import data_folder
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.records import key, path_fault
 from cutline.room import check_room, tell_of_room
 from cutline.running import results
-from cutline.slices import Caption, Slice, read_captions, slices_of
+from cutline.slices import Slice, slices_of
 from cutline.sources import open_source
 from cutline.summary import Summary
 from cutline.table import compile_table
@@ -68,8 +68,15 @@ class Job:
     staging: str
 
 
+class Caption(NamedTuple):
+    """One element of the bag: a caption, and the image that it belongs to."""
+
+    filename: str | None
+    text: str | None
+
+
 @dataclass(frozen=True, slots=True)
-class Batch:
+class FilesDone:
     """What became of the caption files of one slice."""
 
     counts: Counter[str]
@@ -93,7 +100,8 @@ def write_captions(
     Parameters
     ----------
     source
-        A table, or what `compile_table` takes; then the same options decide what a row is.
+        A table; or one path, URL or glob that `compile_table` takes, and then the same options
+        decide what a row is.
     data
         The folder of the images.
     options
@@ -113,7 +121,7 @@ def write_captions(
     clock = watch.Clock()
     source = os.fspath(source)
     folder = data_folder(data)
-    workspace = store.Workspace(f"{folder}/.cutline")
+    workspace = store.Workspace.below(folder)
     scratch = f"{workspace.folder}/captions.parquet"
     with (
         store.in_words(folder),
@@ -131,16 +139,6 @@ def write_captions(
     done = {name: counts.pop(name, 0) for name in MADE}
     rejects = dict(sorted(counts.items()))
     return CaptionsSummary(folder, **done, rejects=rejects, seconds=clock.total(), damage=damage)
-
-
-def data_folder(data: store.AnyPath) -> str:
-    """Take a DATA argument."""
-    data = os.fspath(data)
-    if "://" in data:
-        raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
-    if not os.path.isdir(data):
-        raise UsageError(f"There is no folder {data}: name the folder of the images.")
-    return store.absolute(data)
 
 
 def caption_source(source: str) -> None:
@@ -198,6 +196,15 @@ def most_needed(slices: list[Slice], folder: str) -> store.Room:
 # On a worker from here on.
 
 
+def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
+    """Read the captions of some slices."""
+    for one in slices:
+        with context_meter.meter("read"):
+            rows = one.read(["filename", "caption"])
+            columns = [column.to_pylist() for column in rows.columns]
+        yield from map(Caption, *columns)
+
+
 def needed(captions: Iterable[Caption], folder: str) -> list[store.Room]:
     """Say what the caption files of a slice need that are not there yet."""
     began = perf_counter()
@@ -211,7 +218,7 @@ def needed(captions: Iterable[Caption], folder: str) -> list[store.Room]:
     return [sum(needs, store.Room())]
 
 
-def write_files(captions: Iterable[Caption], job: Job) -> list[Batch]:
+def write_files(captions: Iterable[Caption], job: Job) -> list[FilesDone]:
     """Write caption files, and make them durable before anything says that they are done."""
     began = perf_counter()
     counts: Counter[str] = Counter()
@@ -223,7 +230,7 @@ def write_files(captions: Iterable[Caption], job: Job) -> list[Batch]:
             if became not in MADE:
                 examples[became] = events.example(caption.filename)
         files.sync()
-    batch = Batch(counts)
+    batch = FilesDone(counts)
     done = events.Done(
         amount=batch.rows,
         made={name: counts[name] for name in MADE},

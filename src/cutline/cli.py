@@ -7,7 +7,7 @@ import orjson
 from rich.console import Console
 
 from cutline import demo, head, mend, recipe, store
-from cutline.captions import CaptionsSummary, caption_source, data_folder, write_captions
+from cutline.captions import CaptionsSummary, caption_source, write_captions
 from cutline.cli_options import (
     Checked,
     compile_options,
@@ -18,9 +18,10 @@ from cutline.cli_options import (
     tell,
 )
 from cutline.cli_verify import ORPHANS, PARQUET, Orphans, loader_options, verify_options
+from cutline.data import data_folder, new_data_folder
 from cutline.export import FORMATS, default_name, export
-from cutline.extract import ExtractSummary, data_path, extract
-from cutline.loader import beside, write_loader
+from cutline.extract import ExtractSummary, extract
+from cutline.loader import beside, entry_file, write_loader
 from cutline.records import Rules
 from cutline.report.write import ReportSummary, report_table
 from cutline.shardset import open_shards
@@ -35,7 +36,7 @@ TABLE: Final = Checked("TABLE", store.Outputs.of)
 DATA: Final = Checked("DATA", data_folder)
 ROOT: Final = Checked("ROOT", recipe.layout)
 SHARDS: Final = Checked("SHARDS", open_shards)
-NEW_DATA: Final = Checked("DATA", data_path)
+NEW_DATA: Final = Checked("DATA", new_data_folder)
 CAPTION_SOURCE: Final = Checked("SOURCE", caption_source)
 
 
@@ -160,7 +161,7 @@ def loader_command(table: str, data: str | None, out: str | None, **options: Any
     """Put the dataset's entry into the trainer's file; DATA is the folder data beside TABLE."""
     with one_sentence():
         chosen = LoaderOptions(**options)
-        path = out or beside(table, "multidatabackend.json")
+        path = out or entry_file(table)
         write_loader(table, data or beside(table, "data"), path, chosen)
     tell(f"The entry {chosen.id} is in {path}")
 

@@ -25,7 +25,7 @@ from cutline.errors import CutlineError, UsageError
 from cutline.prefork import ENVIRONMENT, uncollected
 from cutline.stopping import ctrl_c_held
 
-MUST_MATCH: Final = ("cutline", "pyarrow", "orjson", "fsspec")
+MUST_MATCH: Final = ("cutline", "pyarrow", "orjson", "msgspec", "fsspec")
 """Packages whose versions change the bytes of what is written."""
 
 TALKATIVE: Final = ("distributed.client", "distributed.utils_comm", "tornado.application")

@@ -1,8 +1,12 @@
 """What a member of a shard is as a file: its path, or why it can have none."""
 
+import os
 from typing import Final, NamedTuple
 
+from cutline import store
 from cutline.tar import Member
+
+OWN: Final = os.fsencode(store.OWN)
 
 NAME_MAX: Final = 255
 PATH_MAX: Final = 4096
@@ -53,7 +57,7 @@ def name_fault(name: bytes, parts: list[bytes]) -> str | None:
         return "its name holds a NUL"
     if b".." in parts:
         return "its name leads out of the folder"
-    if parts[:1] == [b".cutline"]:
+    if parts[:1] == [OWN]:
         return "its name is that of cutline's own folder"
     if any(len(part) > NAME_MAX for part in parts):
         return "its name is longer than a file's can be"

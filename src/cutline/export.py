@@ -17,19 +17,13 @@ import pyarrow.parquet as pq
 
 from cutline import store
 from cutline.errors import CutlineError, UsageError
-from cutline.parquet import damage, open_parquet
+from cutline.options import DEFAULTS
+from cutline.parquet import check_columns, damage, open_parquet
 
 BATCH: Final = 8192
 """Rows that are in memory at a time, and in a row group of ``metadata.parquet``."""
 
-SCHEMA: Final = pa.schema(
-    [
-        ("width", pa.int64()),
-        ("height", pa.int64()),
-        ("caption", pa.string()),
-        ("filename", pa.string()),
-    ]
-)
+SCHEMA: Final = DEFAULTS.schema
 
 METADATA_SCHEMA: Final = pa.schema(
     [
@@ -133,10 +127,7 @@ def is_below(folder: str, above: str) -> bool:
 
 def row_batches(file: pq.ParquetFile, job: Job) -> Iterator[pa.RecordBatch]:
     """Read the four columns of the table, checked."""
-    missing = set(SCHEMA.names).difference(file.schema_arrow.names)
-    if missing:
-        names = ", ".join(sorted(missing))
-        raise UsageError(f"{job.table} has no column {names}: name a table of `cutline compile`.")
+    check_columns(file, job.table, SCHEMA.names)
     with damage(job.table):
         for batch in file.iter_batches(batch_size=BATCH, columns=SCHEMA.names):
             rows = batch.select(SCHEMA.names).cast(SCHEMA)

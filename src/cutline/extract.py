@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import dask.bag as db
 import pyarrow as pa
@@ -21,8 +21,9 @@ from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline import events, store, watch
-from cutline.errors import UsageError
-from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall
+from cutline.data import new_data_folder
+from cutline.index import ShardIndex, damage_lines, damaged, index_shards, shortfall
+from cutline.ledger import DAMAGED
 from cutline.members import EXAMPLES, Settled, settle
 from cutline.plan import Part, shown_source, write_plan
 from cutline.records import shown_path
@@ -43,7 +44,7 @@ class ExtractOptions:
         What to extract: sidecars are members named ``*.json``, images are all others.
     overwrite
         Replace also files that have the right size.
-    batch_size
+    partition_size
         Files a task.
     allow_damaged
         Be content with what can be read of damaged shards.
@@ -53,9 +54,12 @@ class ExtractOptions:
 
     only: Literal["images", "sidecars"] | None = None
     overwrite: bool = False
-    batch_size: int = 5_000
+    partition_size: int = 5_000
     allow_damaged: bool = False
     force_unlock: bool = False
+
+
+DEFAULTS: Final = ExtractOptions()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -94,7 +98,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class FilesDone:
     """What became of the members of one part; `refused` are some that could not be written.
 
     `bytes` is the size of all of them, also of those that were there; `written` of those that were
@@ -110,7 +114,7 @@ class Batch:
 def extract(
     source: Where,
     data: store.AnyPath,
-    options: ExtractOptions | None = None,
+    options: ExtractOptions = DEFAULTS,
     *,
     client: Client | None = None,
     watcher: watch.Watcher = watch.SILENT,
@@ -138,10 +142,9 @@ def extract(
         The job cannot go on. Every file that is there is whole.
     """
     clock = watch.Clock()
-    options = options or ExtractOptions()
     shards = open_shards(source)
     folder = made_folder(data)
-    workspace = store.Workspace(f"{folder}/.cutline")
+    workspace = store.Workspace.below(folder)
     with (
         store.in_words(folder),
         store.locked(workspace, watcher.say, force=options.force_unlock) as staging,
@@ -150,7 +153,7 @@ def extract(
         indexes = index_shards(shards, scratch, client, watcher)
         settled = settle(indexes, options.only, shards_below(folder, shards, options))
         job = Job(shards.source, folder, staging, options.overwrite)
-        parts = write_plan(settled.lines, options.batch_size, scratch)
+        parts = write_plan(settled.lines, options.partition_size, scratch)
         needs = most_needed(settled.lines, folder), room_bag(parts, job)
         check_room("The files of the shards", folder, *needs, client, watcher)
         batches = [make_folders(settled.folders, job)]
@@ -169,14 +172,14 @@ def summary(
     folder: str,
     indexes: list[ShardIndex],
     settled: Settled,
-    batches: list[Batch],
+    batches: list[FilesDone],
     damage: str,
     seconds: float,
 ) -> ExtractSummary:
     """Add up what became of the members."""
     counts = sum((batch.counts for batch in batches), Counter[str]())
     rejects = settled.rejects + Counter(
-        unwritable=counts["unwritable"], damaged_shard=sum(index.damaged > 0 for index in indexes)
+        {"unwritable": counts["unwritable"], DAMAGED: len(damaged(indexes))}
     )
     return ExtractSummary(
         data=folder,
@@ -186,7 +189,7 @@ def summary(
         skipped=counts["unchanged"],
         rejects={reason: count for reason, count in sorted(rejects.items()) if count},
         seconds=seconds,
-        damages=ledger_lines(indexes),
+        damages=damage_lines(indexes),
         shortfall=" ".join(
             filter(None, [store.unwritten(counts["unwritable"], "file", folder), damage])
         ),
@@ -209,24 +212,9 @@ def shards_below(folder: str, shards: ShardSet, options: ExtractOptions) -> dict
     }
 
 
-def data_path(data: store.AnyPath) -> str:
-    """Take a DATA argument, of a folder that may not be there."""
-    data = os.fspath(data)
-    if "://" in data:
-        raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
-    path = store.absolute(data)
-    if os.path.isdir(path):
-        return path
-    if os.path.lexists(path):
-        raise UsageError(f"The folder {data} is a file: name a folder to unpack into.")
-    if not os.path.isdir(os.path.dirname(path)):
-        raise UsageError(f"The folder {os.path.dirname(path)} is not there: make it first.")
-    return path
-
-
 def made_folder(data: store.AnyPath) -> str:
     """Make the folder to unpack into, if it is not there."""
-    path = data_path(data)
+    path = new_data_folder(data)
     store.make_folder(path)
     return path
 
@@ -237,7 +225,7 @@ def most_needed(lines: pa.Table, folder: str) -> store.Room:
     return store.Room((pc.sum(lines["size"]).as_py() or 0) + len(lines) * each, len(lines))
 
 
-def make_folders(paths: list[bytes], job: Job) -> Batch:
+def make_folders(paths: list[bytes], job: Job) -> FilesDone:
     """Make the members that are folders, so that empty ones are there, too."""
     refused = []
     with store.SmallFiles(job.folder) as files:
@@ -248,7 +236,7 @@ def make_folders(paths: list[bytes], job: Job) -> Batch:
                 if error.errno not in store.BLOCKED:
                     raise
                 refused.append(f"{shown_path(path)}: unwritable: {error.strerror}")
-    return Batch(Counter(unwritable=len(refused)), 0, 0, tuple(refused))
+    return FilesDone(Counter(unwritable=len(refused)), 0, 0, tuple(refused))
 
 
 def files_bag(parts: list[Part], job: Job) -> db.Bag:
@@ -284,7 +272,7 @@ def lacking(parts: Iterable[Part], job: Job) -> list[store.Room]:
     return needs
 
 
-def extract_parts(parts: Iterable[Part], job: Job) -> list[Batch]:
+def extract_parts(parts: Iterable[Part], job: Job) -> list[FilesDone]:
     """Extract some parts, one after the other, and tell of each."""
     batches = []
     for part in parts:
@@ -306,7 +294,7 @@ def extract_parts(parts: Iterable[Part], job: Job) -> list[Batch]:
     return batches
 
 
-def extract_part(part: Part, job: Job) -> Batch:
+def extract_part(part: Part, job: Job) -> FilesDone:
     """Extract the members of a part, and make them durable before anything says it is done."""
     counts, written, refused = Counter[str](), 0, []
     lines = part.lines()
@@ -327,4 +315,4 @@ def extract_part(part: Part, job: Job) -> Batch:
             counts[outcome] += 1
             written += size if outcome in {"written", "replaced"} else 0
         files.sync()
-    return Batch(counts, pc.sum(lines["size"]).as_py(), written, tuple(refused[:EXAMPLES]))
+    return FilesDone(counts, pc.sum(lines["size"]).as_py(), written, tuple(refused[:EXAMPLES]))

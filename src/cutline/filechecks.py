@@ -42,7 +42,7 @@ class Records:
     captions, sidecars
         The keys of the caption files and of the sidecars.
     ledger
-        The lines of the ledger, as `orphans.LEDGER`.
+        The lines of the ledger, as `orphans.KEYED_LEDGER`.
     """
 
     rows: pa.Table

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from distributed import Client
 
 from cutline import events, store, watch
+from cutline.columns import table_of_rows
 from cutline.entries import Entry, entry
 from cutline.errors import CutlineError
 from cutline.ledger import DAMAGED, EMPTY, LEDGER
@@ -133,15 +134,17 @@ def member_lines(index: ShardIndex, more: list[str]) -> pa.Table:
     return pa.table({**named, **of_shard}, pa.schema([*LINES, *map(INDEX.field, more)]))
 
 
-def ledger_lines(indexes: list[ShardIndex]) -> pa.Table:
+def damaged(indexes: list[ShardIndex]) -> list[ShardIndex]:
+    """Give those of the shards that are damaged."""
+    return [index for index in indexes if index.damaged]
+
+
+def damage_lines(indexes: list[ShardIndex]) -> pa.Table:
     """Say in the ledger what is damaged."""
     lines = [
         (index.shard, DAMAGED, detail, None) for index in indexes for detail in shown_damages(index)
     ]
-    if not lines:
-        return EMPTY
-    columns = [list(column) for column in zip(*lines, strict=True)]
-    return pa.table(list(map(pa.array, columns, LEDGER.types)), LEDGER)
+    return table_of_rows(lines, LEDGER) if lines else EMPTY
 
 
 def shown_damages(index: ShardIndex) -> Iterator[str]:
@@ -154,12 +157,12 @@ def shown_damages(index: ShardIndex) -> Iterator[str]:
 
 def shortfall(indexes: list[ShardIndex], output: str) -> str:
     """Say in one sentence that the output of damaged shards is not whole; empty if it is."""
-    damaged = [index for index in indexes if index.damaged]
-    if not damaged:
+    unsound = damaged(indexes)
+    if not unsound:
         return ""
-    first = f"{damaged[0].shard} {next(shown_damages(damaged[0]))}"
+    first = f"{unsound[0].shard} {next(shown_damages(unsound[0]))}"
     return (
-        f"{len(damaged):,} of {len(indexes):,} shards are damaged, and {output} has only what could"
+        f"{len(unsound):,} of {len(indexes):,} shards are damaged, and {output} has only what could"
         f" be read of them (the first: {first}): fetch them anew, or add --allow-damaged."
     )
 
@@ -193,14 +196,14 @@ def index_shard(name: str, job: Job) -> ShardIndex:
 
 def indexed(indexes: list[ShardIndex], seconds: float) -> events.Done:
     """Say what is to be told of shards."""
-    damages = [(index.shard, next(shown_damages(index))) for index in indexes if index.damaged]
+    damages = [(index.shard, next(shown_damages(index))) for index in damaged(indexes)]
     return events.Done(
         task=events.example(" to ".join(sorted({indexes[0].shard, indexes[-1].shard}))),
         amount=len(indexes),
         made={"members": sum(pq.read_metadata(index.path).num_rows for index in indexes)},
-        rejects={"damaged_shard": len(damages)} if damages else {},
+        rejects={DAMAGED: len(damages)} if damages else {},
         seconds=seconds,
-        examples={"damaged_shard": events.example(*damages[0])} if damages else {},
+        examples={DAMAGED: events.example(*damages[0])} if damages else {},
     )
 
 
@@ -236,8 +239,7 @@ def write_index(shard: OpenShard, path: str, job: Job) -> Damages:
     damages = Damages(0, [])
     with store.publish(path, job.staging) as file, pq.ParquetWriter(file, INDEX) as writer:
         for batch in batches_of_entries(shard, damages):
-            columns = map(pa.array, zip(*batch, strict=True), INDEX.types)
-            writer.write_table(pa.table(list(columns), INDEX))
+            writer.write_table(table_of_rows(batch, INDEX))
         writer.add_key_value_metadata({KEY: json.dumps(asdict(damages)).encode()})
     return damages
 

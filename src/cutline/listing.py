@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 
 import pyarrow as pa
 
-from cutline import checks
+from cutline import checks, store
+from cutline.columns import table_of
 from cutline.records import shown_path
 from cutline.shuffle import Run
 
@@ -33,9 +34,7 @@ FILES: Final = pa.schema(
 BATCH: Final = 2**16
 """Files that are held at a time."""
 
-OURS: Final = b".cutline"
-"""The folder in which caption files are attempted."""
-
+OURS: Final = os.fsencode(store.OWN)
 
 File: TypeAlias = tuple[int, bytes, bytes]
 """A line of `FILES`; a plain tuple, because millions pass."""
@@ -72,8 +71,7 @@ class Listing:
             kinds.append(kind)
             keys.append(key)
             extensions.append(extension)
-        columns = [kinds, keys, extensions]
-        run.add(keys, pa.table(list(map(pa.array, columns, FILES.types)), FILES))
+        run.add(keys, table_of([kinds, keys, extensions], FILES))
         for kind in (IMAGE, CAPTION, SIDECAR):
             self.counts[kind] += kinds.count(kind)
         return bool(keys)

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias
 
 from cutline import store
 from cutline.errors import CutlineError, UsageError
-from cutline.parquet import open_parquet
-from cutline.trainer import LoaderOptions
+from cutline.parquet import check_columns, open_parquet
+from cutline.trainer import DEFAULTS, LoaderOptions
 
 Entry: TypeAlias = dict[str, Any]
 
@@ -23,7 +23,7 @@ def write_loader(
     table: store.AnyPath,
     data: store.AnyPath,
     out: store.AnyPath,
-    options: LoaderOptions = LoaderOptions(),  # noqa: B008 - frozen
+    options: LoaderOptions = DEFAULTS,
 ) -> list[Entry]:
     """Put the dataset's entry into the trainer's file, which is made if it is not there.
 
@@ -67,7 +67,7 @@ def write_loader(
 def loader_entry(
     table: store.AnyPath,
     data: store.AnyPath,
-    options: LoaderOptions = LoaderOptions(),  # noqa: B008 - frozen
+    options: LoaderOptions = DEFAULTS,
 ) -> Entry:
     """Make the dataset's own entry.
 
@@ -76,7 +76,7 @@ def loader_entry(
     UsageError
         The trainer would refuse the table or the folder, or find nothing in it.
     """
-    folder = data_folder(os.fspath(data))
+    folder = images_folder(os.fspath(data))
     sizes = {
         "resolution": options.resolution,
         "maximum_image_size": options.maximum_image_size,
@@ -100,6 +100,11 @@ def loader_entry(
     }
 
 
+def entry_file(table: str) -> str:
+    """Name the trainer's file, as `cutline run` leaves it."""
+    return beside(table, "multidatabackend.json")
+
+
 def beside(table: str, name: str) -> str:
     """Name what stands beside a table, as `cutline run` leaves it."""
     return os.path.join(os.path.dirname(os.path.abspath(table)), name)
@@ -110,7 +115,7 @@ def number(size: float, options: LoaderOptions) -> float:
     return int(size) if options.resolution_type != "area" and size % 1 == 0 else float(size)
 
 
-def data_folder(data: str) -> str:
+def images_folder(data: str) -> str:
     """Check DATA, and give its absolute path: the trainer matches nothing in a relative one."""
     if "://" in data:
         raise UsageError(f"{data} is a URL: the trainer needs DATA as a folder of this machine.")
@@ -128,10 +133,7 @@ def table_file(table: str) -> str:
     if table.endswith((".json", ".jsonl")):
         raise UsageError(f"The trainer would read {table} as JSON: call it {table}.parquet.")
     with open_parquet(table) as file:
-        missing = set(COLUMNS).difference(file.schema_arrow.names)
-    if missing:
-        names = ", ".join(sorted(missing))
-        raise UsageError(f"{table} has no column {names}: name a table of `cutline compile`.")
+        check_columns(file, table, COLUMNS)
     return literal(os.path.realpath(table))
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from distributed import Client
 
 from cutline import checks, store, watch
-from cutline.captions import data_folder
 from cutline.checks import VerifyOptions
+from cutline.data import data_folder
 from cutline.errors import CutlineError, UsageError
 from cutline.folder import open_folder, read_file
 from cutline.movelist import LIST, Move, read_list, remove_folders, write_list
@@ -108,7 +108,7 @@ def caption_orphans(
     `move_orphans`; `rules` say where a record's caption is.
     """
     folder = data_folder(data)
-    workspace = store.Workspace(f"{folder}/.cutline")
+    workspace = store.Workspace.below(folder)
     with (
         store.in_words(folder),
         verified(table, data, options, client, watcher) as found,

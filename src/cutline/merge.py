@@ -34,8 +34,8 @@ Read = TypeVar("Read")
 class Merged(msgspec.Struct, frozen=True):
     """What a merge came to, and the digest of what it was made from.
 
-    `files` are the sizes and times of modification of the table and its ledger: as long as they
-    and the digest are the same, there is nothing to merge.
+    `files` are the inodes, sizes and times of modification of the table and its ledger: as long as
+    they and the digest are the same, there is nothing to merge.
     """
 
     digest: str

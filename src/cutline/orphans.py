@@ -7,11 +7,12 @@ from typing import Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
+from cutline.columns import table_of_rows
 from cutline.folder import read_file
 from cutline.parquet import damage, open_parquet
 from cutline.records import Reject, image_filename, key, parse
 
-LEDGER: Final = pa.schema(
+KEYED_LEDGER: Final = pa.schema(
     [
         pa.field("key", pa.binary(), nullable=False),
         pa.field("filename", pa.binary()),
@@ -136,7 +137,7 @@ def image_of(sidecar: bytes, root: int) -> bytes | None:
 
 
 def read_ledger(path: str) -> Iterator[pa.Table]:
-    """Read the ledger, if there is one, a piece at a time, as `LEDGER`."""
+    """Read the ledger, if there is one, a piece at a time, as `KEYED_LEDGER`."""
     if not os.path.exists(path):
         return
     names = ["filename", "source", "reason", "detail"]
@@ -145,7 +146,7 @@ def read_ledger(path: str) -> Iterator[pa.Table]:
             filenames, sources, *rest = (batch[name] for name in names)
             keys = map(key_of, filenames.to_pylist(), sources.to_pylist())
             columns = [pa.array(keys, pa.binary()), filenames.cast(pa.binary()), sources, *rest]
-            yield pa.table(columns, LEDGER)
+            yield pa.table(columns, KEYED_LEDGER)
 
 
 def key_of(filename: str | None, source: str) -> bytes:
@@ -159,10 +160,8 @@ def key_of(filename: str | None, source: str) -> bytes:
 
 def write(orphans: list[Orphan], path: str) -> None:
     """Write orphans to a file."""
-    columns = [list(column) for column in zip(*orphans, strict=True)] or [[]] * len(ORPHANS)
-    table = pa.table(list(map(pa.array, columns, ORPHANS.types)), ORPHANS)
     with pa.ipc.new_file(path, ORPHANS) as file:
-        file.write_table(table)
+        file.write_table(table_of_rows(orphans, ORPHANS))
 
 
 def read(paths: Iterable[str]) -> Iterator[Orphan]:

@@ -1,7 +1,7 @@
 """Parquet files that may be anybody's, opened to be read as a stream."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -37,6 +37,14 @@ def open_parquet(path: str) -> Iterator[pq.ParquetFile]:
         raise UsageError(f"{path} is no parquet file: name a table or a parts folder.") from error
     with raw:
         yield file
+
+
+def check_columns(file: pq.ParquetFile, path: str, columns: Iterable[str]) -> None:
+    """Refuse a table that lacks some of these columns."""
+    missing = set(columns).difference(file.schema_arrow.names)
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise UsageError(f"{path} has no column {names}: name a table of `cutline compile`.")
 
 
 @contextmanager

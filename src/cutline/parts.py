@@ -1,10 +1,10 @@
 """The files of one part: its rows, and beside them its rejects."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cutline import events, store
+from cutline.columns import table_of, table_of_rows
 from cutline.errors import CutlineError
 from cutline.ledger import LEDGER
 from cutline.options import CompileOptions
+from cutline.parquet import UNSOUND
 from cutline.plan import Receipt, Stamp, shown_source
 from cutline.records import Outcome, Row, key
 from cutline.sidecars import Source
@@ -96,8 +98,11 @@ class Sheet:
         """Give the rows."""
         count = len(options.rules.columns)
         extra = [self.extras[index::count] for index in range(count)]
-        columns = [self.widths, self.heights, self.captions, self.filenames, *extra]
-        return pa.table(list(map(pa.array, columns, options.schema.types)), options.schema)
+        columns: list[Sequence[Any]] = [
+            *(self.widths, self.heights, self.captions, self.filenames),
+            *extra,
+        ]
+        return table_of(columns, options.schema)
 
     def reject_counts(self) -> dict[str, int]:
         """Count the rejects by reason."""
@@ -122,8 +127,7 @@ def keys(filenames: pa.Array) -> pa.Array:
 
 def rejects_table(rejects: list[Rejected]) -> pa.Table:
     """Turn rejects into columns."""
-    columns = [list(column) for column in zip(*rejects, strict=True)] or [[]] * len(REJECTS)
-    return pa.table(list(map(pa.array, columns, REJECTS.types)), REJECTS)
+    return table_of_rows(rejects, REJECTS)
 
 
 def publish(
@@ -202,7 +206,7 @@ def has_rejects(outputs: store.Outputs, receipt: Receipt) -> bool:
         return True
     try:
         metadata = pq.read_metadata(outputs.part_rejects(receipt.index, receipt.digest))
-    except (OSError, ValueError):  # no file, or a damaged one
+    except UNSOUND:
         return False
     return bool(metadata.num_rows == sum(receipt.rejects.values()))
 
@@ -221,7 +225,7 @@ def sound(path: str) -> Iterator[None]:
     """Tell what to do about a file that cannot be read; a receipt says nothing of its pages."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except UNSOUND as error:
         reason = " ".join(str(error).split())
         raise CutlineError(
             f"{path} is damaged ({reason}): remove it and run this again."

@@ -12,7 +12,7 @@ from cutline.checks import VerifyOptions
 from cutline.errors import UsageError
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.folder import Folder
-from cutline.loader import Entry, beside, loader_entry, read_entries, write_loader
+from cutline.loader import Entry, entry_file, loader_entry, read_entries, write_loader
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.report.write import ReportSummary, write_report
 from cutline.shardset import shard_paths
@@ -146,7 +146,7 @@ def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
 
     Whatever somebody has changed in an entry stays; `cutline loader` replaces it.
     """
-    out = beside(table, "multidatabackend.json")
+    out = entry_file(table)
     name = os.path.basename(table).removesuffix(".parquet")
     try:
         options = LoaderOptions(id=name)

@@ -8,7 +8,7 @@ batch, or one range.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 from zlib import crc32
 
 import numpy as np
@@ -30,16 +30,9 @@ class Range:
         return self.index * HASHES // self.of, (self.index + 1) * HASHES // self.of
 
 
-class Run(Protocol):
-    """A run that is being written."""
-
-    def add(self, keys: Iterable[bytes], records: pa.Table) -> None:
-        """Add a batch of records, each with its key."""
-
-
 @dataclass(frozen=True, slots=True)
-class RunFile:
-    """A run in a file."""
+class Run:
+    """A run that is being written."""
 
     writer: pa.RecordBatchFileWriter
 
@@ -56,7 +49,7 @@ class RunFile:
 def write_run(path: str, schema: pa.Schema) -> Iterator[Run]:
     """Write a run of records of a schema."""
     with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, schema.insert(0, HASH)) as writer:
-        yield RunFile(writer)
+        yield Run(writer)
 
 
 def read_range(runs: Iterable[str], schema: pa.Schema, wanted: Range) -> pa.Table:

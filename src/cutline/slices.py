@@ -1,13 +1,11 @@
-"""A table cut into slices: the rows that one task writes the caption files of."""
+"""A table cut into slices: rows that are read together, at most a row group of ours."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from distributed.metrics import context_meter
 
 from cutline import parts
 from cutline.errors import CutlineError, UsageError
@@ -16,7 +14,7 @@ from cutline.parquet import UNSOUND
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some rows of a table: what one task does; `stamp` is the table's, to know it again."""
+    """Some rows of a table; `stamp` is the table's, to know it again."""
 
     table: str
     stamp: tuple[int, int, int]
@@ -44,13 +42,6 @@ class Slice:
                 f"The table {self.table} cannot be read ({error}): compile it again."
             ) from error
         return rows
-
-
-class Caption(NamedTuple):
-    """One element of the bag: a caption, and the image that it belongs to."""
-
-    filename: str | None
-    text: str | None
 
 
 def slices_of(table: str) -> list[Slice]:
@@ -88,12 +79,3 @@ def is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return is_text(kind.value_type)
     return kind in {pa.string(), pa.large_string(), pa.string_view()}
-
-
-def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
-    """Read the captions of some slices."""
-    for one in slices:
-        with context_meter.meter("read"):
-            rows = one.read(["filename", "caption"])
-            columns = [column.to_pylist() for column in rows.columns]
-        yield from map(Caption, *columns)

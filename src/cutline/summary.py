@@ -56,7 +56,7 @@ def in_a_line(summary: Summary) -> str:
         body["checks"] = {name: count for name, count in counts.items() if count}
     job = body.pop("job")
     return f"{job}: " + "; ".join(
-        f"{name.replace('_', ' ')} {in_words(value)}" for name, value in body.items()
+        f"{name.replace('_', ' ')} {worded(value)}" for name, value in body.items()
     )
 
 
@@ -69,7 +69,7 @@ def block(body: dict[str, Any]) -> Iterator[str]:
             inner = {key: shown for key, shown in value.items() if key != "job"}
             yield from (f"  {line}" for line in block(inner))
         else:
-            yield f"  {name.replace('_', ' '):<{width}}  {in_words(value)}"
+            yield f"  {name.replace('_', ' '):<{width}}  {worded(value)}"
 
 
 def is_counts(body: dict[str, Any]) -> bool:
@@ -82,7 +82,7 @@ def is_check(body: dict[str, Any]) -> bool:
     return body.keys() == {"ok", "count", "examples"}
 
 
-def in_words(value: object) -> str:
+def worded(value: object) -> str:
     """Write a value of a summary."""
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -18,7 +18,14 @@ from distributed.metrics import context_meter
 
 from cutline import events, ledger, merge, parts, resume, store, timings, watch
 from cutline.errors import CutlineError
-from cutline.index import ShardIndex, index_shards, ledger_lines, shortfall, sidecar_lines
+from cutline.index import (
+    ShardIndex,
+    damage_lines,
+    damaged,
+    index_shards,
+    shortfall,
+    sidecar_lines,
+)
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.ordinary import judge_by
 from cutline.parts import Job
@@ -69,7 +76,7 @@ class CompileSummary(Summary):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class Listed:
     """What a compile starts from: the sidecars, and what is in the shards if they are in any."""
 
     lines: pa.Table
@@ -86,7 +93,7 @@ JudgedStream: TypeAlias = tuple[Part, Iterator[parts.Judged]]
 
 def compile_table(
     source: Where | Origin,
-    table: str,
+    table: store.AnyPath,
     options: CompileOptions = DEFAULTS,
     *,
     damages: pa.Table = ledger.EMPTY,
@@ -102,6 +109,8 @@ def compile_table(
         fsspec URL of one. Or a shard, a glob of shards, or a list of shards.
     table
         The path of the table, ``X.parquet``; ``X.parts/`` and ``X.rejects.parquet`` stand beside.
+    options
+        How to compile.
     damages
         What was damaged in the shards that loose sidecars were unpacked from, for the ledger: see
         `ExtractSummary`. Of shards that are read in place the compile finds that itself.
@@ -140,8 +149,8 @@ def compile_table(
             timings.keep(outputs, receipts)
         with clock.stage("merge"):
             check_columns(receipts, options)
-            damaged = pa.concat_tables([damages, ledger_lines(listing.indexes)])
-            merged = merge.merge(outputs, receipts, options, damaged)
+            unsound = pa.concat_tables([damages, damage_lines(listing.indexes)])
+            merged = merge.merge(outputs, receipts, options, unsound)
     return CompileSummary(
         table=outputs.table,
         sidecars=sum(receipt.sidecars for receipt in receipts),
@@ -157,13 +166,12 @@ def compile_table(
     )
 
 
-def listed(origin: Origin, job: Job, client: Client | None, watcher: watch.Watcher) -> Listing:
+def listed(origin: Origin, job: Job, client: Client | None, watcher: watch.Watcher) -> Listed:
     """List the sidecars; shards are indexed for it."""
     if not isinstance(origin, ShardSet):
-        return Listing(origin.list(), [], None)
+        return Listed(origin.list(), [], None)
     indexes = index_shards(origin, job.outputs, client, watcher, fresh=job.options.fresh)
-    damaged = sum(index.damaged > 0 for index in indexes)
-    return Listing(sidecar_lines(indexes), indexes, damaged)
+    return Listed(sidecar_lines(indexes), indexes, len(damaged(indexes)))
 
 
 def plan_parts(job: Job, lines: pa.Table, same: Sequence[Part] = ()) -> list[Part]:
@@ -276,8 +284,8 @@ def judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[parts.Judg
         else:
             size += len(data)
             outcome = judge(path, data)
-        # Two looks at the clock a sidecar, and the sum of sizes: 0.14 us of 9.5. What the writer
-        # does with the one before, which is to append it to lists, counts as reading.
+        # Two looks at the clock a sidecar, and the sum of sizes: 0.14 us. What the writer does
+        # with the one before, which is to append it to lists, counts as reading.
         knew = perf_counter()
         reading += had - asked
         judging += knew - had

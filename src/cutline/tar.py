@@ -23,6 +23,7 @@ from cutline.tar_header import (
     EXTENDED,
     LONG_LINK,
     NOTHING,
+    OCTAL,
     OLD_SPARSE,
     REGULAR,
     Header,
@@ -41,7 +42,6 @@ SCAN_CAP = 1 << 30  # bytes searched for the next header: a file with holes may 
 # Where ustar has the last byte of the name; the eleven digits of the size and what ends them; the
 # checksum; the type; and the first byte of a prefix: all in one call, for the price of two slices.
 TELLTALES = Struct("99xB24x11sB12x8sB188xB166x").unpack
-OCTAL = b"01234567"
 UP, DOWN = BLOCK - 1, -BLOCK  # to where the next block begins
 
 REFUSED = {

@@ -10,6 +10,7 @@ from zlib import adler32
 
 BLOCK = 512
 ASCII = bytes(range(128))
+OCTAL = b"01234567"
 NO_SUM = -BLOCK * 256  # below the sum of any block, even of signed bytes
 
 Kind = Literal["regular", "link", "symlink", "directory", "device", "fifo", "sparse", "other"]
@@ -86,7 +87,7 @@ def _number(field: bytes) -> int | None:
 
 def _octal(field: bytes) -> int | None:
     digits = _text(field).strip(b" ")
-    return int(digits, 8) if digits and not digits.strip(b"01234567") else None
+    return int(digits, 8) if digits and not digits.strip(OCTAL) else None
 
 
 def _text(field: bytes) -> bytes:

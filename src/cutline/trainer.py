@@ -1,4 +1,4 @@
-"""What SimpleTuner accepts in a dataloader entry.
+"""What SimpleTuner accepts in a dataloader entry, and into which bucket it puts an image.
 
 The limits are those of SimpleTuner 4.10. It checks them at the start of a training, and some only
 after hours of scanning; each one here names the place in its ``simpletuner/helpers``.
@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 from cutline.errors import UsageError
 
 STRATEGIES: Final = ("textfile", "parquet")
+
+ALIGNMENT: Final = 64
+"""Pixels that the edges of what is trained on are multiples of: its ``aspect_bucket_alignment``."""
 
 # The trainer names files by the id, and configuration/template_vars.py looks for braces.
 UNSAFE_IN_ID: Final = re.compile(r"[\x00-\x1f\x7f-\x9f/\\{}]")
@@ -127,10 +130,6 @@ def order_faults(options: LoaderOptions) -> Iterator[str]:
         yield f"target_downsample_size is above maximum_image_size, {maximum:g}: make it smaller."
 
 
-ALIGNMENT: Final = 64
-"""Pixels that the edges of what is trained on are multiples of: its ``aspect_bucket_alignment``."""
-
-
 def aspect_bucket(width: int, height: int, resolution: float = 1.0) -> float:
     """Give the aspect ratio under which the trainer puts an image into a bucket.
 
@@ -155,3 +154,6 @@ def aspect_bucket(width: int, height: int, resolution: float = 1.0) -> float:
 def aligned(pixels: float) -> int:
     """Round to a multiple of the alignment, and at least that."""
     return max(round(pixels / ALIGNMENT) * ALIGNMENT, ALIGNMENT)
+
+
+DEFAULTS: Final = LoaderOptions()

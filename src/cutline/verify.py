@@ -22,8 +22,8 @@ import pyarrow as pa
 from distributed import Client
 
 from cutline import checks, events, filechecks, orphans, rowchecks, shuffle, store, watch
-from cutline.captions import data_folder
 from cutline.checks import Finding, Findings, VerifyOptions
+from cutline.data import data_folder
 from cutline.listing import FILES, IMAGE, SIDECAR, Listing
 from cutline.parquet import open_parquet
 from cutline.running import results
@@ -187,7 +187,7 @@ def pieces_of(table: str) -> list[Piece]:
 def write_ledger(ledger: str, job: Job) -> str:
     """Put the ledger, if there is one, into a run, by the key of the image."""
     path = job.attempt()
-    with shuffle.write_run(path, orphans.LEDGER) as run:
+    with shuffle.write_run(path, orphans.KEYED_LEDGER) as run:
         for lines in orphans.read_ledger(ledger):
             run.add(lines["key"].to_pylist(), lines)
     return path
@@ -272,7 +272,7 @@ def join_share(share: Share, job: Job) -> Joined:
     records = filechecks.Records.of(
         rows=shuffle.read_range(share.rows, filechecks.NAMES, share.range),
         files=shuffle.read_range([share.files], FILES, share.range),
-        ledger=shuffle.read_range([share.ledger], orphans.LEDGER, share.range),
+        ledger=shuffle.read_range([share.ledger], orphans.KEYED_LEDGER, share.range),
     )
     findings, found = filechecks.check_files(records, job.data)
     path = job.attempt()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from intact import Dataset
 from processes import run
-from sidecars import numbered, write_sidecars
 from trees import texts
 
 JOBS = Path(__file__).parents[2] / "jobs"
@@ -17,7 +17,8 @@ JOBS = Path(__file__).parents[2] / "jobs"
 def root(tmp_path):
     """A dataset, and a small cluster for it."""
     root = tmp_path / "flowers"
-    write_sidecars(root / "data", numbered(5))
+    for number in range(5):
+        Dataset(root).add(f"{number}.png")
     (tmp_path / "c.yaml").write_text("kind: local\nworkers: 1\ndashboard_address: 127.0.0.1:0")
     return root
 
@@ -36,6 +37,13 @@ def test_the_two_halves_of_the_recipe(root, tmp_path):
     printed = do("captions.py", "t.parquet", "flowers/data", *where, cwd=tmp_path)
     assert re.search(r"written +5\n", printed)
     assert len(texts(root / "data")) == 5
+
+
+def test_what_was_not_done_is_said_and_fails_the_job(root, tmp_path):
+    (root / "data/4.png").unlink()
+    result = run("python", JOBS / "dalle3.py", "flowers", "--cluster", "c.yaml", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "rows_without_image" in result.stderr
 
 
 def test_the_whole_recipe(root, tmp_path):

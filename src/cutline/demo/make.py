@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
+from cutline import store
 from cutline.demo.pictures import pictures
 from cutline.demo.samples import DemoOptions, Sample, samples
 from cutline.demo.shards import HARMLESS, add_hostile_shard, damage, write_shards
@@ -206,8 +207,7 @@ def _write_loose(arriving: Iterable[Sample], data: str) -> None:
 def _write(name: str, content: bytes, folder: int) -> None:
     file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
     try:
-        while content:  # a disk that is nearly full takes a part of it
-            content = content[os.write(file, content) :]
+        store.write_all(file, content)
     finally:
         os.close(file)
 

@@ -75,7 +75,7 @@ def header(name: str, facts: Facts) -> str:
     """Say the most important numbers."""
     rejected = facts.sidecars - facts.rows
     cards = [("sidecars", facts.sidecars), ("rows", facts.rows), ("rejects", rejected)]
-    if facts.verified and facts.verified.data:
+    if facts.verified:
         cards += [
             ("images", facts.verified.images),
             ("images without row", sum(facts.verified.orphans.values())),

@@ -88,7 +88,7 @@ def sizes_plot(shapes: Shapes) -> figure:
     drawn.xaxis.axis_label, drawn.yaxis.axis_label = "width", "height"
     drawn.xaxis.formatter = drawn.yaxis.formatter = NumeralTickFormatter(format="0,0")
     drawn.xgrid.grid_line_color = FAINT
-    drawn.add_tools(hover([("", "@width x @height"), *ROWS]))
+    drawn.add_tools(HoverTool(tooltips=[("", "@width x @height"), *ROWS]))
     return drawn
 
 
@@ -109,7 +109,7 @@ def buckets_plot(shapes: Shapes) -> figure:
     drawn.vbar("ratio", top="count", width=0.8, source=source, color=COLOUR)
     drawn.xaxis.axis_label, drawn.yaxis.axis_label = "width / height", "rows"
     drawn.xaxis.major_label_orientation = 0.9 if len(counts) > CROWDED else 0
-    drawn.add_tools(hover([("ratio", "@ratio"), *ROWS]))
+    drawn.add_tools(HoverTool(tooltips=[("ratio", "@ratio"), *ROWS]))
     return drawn
 
 
@@ -128,13 +128,8 @@ def lengths_plot(shapes: Shapes) -> figure:
     drawn = styled(DataRange1d(start=0), DataRange1d(start=0))
     drawn.quad("left", "right", "count", 0, source=source, color=COLOUR, line_color="white")
     drawn.xaxis.axis_label, drawn.yaxis.axis_label = "characters", "rows"
-    drawn.add_tools(hover([("characters", "@left to @last"), *ROWS]))
+    drawn.add_tools(HoverTool(tooltips=[("characters", "@left to @last"), *ROWS]))
     return drawn
-
-
-def hover(lines: list[tuple[str, str]]) -> HoverTool:
-    """Say the numbers of what the mouse points at."""
-    return HoverTool(tooltips=lines)
 
 
 def around() -> DataRange1d:

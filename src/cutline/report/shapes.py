@@ -14,7 +14,7 @@ from distributed import Client
 from cutline import events, watch
 from cutline.running import results
 from cutline.slices import Slice, slices_of
-from cutline.trainer import LoaderOptions, aspect_bucket
+from cutline.trainer import DEFAULTS, aspect_bucket
 
 MOST_SIZES: Final = 500
 """Sizes that are told apart; of more, the edges are rounded to `COARSE` pixels."""
@@ -117,7 +117,7 @@ def count_slice(one: Slice) -> Shapes:
     ):
         sizes[width, height] += count
         buckets[aspect_bucket(width, height)] += count
-        if width * height < LoaderOptions().minimum_image_size * MEGAPIXEL:
+        if width * height < DEFAULTS.minimum_image_size * MEGAPIXEL:
             small += count
     lengths = lengths_of(rows["caption"])
     events.tell(events.Done(one.rows, {"rows counted": len(rows)}, {}, perf_counter() - began))

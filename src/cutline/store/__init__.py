@@ -11,7 +11,15 @@ can come behind the same calls.
 
 from cutline.store.lock import locked, one_at_a_time
 from cutline.store.move import move, other_file_system
-from cutline.store.names import AnyPath, Outputs, Workspace, absolute, is_part_name, part_name
+from cutline.store.names import (
+    OWN,
+    AnyPath,
+    Outputs,
+    Workspace,
+    absolute,
+    is_part_name,
+    part_name,
+)
 from cutline.store.publish import make_folder, publish, remove, remove_attempts, remove_folder
 from cutline.store.ranges import copy_range
 from cutline.store.room import Room, free_room, room_for, shown_room, shown_size
@@ -20,6 +28,7 @@ from cutline.store.trouble import BLOCKED, StorageError, in_words, unwritten
 
 __all__ = [
     "BLOCKED",
+    "OWN",
     "AnyPath",
     "Outputs",
     "Room",

@@ -155,9 +155,9 @@ def take(lock: Lock, workspace: Workspace, *, force: bool) -> Owner | None:
 def busy(owner: Owner | None) -> str:
     """Say who is at work."""
     if owner is None:
-        return "Another run has just begun on this table: wait for it to end."
+        return "Another run has just begun here: wait for it to end."
     mend = "" if owner.is_seen() else "; if it is dead, add --force-unlock"
-    return f"Another run is at work on this table, {owner}: wait for it to end{mend}."
+    return f"Another run is at work here, {owner}: wait for it to end{mend}."
 
 
 def read_owner(path: str) -> Owner | None:

@@ -4,7 +4,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from cutline.errors import UsageError
 from cutline.store.publish import empty_folder, make_folder, remove, remove_folder, remove_tree
@@ -29,11 +29,20 @@ def absolute(path: AnyPath) -> str:
     return whole
 
 
+OWN: Final = ".cutline"
+"""The folder in DATA that is cutline's: of jobs that write there, the lock and the attempts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """A folder that only cutline writes to: a job's lock, and the attempts of its runs at files."""
 
     folder: str
+
+    @classmethod
+    def below(cls, data: str) -> "Workspace":
+        """Give that of the jobs that write files below DATA."""
+        return cls(f"{data}/{OWN}")
 
     @property
     def lock(self) -> str:
