@@ -64,6 +64,19 @@ def test_a_command_that_is_stopped_says_how_to_go_on(monkeypatch):
     )
 
 
+def test_what_cannot_go_on_after_a_stop_says_so():
+    @click.command()
+    def command():
+        with one_sentence("remove it, and run this again"):
+            raise KeyboardInterrupt
+
+    result = CliRunner().invoke(command)
+    assert (result.exit_code, result.stderr) == (
+        INTERRUPTED,
+        "cutline: Stopped; remove it, and run this again.\n",
+    )
+
+
 def test_an_error_of_ours_is_not_hidden():
     assert isinstance(ended(ZeroDivisionError()).exception, ZeroDivisionError)
 

@@ -44,7 +44,7 @@ def test_what_fails_is_exit_1_and_one_sentence_with_the_mend(made, verify):
     (line,) = result.stderr.splitlines()
     assert line.startswith("cutline: The trainer would stop, or train on less than there is:")
     command = ["cutline", "verify", made.table, str(made.data), "--orphans"]
-    assert line.endswith(shlex.join([*command, f"move={made.root}/orphans"]))
+    assert line.endswith(f"`{shlex.join([*command, f'move={made.root}/orphans'])}`.")
 
 
 def test_the_json_is_that_of_the_contract(made, verify):
@@ -126,6 +126,12 @@ def test_the_loader_writes_beside_the_table(made):
     assert (entry["id"], entry["caption_strategy"]) == ("mine", "parquet")
     assert entry["instance_data_dir"] == str(made.data)
     assert entry["parquet"]["path"] == made.table
+
+
+def test_a_second_entry_of_the_same_images_is_told(made):
+    typed("loader", made.table, "--id", "one")
+    result = typed("loader", made.table, "--id", "two")
+    assert "has an entry 'one' of the same images: take one of them out." in result.stderr
 
 
 @pytest.mark.parametrize(

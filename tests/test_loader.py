@@ -273,6 +273,20 @@ def test_two_that_write_at_once_lose_no_entry(dataset):
     assert [entry["id"] for entry in dataset.written()] == ["mine", "dalle3", "text-embeds"]
 
 
+def test_whoever_could_not_read_the_file_before_cannot_now(dataset):
+    dataset.put("[]")
+    os.chmod(dataset.out, 0o600)
+    dataset.write()
+    assert os.stat(dataset.out).st_mode & 0o777 == 0o600
+
+
+def test_a_table_without_a_row_is_refused(dataset):
+    pq.write_table(pq.read_table(dataset.table).slice(0, 0), dataset.table)
+    with pytest.raises(UsageError, match="has no row"):
+        dataset.write()
+    assert not os.path.exists(dataset.out)
+
+
 def test_a_link_to_the_file_stays_a_link(dataset):
     real = dataset.root / "real.json"
     real.write_text("[]")

@@ -227,10 +227,10 @@ def test_a_record_without_a_caption_gives_none(dataset):
 
 
 def test_orphans_that_come_again_go_to_another_folder(dataset):
-    assert shlex.split(dataset.verify().mend)[-1] == f"move={dataset.root}/orphans"
+    assert shlex.split(dataset.verify().mend.command)[-1] == f"move={dataset.root}/orphans"
     move(dataset, dataset.root / "orphans")
     Image.new("RGB", SIZE).save(dataset.data / "late.png")
-    again = shlex.split(dataset.verify().mend)[-1]
+    again = shlex.split(dataset.verify().mend.command)[-1]
     assert again == f"move={dataset.root}/orphans-2"
     assert move(dataset, again.removeprefix("move=")).ok
     assert move(dataset, dataset.root / "orphans").ok
@@ -240,7 +240,7 @@ def test_the_command_that_mends_can_be_pasted(tmp_path):
     made = intact(tmp_path / "it's a set")
     made.add("no.png", width=None)
     made.prepare()
-    command = shlex.split(made.verify().mend)
+    command = shlex.split(made.verify().mend.command)
     assert command[:2] == ["cutline", "verify"]
     done = os.spawnv(
         os.P_WAIT, sys.executable,

@@ -90,7 +90,7 @@ def test_captions_that_cannot_be_written_are_the_shortfall_of_the_run(root):
     summary = run(str(root))
     assert summary.shortfall == f"{summary.captions.shortfall} {summary.verify.shortfall}"
     assert summary.shortfall.startswith("1 caption file")
-    assert summary.verify.shortfall.endswith(": images_without_caption_file 1.")
+    assert ": images_without_caption_file 1; write" in summary.verify.shortfall
 
 
 def test_orphans_are_the_shortfall_of_the_run_with_the_command_that_mends(root):
@@ -98,7 +98,7 @@ def test_orphans_are_the_shortfall_of_the_run_with_the_command_that_mends(root):
     summary = run(str(root))
     assert summary.verify.orphans == {"no_width": 1}
     command = f"cutline verify {root}/flowers.parquet {root}/data --orphans move={root}/orphans"
-    assert summary.shortfall.endswith(f" with: {command}")
+    assert summary.shortfall.endswith(f" with `{command}`.")
     assert move_orphans(f"{root}/flowers.parquet", f"{root}/data", f"{root}/orphans").ok
     assert run(str(root)).shortfall == ""
 
@@ -168,6 +168,25 @@ def test_a_file_that_is_not_the_trainers_is_left_alone_and_the_run_goes_on(root,
     assert (summary.loader.written, summary.compile.rows) == (False, 10)
     assert summary.shortfall.startswith("The trainer's file ")
     assert (root / "multidatabackend.json").read_text() == text
+
+
+def test_a_trainers_file_that_cannot_be_read_costs_no_other_step(root):
+    (root / "multidatabackend.json").mkdir()
+    summary = run(str(root))
+    assert "cannot be read (Is a directory): move it away." in summary.shortfall
+    assert os.path.exists(summary.report.page)
+
+
+def test_two_entries_of_its_id_are_told_as_the_loader_tells_them(root):
+    (root / "multidatabackend.json").write_text('[{"id": "flowers"}, {"id": "flowers"}]')
+    assert "2 entries have the id 'flowers'" in run(str(root)).shortfall
+
+
+@pytest.mark.parametrize("folder", ["a\\u0000b", "a\\ud800b"])
+def test_a_path_that_is_none_in_another_entry_is_no_matter(root, folder):
+    path = root / "multidatabackend.json"
+    path.write_text(f'[{{"id": "other", "instance_data_dir": "{folder}"}}]')
+    assert run(str(root)).loader.written
 
 
 def test_an_entry_of_the_same_images_under_another_name_is_told(root):

@@ -367,6 +367,28 @@ def test_a_table_of_nothing_leaves_only_orphans(dataset):
     assert summary.orphans == {"not_compiled": len(NAMES)}
 
 
+def test_caption_files_that_fail_are_mended_by_writing_them_and_not_by_a_move(dataset):
+    dataset.add("settled.png", width=None)
+    dataset.prepare()
+    (dataset.data / "settled.txt").write_text("It is passed over.")
+    (dataset.data / "a.txt").unlink()
+    found = dataset.verify()
+    assert found.orphans
+    assert found.shortfall.endswith(
+        f"; write the caption files with `cutline captions {dataset.table} {dataset.data}`."
+    )
+    cutline.write_captions(dataset.table, str(dataset.data))
+    assert dataset.verify().ok
+
+
+def test_a_folder_of_other_images_is_told_and_nothing_is_to_be_moved(dataset):
+    found = cutline.verify_dataset(dataset.table, str(dataset.root))
+    assert found.mend is None
+    assert found.shortfall.endswith(
+        f"; most rows have no image in {dataset.root}: name the folder that they are of."
+    )
+
+
 def test_nothing_is_left_behind_and_nothing_changed(dataset):
     def state():
         paths = sorted(dataset.root.rglob("*"))

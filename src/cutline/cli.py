@@ -21,7 +21,7 @@ from cutline.cli_verify import ORPHANS, PARQUET, Orphans, loader_options, verify
 from cutline.data import data_folder, new_data_folder
 from cutline.export import FORMATS, default_name, export
 from cutline.extract import ExtractSummary, extract
-from cutline.loader import beside, entry_file, write_loader
+from cutline.loader import beside, entry_file, same_images, write_loader
 from cutline.records import Rules
 from cutline.report.write import ReportSummary, report_table
 from cutline.shardset import open_shards
@@ -117,7 +117,7 @@ def demo_command(
     folder: str, form: demo.Form | None, records: int, seed: int, *, no_images: bool
 ) -> None:
     """Make a small dataset with planted faults in DIR, and print what a run must count."""
-    with one_sentence():
+    with one_sentence(f"remove {folder}, and run this again"):
         options = demo.DemoOptions(records, seed, not no_images, form or "shards")
         expected = demo.make_demo(folder, options)
         with standard_output():
@@ -137,7 +137,9 @@ def extract_command(shards: str, data: str, **job: Any) -> ExtractSummary:
 @cutline.command("verify")
 @click.argument("table", type=PARQUET)
 @click.argument("data", type=DATA)
-@click.option("--orphans", type=ORPHANS, help="What to do about images without row.")
+@click.option(
+    "--orphans", type=ORPHANS, metavar=ORPHANS.name, help="What to do about images without row."
+)
 @verify_options
 @job
 def verify_command(
@@ -158,12 +160,18 @@ def verify_command(
 @click.option("--out", metavar="FILE", help="The file.  [default: multidatabackend.json beside]")
 @loader_options
 def loader_command(table: str, data: str | None, out: str | None, **options: Any) -> None:
-    """Put the dataset's entry into the trainer's file; DATA is the folder data beside TABLE."""
+    """Put the dataset's entry into the trainer's file; DATA is the folder data beside TABLE.
+
+    An entry of the same id is replaced.
+    """
     with one_sentence():
         chosen = LoaderOptions(**options)
         path = out or entry_file(table)
-        write_loader(table, data or beside(table, "data"), path, chosen)
+        folder = data or beside(table, "data")
+        entries = write_loader(table, folder, path, chosen)
     tell(f"The entry {chosen.id} is in {path}")
+    for other in same_images(entries, chosen.id, folder):
+        tell(f"{path} has an entry {other!r} of the same images: take one of them out.")
 
 
 @cutline.command("export")

@@ -112,8 +112,11 @@ def watched(
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
-    """End a command that cannot go on with one sentence, and the exit status that says how."""
+def one_sentence(after_stop: str = "") -> Iterator[None]:
+    """End a command that cannot go on with one sentence, and the exit status that says how.
+
+    `after_stop` says what to do after a Ctrl-C, if the same command does not go on.
+    """
     try:
         yield
     except CutlineError as error:
@@ -125,7 +128,8 @@ def one_sentence() -> Iterator[None]:
     except KeyboardInterrupt:
         program = click.get_current_context().find_root().info_name  # cutline, or dask
         again = f"{program} {shlex.join(sys.argv[1:])}"
-        complain(f"Stopped; what is done is kept, go on with: {again}")
+        go_on = f"what is done is kept, go on with: {again}"
+        complain(f"Stopped; {after_stop + '.' if after_stop else go_on}")
         sys.exit(INTERRUPTED)
 
 

@@ -134,6 +134,8 @@ def table_file(table: str) -> str:
         raise UsageError(f"The trainer would read {table} as JSON: call it {table}.parquet.")
     with open_parquet(table) as file:
         check_columns(file, table, COLUMNS)
+        if not file.metadata.num_rows:
+            raise UsageError(f"{table} has no row, and the trainer nothing to train on: mend that.")
     return literal(os.path.realpath(table))
 
 
@@ -200,6 +202,23 @@ def with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
     return [entry if other is same[0] else other for other in entries]
 
 
+def same_images(entries: list[Entry], name: str, data: str) -> list[Any]:
+    """Find the entries of another name whose images are those of a folder."""
+    return [
+        entry.get("id")
+        for entry in entries
+        if entry.get("id") != name and is_folder(entry.get("instance_data_dir"), data)
+    ]
+
+
+def is_folder(path: object, folder: str) -> bool:
+    """Tell whether what an entry has for a path is that of a folder."""
+    try:
+        return isinstance(path, str) and os.path.realpath(path) == os.path.realpath(folder)
+    except ValueError:  # no path has a NUL, nor half a character
+        return False
+
+
 def check_caches(entries: list[Entry], entry: Entry) -> None:
     """Refuse a latents cache that another entry has too, as the trainer's factory.py does."""
     mine = os.path.normpath(entry["cache_dir_vae"])
@@ -220,7 +239,7 @@ def read_entries(path: str) -> list[Entry]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise CutlineError(f"{path} cannot be read: {error.strerror}.") from error
+        raise CutlineError(f"{path} cannot be read ({error.strerror}): move it away.") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: mend it or name another file.") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

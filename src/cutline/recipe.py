@@ -9,10 +9,17 @@ from distributed import Client
 from cutline import ledger, store, watch
 from cutline.captions import CaptionsSummary, write_captions
 from cutline.checks import VerifyOptions
-from cutline.errors import UsageError
+from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.folder import Folder
-from cutline.loader import Entry, entry_file, loader_entry, read_entries, write_loader
+from cutline.loader import (
+    entry_file,
+    loader_entry,
+    read_entries,
+    same_images,
+    with_entry,
+    write_loader,
+)
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.report.write import ReportSummary, write_report
 from cutline.shardset import shard_paths
@@ -154,26 +161,14 @@ def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
         mine = [entry for entry in entries if entry.get("id") == name]
         if not mine:
             write_loader(table, data, out, options)
-        elif mine != [loader_entry(table, data, options)]:
+        elif with_entry(entries, loader_entry(table, data, options)) != entries:
             watcher.say(f"{out} has an entry {name!r} of its own: left as it is.")
         for other in same_images(entries, name, data):
             watcher.say(f"{out} has an entry {other!r} of the same images: take one of them out.")
-    except UsageError as error:  # the table and the caption files are there all the same
+    except CutlineError as error:  # the table and the caption files are there all the same
         refused = f"The trainer's file {out} was not written: {error}"
         return EntrySummary(out, name, written=False, shortfall=refused)
     return EntrySummary(out, name, written=not mine)
-
-
-def same_images(entries: list[Entry], name: str, data: str) -> list[Any]:
-    """Find the entries of another name whose images are those of a folder."""
-    images = os.path.realpath(data)
-    return [
-        entry.get("id")
-        for entry in entries
-        if entry.get("id") != name
-        and isinstance(folder := entry.get("instance_data_dir"), str)
-        and os.path.realpath(folder) == images
-    ]
 
 
 def layout(root: store.AnyPath) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, count
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import Group
 from rich.table import Table
@@ -20,6 +20,13 @@ STYLES: Final = {"ok": "green", "warning": "yellow", "FAILS": "bold red"}
 
 SHOWN: Final = 3
 """Examples of a finding in the table."""
+
+
+class Mend(NamedTuple):
+    """What can be done about what fails, and the command that does it."""
+
+    what: str
+    command: str
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,21 +84,32 @@ class VerifySummary(Summary):
         if not failing:
             return ""
         wrong = f"The trainer would stop, or train on less than there is: {', '.join(failing)}"
-        return (
-            f"{wrong}; move images without row out of the way with: {self.mend}"
-            if self.mend
-            else wrong + "."
-        )
+        if self.is_elsewhere:
+            mend = f"; most rows have no image in {self.data}: name the folder that they are of"
+        else:
+            mend = f"; {self.mend.what} with `{self.mend.command}`" if self.mend else ""
+        return f"{wrong}{mend}."
 
     @property
-    def mend(self) -> str:
-        """The command that moves orphans out of the way; empty if there are none."""
-        if not self.orphans:
-            return ""
-        folder = new_folder(os.path.join(os.path.dirname(self.data), "orphans"))
-        return shlex.join(
-            ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
-        )
+    def is_elsewhere(self) -> bool:
+        """Whether most rows have no image: DATA is likely not the folder of this table."""
+        gone = self.findings.get("rows_without_image", Finding()).count
+        return 2 * gone >= self.rows and self.images > 0
+
+    @property
+    def mend(self) -> Mend | None:
+        """What mends most of what fails, if there is something."""
+        failing = checks.failures(self.findings)
+        if self.is_elsewhere:
+            return None
+        if "images_without_row" in failing:
+            folder = new_folder(os.path.join(os.path.dirname(self.data), "orphans"))
+            move = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
+            return Mend("move images without row out of the way", shlex.join(move))
+        if not set(checks.CAPTION_FILE_CHECKS).isdisjoint(failing):
+            write = ["cutline", "captions", self.table, self.data]
+            return Mend("write the caption files", shlex.join(write))
+        return None
 
     def as_table(self) -> Table:
         """Lay the checks out for a terminal."""

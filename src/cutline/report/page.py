@@ -107,12 +107,10 @@ def verified_section(verified: VerifySummary) -> str:
     if found:
         lines = "".join(check_line(check, finding) for check, finding in found)
         table = f'<div class="box"><table class="stack"><tbody>{lines}</tbody></table></div>'
-    command = verified.mend
-    mend = (
-        f'<p class="fine">To move images without row out of the way:</p><pre>{text(command)}</pre>'
-        if command
-        else ""
-    )
+    mend = ""
+    if verified.mend:
+        what, command = verified.mend
+        mend = f'<p class="fine">To {what}:</p><pre>{text(command)}</pre>'
     return (
         "<h2>What the trainer will find</h2>"
         f'<p class="lead">{verified.rows:,} rows and {verified.images:,} images were checked.</p>'

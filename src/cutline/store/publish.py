@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +42,8 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
             remove_attempts(folder, name)
         try:
             with open(attempt, "xb") if staging else held(attempt) as file:
+                if not staging:
+                    keep_mode(file, path)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -54,6 +57,12 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
                 if error.filename == attempt:
                     error.filename = path
             raise
+
+
+def keep_mode(file: BinaryIO, path: str) -> None:
+    """Let nobody read a file whom the one that it replaces kept out: it may hold passwords."""
+    with suppress(FileNotFoundError, PermissionError):  # no such file; or no modes there
+        os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode))
 
 
 def remove_attempts(folder: str, name: str) -> None:
