@@ -126,6 +126,7 @@ COMPILE = ("compile", "good", "t.parquet")
         (["demo", "good"], "good is not empty: name another folder"),
         (["demo", "a_file"], "a_file is a file: name a folder"),
         (["demo", "new", "--records", "7"], "100 to 2,000,000 records, not 7: ask for a number"),
+        (["demo", "new", "--loose", "--hostile"], "leave --loose out"),
         (["head", "missing.parquet"], "missing.parquet"),
     ],
 )

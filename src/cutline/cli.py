@@ -19,6 +19,7 @@ from cutline.cli_options import (
 )
 from cutline.cli_verify import ORPHANS, PARQUET, Orphans, loader_options, verify_options
 from cutline.data import data_folder, new_data_folder
+from cutline.errors import UsageError
 from cutline.export import FORMATS, default_name, export
 from cutline.extract import ExtractSummary, extract
 from cutline.loader import beside, entry_file, same_images, write_loader
@@ -108,17 +109,20 @@ def head_command(table: str, count: int, form: str) -> None:
 
 @cutline.command("demo")
 @click.argument("folder", metavar="DIR")
-@click.option("--loose", "form", flag_value="loose", help="Loose files, not tar shards.")
-@click.option("--hostile", "form", flag_value="hostile", help="A damaged and a hostile shard, too.")
+@click.option("--loose", is_flag=True, help="Loose files, not tar shards.")
+@click.option("--hostile", is_flag=True, help="A damaged and a hostile shard, too.")
 @click.option("--records", default=1000, show_default=True, help="How many sidecars.")
 @click.option("--seed", default=0, show_default=True, help="The same seed makes the same bytes.")
 @click.option("--no-images", is_flag=True, help="Sidecars only, for large ones.")
 def demo_command(
-    folder: str, form: demo.Form | None, records: int, seed: int, *, no_images: bool
+    folder: str, records: int, seed: int, *, loose: bool, hostile: bool, no_images: bool
 ) -> None:
     """Make a small dataset with planted faults in DIR, and print what a run must count."""
     with one_sentence(f"remove {folder}, and run this again"):
-        options = demo.DemoOptions(records, seed, not no_images, form or "shards")
+        if loose and hostile:
+            raise UsageError("Loose files have no shard that is hostile: leave --loose out.")
+        form: demo.Form = "loose" if loose else "hostile" if hostile else "shards"
+        options = demo.DemoOptions(records, seed, not no_images, form)
         expected = demo.make_demo(folder, options)
         with standard_output():
             click.echo(orjson.dumps(expected, option=orjson.OPT_INDENT_2))
