@@ -11,6 +11,7 @@ from PIL import Image
 
 import cutline
 from cutline import mend, movelist, store
+from cutline.errors import CutlineError, UsageError
 from cutline.records import Rules
 from intact import SIZE, intact
 
@@ -71,7 +72,8 @@ def test_after_a_move_every_image_has_a_row_and_a_caption_file(dataset, folder):
     assert {path for path in moved if moved[path] is not False} | {b"folder.json"} == MOVED
     assert set(before) - set(after) == MOVED
     assert {path: before[path] for path in MOVED} == {path: moved[path] for path in MOVED}
-    lines = [json.loads(line) for line in listed.splitlines()]
+    of, *lines = map(json.loads, listed.splitlines())
+    assert of == {"data": os.path.relpath(dataset.data, folder)}
     assert {os.fsencode(line["path"]) for line in lines} == MOVED
     reasons = {line["orphan"]: line["reason"] for line in lines}
     assert reasons["no width.png"] == "no_width"
@@ -91,7 +93,7 @@ def test_a_move_that_was_stopped_half_way_is_restored_and_is_gone_on_with(datase
     with mend.verified(
         dataset.table, str(dataset.data), cutline.VerifyOptions(), None, mend.watch.SILENT
     ) as found:
-        movelist.write_list(str(folder), mend.moves_of(found.orphans))
+        movelist.write_list(str(folder), str(dataset.data), mend.moves_of(found.orphans))
         some = islice(mend.moves_of(found.orphans), 5)
         assert mend.move_all(some, str(dataset.data), str(folder)).moved == 5
     shutil.copytree(dataset.root.parent, dataset.root.parent.parent / "copy")
@@ -224,6 +226,58 @@ def test_a_record_without_a_caption_gives_none(dataset):
     before = tree(dataset.data)
     cutline.caption_orphans(dataset.table, str(dataset.data), Rules(caption_fields=("long",)))
     assert tree(dataset.data) == before
+
+
+def test_a_folder_of_orphans_is_that_of_one_dataset(dataset, tmp_path):
+    orphans = dataset.root / "orphans"
+    move(dataset, orphans)
+    before = tree(dataset.root)
+    other = intact(tmp_path / "other")
+    other.add("no.png", width=None)
+    other.prepare()
+    for act in (cutline.move_orphans, cutline.restore_orphans):
+        with pytest.raises(UsageError, match="holds what was moved out of"):
+            act(other.table, str(other.data), orphans)
+    assert tree(dataset.root) == before
+    dataset.root.rename(tmp_path / "moved")  # as a whole: then its orphans are still its own
+    root = tmp_path / "moved"
+    restored = cutline.restore_orphans(root / "set.parquet", root / "data", root / "orphans")
+    assert restored.orphans
+    assert not (root / "orphans").exists()
+
+
+def test_what_is_refused_is_listed_once_however_often_it_is_moved(dataset):
+    orphans = dataset.root / "orphans"
+    move(dataset, orphans)
+    lines = (orphans / "orphans.jsonl").read_bytes()
+    for path in orphans.rglob("*.png"):
+        (dataset.data / path.relative_to(orphans)).write_bytes(path.read_bytes())
+    with pytest.raises(CutlineError, match="name another folder"):
+        move(dataset, orphans)
+    again = (orphans / "orphans.jsonl").read_bytes().splitlines()
+    assert len({json.loads(line).get("path") for line in again}) == len(again)
+    assert again[: len(lines.splitlines())] == lines.splitlines()
+
+
+def test_a_blank_line_of_the_list_is_passed_over(dataset):
+    move(dataset, dataset.root / "orphans")
+    with open(dataset.root / "orphans/orphans.jsonl", "ab") as file:
+        file.write(b"\n")
+    assert cutline.restore_orphans(dataset.table, dataset.data, dataset.root / "orphans").orphans
+
+
+def test_nothing_is_moved_out_of_a_folder_that_the_rows_are_not_of(dataset):
+    before = tree(dataset.root)
+    with pytest.raises(UsageError, match="all that is there would be moved"):
+        cutline.move_orphans(dataset.table, dataset.root, dataset.root.parent / "orphans")
+    assert tree(dataset.root) == before
+
+
+def test_a_link_to_nowhere_is_no_place_for_a_caption(dataset):
+    taken = dataset.data / "no width.txt"
+    taken.symlink_to("/nowhere/at/all")
+    cutline.caption_orphans(dataset.table, dataset.data, Rules())
+    assert taken.is_symlink()
 
 
 def test_orphans_that_come_again_go_to_another_folder(dataset):

@@ -254,6 +254,13 @@ def test_an_image_is_turned_as_pillow_and_the_trainer_turn_it(dataset, orientati
     )
 
 
+def test_what_is_no_file_is_not_looked_at(dataset):
+    (dataset.data / "a.png").unlink()
+    (dataset.data / "b.jpg").unlink()
+    os.mkfifo(dataset.data / "b.jpg")
+    assert found(dataset.verify(sizes=True)) == found(dataset.verify())
+
+
 def test_an_image_without_a_header_is_found(dataset):
     (dataset.data / "a.png").write_bytes(b"")
     (dataset.data / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 and nothing more")

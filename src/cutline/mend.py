@@ -11,7 +11,7 @@ from cutline.checks import VerifyOptions
 from cutline.data import data_folder
 from cutline.errors import CutlineError, UsageError
 from cutline.folder import open_folder, read_file
-from cutline.movelist import LIST, Move, read_list, remove_folders, write_list
+from cutline.movelist import LIST, Move, check_data, read_list, remove_folders, write_list
 from cutline.orphans import Orphan, read
 from cutline.records import Reject, Rules, caption, parse, shown_path
 from cutline.verdict import VerifySummary
@@ -52,8 +52,13 @@ def move_orphans(
     target = target_folder(folder, data_folder(data))
     with verified(table, data, options, client, watcher) as found:
         source = found.summary.data
+        if found.summary.is_elsewhere:
+            raise UsageError(
+                f"Most rows of {table} have no image in {source}, and all that is there would be"
+                " moved: name the folder that they are of."
+            )
         if any(True for _ in moves_of(found.orphans)):
-            write_list(target, moves_of(found.orphans))
+            write_list(target, source, moves_of(found.orphans))
         tally = move_all(moves_of(found.orphans), source, target)
     watcher.say(f"Moved {tally.moved:,} files to {target}.")
     tally.check(source, target, "name another folder")
@@ -84,6 +89,7 @@ def restore_orphans(
     target, source = os.path.realpath(folder), data_folder(data)
     if not os.path.exists(os.path.join(target, LIST)):
         raise UsageError(f"There is no {LIST} in {folder}: name the folder that orphans went to.")
+    check_data(target, source)
     outputs = store.Outputs.of(table)
     with store.locked(outputs.workspace, watcher.say, force=options.force_unlock):
         tally = move_all(read_list(target), target, source)
@@ -119,8 +125,10 @@ def caption_orphans(
         written = 0
         for orphan in read(found.orphans):
             text = caption_for(orphan, rules, root)
-            if text is not None:
-                files.put(os.fsdecode(os.path.splitext(orphan.path)[0]) + ".txt", text.encode())
+            path = os.path.splitext(orphan.path)[0] + b".txt"
+            # What has the name and is no caption file, such as a link to nowhere, is somebody's.
+            if text is not None and not is_there(path, root):
+                files.put(os.fsdecode(path), text.encode())
                 written += 1
         files.sync()
     watcher.say(f"Wrote {written:,} caption files.")
@@ -135,6 +143,15 @@ def caption_for(orphan: Orphan, rules: Rules, root: int) -> str | None:
     record = data if isinstance(data, Reject) else parse(data)
     text = record if isinstance(record, Reject) else caption(record, rules)
     return None if isinstance(text, Reject) else text
+
+
+def is_there(path: bytes, root: int) -> bool:
+    """Tell whether something has a name, be it a link to nowhere."""
+    try:
+        os.stat(path, dir_fd=root, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(slots=True)
@@ -187,6 +204,7 @@ def target_folder(folder: store.AnyPath, data: str) -> str:
         store.remove_attempts(target, LIST)
         if LIST not in (names := os.listdir(target)) and names:
             raise UsageError(f"The folder {folder} is not empty: name a new one.")
+        check_data(target, source)
     there = target
     while not os.path.exists(there):
         there = os.path.dirname(there)

@@ -3,14 +3,15 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Final, NamedTuple
 
 from cutline import store
-from cutline.errors import CutlineError
+from cutline.errors import CutlineError, UsageError
 
 LIST: Final = "orphans.jsonl"
 """What was moved into a folder: an object a line, of which `path` is relative to both folders.
+
+The first line says out of which DATA, relative to the folder: the two may be moved together.
 
 A name that is not UTF-8 has surrogates in it, as `os.fsdecode` makes them.
 """
@@ -31,25 +32,58 @@ class Move(NamedTuple):
         return json.dumps(body).encode() + b"\n"
 
 
-def write_list(folder: str, moves: Iterable[Move]) -> None:
-    """Write the list of what will be moved, after what was moved into the same folder before."""
+def write_list(folder: str, data: str, moves: Iterable[Move]) -> None:
+    """Write the list of what will be moved out of DATA, after what was moved there before."""
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, LIST)
-    before = read_list(folder) if os.path.exists(path) else ()
+    before = list(read_list(folder)) if os.path.exists(path) else []
+    known = {one.path for one in before}
     with store.publish(path) as file:
-        file.writelines(one.line() for one in chain(before, moves))
+        file.write(json.dumps({"data": os.path.relpath(data, folder)}).encode() + b"\n")
+        file.writelines(one.line() for one in before)
+        file.writelines(one.line() for one in moves if one.path not in known)
+
+
+def check_data(folder: str, data: str) -> None:
+    """Refuse a folder whose list is of another DATA, which is still there.
+
+    Raises
+    ------
+    UsageError
+        Files of two datasets would come together.
+    """
+    path = os.path.join(folder, LIST)
+    if not os.path.exists(path):
+        return
+    with open(path, "rb") as file:
+        of = os.path.normpath(os.path.join(folder, first_line(file.readline()) or data))
+    if os.path.isdir(of) and not os.path.samefile(of, data):
+        raise UsageError(f"{folder} holds what was moved out of {of}, not {data}: name that one.")
+
+
+def first_line(line: bytes) -> str:
+    """Take from the first line of a list which DATA it is of; empty if it is not said there."""
+    try:
+        of = json.loads(line)["data"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return of if isinstance(of, str) and "\0" not in of else ""
 
 
 def read_list(folder: str) -> Iterator[Move]:
     """Read the list of what was moved; somebody may have written into it."""
     path = os.path.join(folder, LIST)
     with open(path, "rb") as file:
-        for line in file:
+        for number, line in enumerate(file):
+            if not line.strip() or (number == 0 and first_line(line)):
+                continue
             try:
                 body = json.loads(line)
                 one = Move(os.fsencode(body.pop("path")), os.fsencode(body.pop("orphan")), **body)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise CutlineError(f"{path} is damaged: a line is {line[:80]!r}.") from error
+                raise CutlineError(
+                    f"{path} is damaged, correct or remove this line: {line[:80]!r}."
+                ) from error
             if one.path.startswith(b"/") or b".." in one.path.split(b"/"):
                 raise CutlineError(f"{path} names {one.path!r}, outside of the folder: correct it.")
             yield one

@@ -1,6 +1,7 @@
 """What is wrong with rows of a table and with their caption files: a slice on a worker."""
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
@@ -147,21 +148,30 @@ def read_whole(file: int) -> bytes:
 def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
     """Compare the sizes of some rows with what the images' own headers say.
 
-    As the trainer sees it (`correct_image` of its ``image_manipulation/training_sample.py``), an
-    image is turned as its EXIF orientation says.
+    As the trainer sees it (`correct_image` of its ``image_manipulation/training_sample.py``), a
+    JPEG is turned as its EXIF orientation says; that of PNG and WebP, which is rare, is not read.
     """
     wrong, unreadable = [], []
     sizes = list(zip(*(rows.table[name].to_pylist() for name in COLUMNS[:2]), strict=True))
-    for filename, size in ((rows.filenames[row], sizes[row]) for row in chosen):
-        try:
-            own = imagesize.get(os.path.join(data, filename), exif_rotation=True)
-        except FileNotFoundError:
-            continue
-        except Exception as error:  # noqa: BLE001 - whatever a spoilt header makes it raise
-            unreadable.append(f"{filename} ({type(error).__name__})")
-            continue
-        if min(own) < 1:
-            unreadable.append(filename)
-        elif own != size:
-            wrong.append(f"{filename} ({own[0]}x{own[1]}, not {size[0]}x{size[1]})")
+    with open_folder(data) as root:
+        for filename, size in ((rows.filenames[row], sizes[row]) for row in chosen):
+            own = size_of(os.fsencode(filename), root)
+            if own is None or own == size:
+                continue
+            if min(own) < 1:
+                unreadable.append(filename)
+            else:
+                wrong.append(f"{filename} ({own[0]}x{own[1]}, not {size[0]}x{size[1]})")
     return {"wrong_sizes": found(wrong), "unreadable_images": found(unreadable)}
+
+
+def size_of(filename: bytes, root: int) -> tuple[int, int] | None:
+    """Read the size of an image: None if it is no file, and (-1, -1) if its header tells none."""
+    try:
+        with open(os.open(filename, OPEN_FLAGS, dir_fd=root), "rb") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # and no pipe, to wait at for ever
+                width, height = imagesize.get(file, exif_rotation=True)
+                return width, height
+    except (OSError, ValueError):  # not there, or no path, which other checks tell
+        pass
+    return None
