@@ -88,6 +88,15 @@ def test_orphans_get_captions(made, verify):
     assert (made.data / "no.txt").read_text() == "The picture no"
 
 
+@pytest.mark.parametrize(
+    "words", [["verify", "data"], ["report"], ["export", "data", "--format", "jsonl"]]
+)
+def test_a_folder_of_parts_is_no_table(made, words):
+    result = typed(words[0], "set.parts", *words[1:])
+    assert result.exit_code == 2
+    assert result.stderr.endswith("set.parts is a folder: name the merged table.\n")
+
+
 @pytest.mark.parametrize("value", ["move", "move=", "restore", "caption=x", "delete=x", ""])
 def test_a_wrong_mend_is_exit_2(made, verify, value):
     result = verify("--orphans", value)

@@ -250,6 +250,30 @@ def test_text_that_is_not_utf_8_is_damage(dataset):
         dataset.export("jsonl")
 
 
+@pytest.mark.parametrize(
+    ("name", "column", "words"),
+    [
+        ("width", [0.5], "a column width of double, not all of which can be int64: compile"),
+        ("width", ["wide"], "a column width of string, not all of which can be int64: compile"),
+        ("height", pa.array([2**63], pa.uint64()), "a column height of uint64, not all of which"),
+        ("caption", [["a"]], "a column caption of list<.*>, not all of which can be string: c"),
+        ("filename", [b"\xff"], "a column filename of binary, not all of which can be string"),
+    ],
+)
+def test_a_column_of_another_type_is_named(dataset, name, column, words):
+    row = {"width": [1], "height": [1], "caption": ["a"], "filename": ["a.png"]}
+    pq.write_table(pa.table(row | {name: column}), dataset.table)
+    with pytest.raises(UsageError, match=words):
+        dataset.export("jsonl")
+
+
+def test_a_column_that_is_there_twice_is_refused(dataset):
+    table = pq.read_table(dataset.table)
+    pq.write_table(table.append_column("width", table["height"]), dataset.table)
+    with pytest.raises(UsageError, match="has more than one column width: compile it"):
+        dataset.export("jsonl")
+
+
 PEAK = """
 import re, sys
 from cutline.export import export

@@ -124,6 +124,24 @@ def test_a_negative_number_of_rows_is_refused(tmp_path):
         first_rows(write(tmp_path / "x.parquet", rows(["a"])), -1)
 
 
+def test_a_number_beyond_64_bits_asks_for_all_rows(tmp_path):
+    whole = rows(["a", "b"])
+    assert first_rows(write(tmp_path / "x.parquet", whole), 10**20).equals(whole)
+
+
+@pytest.mark.parametrize("form", [as_table, as_csv, as_json])
+def test_a_time_that_python_cannot_hold_is_said_in_a_sentence(form):
+    late = pa.table({"taken": pa.array([2**60], pa.timestamp("us"))})
+    with pytest.raises(UsageError, match=r"The column 'taken' cannot be shown .*: write it as"):
+        form(late)
+
+
+def test_only_here_may_a_folder_of_parts_be_named(parts):
+    (parts / "part-00000.parquet").write_text("text")
+    with pytest.raises(UsageError, match="no parquet file: name a table or a parts folder"):
+        first_rows(str(parts), 1)
+
+
 def test_text_that_is_not_utf_8_is_damage(tmp_path):
     bad = pa.array([b"\xff"]).view(pa.string())
     path = write(tmp_path / "x.parquet", pa.table({"caption": bad}))

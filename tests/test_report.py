@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 
 import cutline
 from cutline import timings
-from cutline.errors import CutlineError
+from cutline.errors import CutlineError, UsageError
 from cutline.report.shapes import COARSE, LONGEST_CAPTION, MOST_SIZES, count_shapes
 from cutline.store import Outputs
 from cutline.trainer import aspect_bucket
@@ -211,6 +211,101 @@ def test_a_damaged_table_is_said_in_a_sentence(tmp_path):
         file.write(b"\xff" * 40)
     with pytest.raises(CutlineError, match=r"(?s)cannot be read .*: compile it again\.$"):
         cutline.report_table(str(table))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.dictionary(pa.int8(), pa.string()), pa.string_view(), pa.large_string()], ids=str
+)
+def test_text_is_counted_however_another_writer_keeps_it(tmp_path, kind):
+    text = pa.array(["x" * 9, None, "y" * 25], pa.string()).cast(kind)
+    names = pa.array(["a", "b", "c"], pa.string()).cast(kind)
+    sizes = pa.array([1024] * 3, pa.uint16())
+    table = str(tmp_path / "t.parquet")
+    pq.write_table(
+        pa.table({"filename": names, "height": sizes, "caption": text, "width": sizes}), table
+    )
+    assert count_shapes(table, None, SILENT).lengths == {0: 1, 20: 1}
+    assert "y" * 25 in Path(cutline.report_table(table).page).read_text()
+
+
+@pytest.mark.filterwarnings("ignore:out of range integer")  # Bokeh, of what JavaScript cannot
+def test_an_edge_that_needs_all_64_bits_is_counted(tmp_path):
+    edges = pa.array([2**64 - 1, 0], pa.uint64())
+    text = ["c", "c"]
+    table = str(tmp_path / "t.parquet")
+    pq.write_table(
+        pa.table({"width": edges, "height": edges, "caption": text, "filename": text}), table
+    )
+    assert count_shapes(table, None, SILENT).sizes == {(2**64 - 1, 2**64 - 1): 1}
+    cutline.report_table(table)
+
+
+@pytest.mark.parametrize(
+    ("names", "width", "words"),
+    [
+        ("width height caption filename", ["64"], "has no column width of whole numbers: compile"),
+        ("width height caption filename", [64.0], "has no column width of whole numbers: compile"),
+        ("wide height caption filename", [64], "has no column width of whole numbers: compile"),
+        ("width high caption filename", [64], "has no column height of whole numbers: compile"),
+        ("width height caption file", [64], "has no column filename of text: compile"),
+        ("width height caption filename width", [64], "has more than one column width: compile"),
+        ("width height caption filename caption", [64], "has more than one column caption: comp"),
+    ],
+)
+def test_a_table_without_the_columns_is_said_in_a_sentence(tmp_path, names, width, words):
+    columns = [pa.array(width), pa.array([48]), pa.array(["c"]), pa.array(["f"]), pa.array(["x"])]
+    table = str(tmp_path / "t.parquet")
+    names = names.split()
+    pq.write_table(pa.Table.from_arrays(columns[: len(names)], names), table)
+    with pytest.raises(UsageError, match=words):
+        cutline.report_table(table)
+
+
+LINE = {"source": ["a.json"], "reason": ["no_width"], "detail": ["it has none"], "filename": [None]}
+
+
+@pytest.mark.parametrize(
+    "ledger",
+    [
+        {"path": ["a.json"]},
+        LINE | {"reason": pa.array([None], pa.string())},
+        LINE | {"source": pa.array([None], pa.string())},
+        LINE | {"detail": [["a", "list"]]},
+    ],
+)
+def test_the_ledger_of_another_tool_is_said_in_a_sentence(tmp_path, ledger):
+    made = intact(tmp_path / "set")
+    pq.write_table(pa.table(ledger), made.root / "set.rejects.parquet")
+    words = r"set.rejects.parquet is no ledger of cutline: compile the table again\.$"
+    with pytest.raises(UsageError, match=words):
+        cutline.report_table(made.table)
+    with pytest.raises(UsageError, match=words):
+        made.verify()
+
+
+def test_a_ledger_that_pandas_has_written_is_read(tmp_path):
+    made = intact(tmp_path / "set")
+    reason = pa.array(["no_width"]).dictionary_encode()
+    pq.write_table(pa.table(LINE | {"reason": reason}), made.root / "set.rejects.parquet")
+    assert made.verify().ok
+    assert "no_width" in Path(cutline.report_table(made.table).page).read_text()
+
+
+def test_a_ledger_that_is_no_parquet_file_is_to_be_compiled_again(tmp_path):
+    made = intact(tmp_path / "set")
+    (made.root / "set.rejects.parquet").write_text("source,reason")
+    words = r"set.rejects.parquet is no parquet file: compile the table again\.$"
+    with pytest.raises(UsageError, match=words):
+        cutline.report_table(made.table)
+
+
+def test_a_time_that_python_cannot_hold_is_said_in_a_sentence(tmp_path):
+    made = intact(tmp_path / "set")
+    table = pq.read_table(made.table)
+    late = pa.array([2**60] * len(table), pa.timestamp("us"))
+    pq.write_table(table.append_column("taken", late), made.table)
+    with pytest.raises(UsageError, match="The column 'taken' cannot be shown"):
+        cutline.report_table(made.table)
 
 
 def test_sizes_buckets_and_lengths_are_those_of_a_plain_count(tmp_path):

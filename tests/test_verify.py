@@ -215,6 +215,20 @@ def test_a_fault_is_found_by_its_own_check_alone(dataset, check, spoil):
     assert bool(summary.shortfall) == (not summary.ok)
 
 
+def test_a_column_that_is_there_twice_is_a_wrong_schema(dataset):
+    table = pq.read_table(dataset.table)
+    pq.write_table(table.append_column("width", table["caption"]), dataset.table)
+    expected = {"schema": (1, ["width is int64 and string, not a whole number"])}
+    assert found(dataset.verify()) == expected
+
+
+def test_an_edge_that_needs_all_64_bits_is_no_fault(dataset):
+    table = pq.read_table(dataset.table)
+    wide = pa.array([2**64 - 1] * len(table), pa.uint64())
+    pq.write_table(table.set_column(0, "width", wide), dataset.table)
+    assert found(dataset.verify()) == {}
+
+
 def test_every_check_has_a_fault_that_it_finds():
     others = {"sidecar_count", "wrong_sizes", "unreadable_images"}  # have tests of their own below
     assert {check for check, _ in FAULTS} | others == set(LEVELS)

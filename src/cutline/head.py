@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -56,7 +58,8 @@ def part_files(folder: str) -> list[str]:
 def first_of_file(path: str, count: int) -> pa.Table:
     """Read the first rows of one file."""
     batches: list[pa.RecordBatch] = []
-    with open_parquet(path) as file, damage(path):
+    with open_parquet(path, "name a table or a parts folder") as file, damage(path):
+        count = min(count, file.metadata.num_rows)  # Arrow counts in 64 bits, a user may not
         for batch in file.iter_batches(batch_size=max(count, 1)):
             batches.append(batch)
             if sum(batch.num_rows for batch in batches) >= count:
@@ -66,6 +69,25 @@ def first_of_file(path: str, count: int) -> pa.Table:
     return rows
 
 
+def values(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """Give the values of each row, as Python has them.
+
+    Raises
+    ------
+    UsageError
+        Python has no such value, as of a time after the year 9999.
+    """
+    columns = []
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        try:
+            columns.append(column.to_pylist())
+        except (OverflowError, ValueError) as error:
+            raise UsageError(
+                f"The column {name!a} cannot be shown ({error}): write it as text, or leave it out."
+            ) from error
+    return zip(*columns, strict=True)
+
+
 def as_table(rows: pa.Table) -> Table:
     """Lay rows out for a terminal: a line each, long text cut to fit, nothing sent raw."""
     table = Table()
@@ -73,7 +95,7 @@ def as_table(rows: pa.Table) -> Table:
         number = pa.types.is_integer(column.type)
         # A column that may not wrap keeps its width while rich narrows the widest of the others.
         table.add_column(cell(column.name), justify="right" if number else "left", no_wrap=number)
-    for row in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+    for row in values(rows):
         table.add_row(*map(cell, row))
     return table
 
@@ -83,11 +105,12 @@ def as_csv(rows: pa.Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(rows.column_names)
-    writer.writerows(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+    writer.writerows(values(rows))
     return text.getvalue()
 
 
 def as_json(rows: pa.Table) -> str:
     """Write rows as a JSON list of objects, one a line."""
-    lines = (orjson.dumps(row, default=str).decode() for row in rows.to_pylist())
+    objects = (dict(zip(rows.column_names, row, strict=True)) for row in values(rows))
+    lines = (orjson.dumps(one, default=str).decode() for one in objects)
     return "[" + ",\n ".join(lines) + "]\n"

@@ -2,10 +2,12 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import pyarrow as pa
 
+from cutline.errors import UsageError
 from cutline.parquet import damage, open_parquet
 
 LEDGER: Final = pa.schema(
@@ -30,18 +32,40 @@ class Rejects(NamedTuple):
     detail: str
 
 
+def read_lines(ledger: str) -> Iterator[pa.RecordBatch]:
+    """Read the ledger, if there is one, a piece at a time, as `LEDGER`.
+
+    Raises
+    ------
+    UsageError
+        Another tool has written it.
+    CutlineError
+        It is damaged.
+    """
+    if not os.path.exists(ledger):
+        return
+    foreign = f"{ledger} is no ledger of cutline: compile the table again."
+    with open_parquet(ledger, "compile the table again") as file, damage(ledger):
+        for batch in file.iter_batches(columns=LEDGER.names):
+            batch.validate(full=True)  # finds text that is not UTF-8
+            try:
+                lines = batch.select(LEDGER.names).cast(LEDGER)
+            except (KeyError, pa.ArrowException) as error:
+                raise UsageError(foreign) from error
+            if any(lines[name].null_count for name in ("source", "reason", "detail")):
+                raise UsageError(foreign)
+            yield lines
+
+
 def count_reasons(ledger: str) -> list[Rejects]:
     """Count the lines of the ledger by reason, the most frequent first."""
-    if not os.path.exists(ledger):
-        return []
     counts: Counter[str] = Counter()
     examples: dict[str, tuple[str, str]] = {}
-    with open_parquet(ledger) as file, damage(ledger):
-        for batch in file.iter_batches(columns=["reason", "source", "detail"]):
-            reasons, *columns = (column.to_pylist() for column in batch.columns)
-            counts.update(reasons)
-            for reason, *example in zip(reasons, *columns, strict=True):
-                if reason not in examples:
-                    examples[reason] = tuple(example)
+    for lines in read_lines(ledger):
+        sources, reasons, details, _ = (column.to_pylist() for column in lines.columns)
+        counts.update(reasons)
+        for source, reason, detail in zip(sources, reasons, details, strict=True):
+            if reason not in examples:
+                examples[reason] = source, detail
     ranked = sorted(counts, key=lambda reason: (-counts[reason], reason))
     return [Rejects(reason, counts[reason], *examples[reason]) for reason in ranked]

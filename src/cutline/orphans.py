@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cutline.columns import table_of_rows
 from cutline.folder import read_file
-from cutline.parquet import damage, open_parquet
+from cutline.ledger import read_lines
 from cutline.records import Reject, image_filename, key, parse
 
 KEYED_LEDGER: Final = pa.schema(
@@ -138,15 +138,11 @@ def image_of(sidecar: bytes, root: int) -> bytes | None:
 
 def read_ledger(path: str) -> Iterator[pa.Table]:
     """Read the ledger, if there is one, a piece at a time, as `KEYED_LEDGER`."""
-    if not os.path.exists(path):
-        return
-    names = ["filename", "source", "reason", "detail"]
-    with open_parquet(path) as file, damage(path):
-        for batch in file.iter_batches(columns=names):
-            filenames, sources, *rest = (batch[name] for name in names)
-            keys = map(key_of, filenames.to_pylist(), sources.to_pylist())
-            columns = [pa.array(keys, pa.binary()), filenames.cast(pa.binary()), sources, *rest]
-            yield pa.table(columns, KEYED_LEDGER)
+    for lines in read_lines(path):
+        sources, reasons, details, filenames = lines.columns
+        keys = map(key_of, filenames.to_pylist(), sources.to_pylist())
+        named = [pa.array(keys, pa.binary()), filenames.cast(pa.binary())]
+        yield pa.table([*named, sources, reasons, details], KEYED_LEDGER)
 
 
 def key_of(filename: str | None, source: str) -> bytes:

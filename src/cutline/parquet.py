@@ -15,16 +15,25 @@ UNSOUND: Final = (OSError, ValueError, pa.ArrowException)
 
 
 @contextmanager
-def open_parquet(path: str) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: str, mend: str = "name a table") -> Iterator[pq.ParquetFile]:
     """Open a parquet file to be read as a stream, in a few MB whatever its size.
+
+    Parameters
+    ----------
+    path
+        The file.
+    mend
+        What to do if it is not parquet.
 
     Raises
     ------
     UsageError
-        There is no such file, or it is not parquet.
+        There is no such file, it is a folder, or it is not parquet.
     """
     if not os.path.exists(path):
         raise UsageError(f"There is no {path}: name a table that `cutline compile` has made.")
+    if os.path.isdir(path):
+        raise UsageError(f"{path} is a folder: name the merged table.")
     try:
         raw = pa.OSFile(os.fsencode(path))  # as text, Arrow takes only UTF-8, and some for URLs
         # pre_buffer, which is the default, reads a whole row group ahead and keeps every one that
@@ -34,17 +43,25 @@ def open_parquet(path: str) -> Iterator[pq.ParquetFile]:
     except PermissionError as error:
         raise CutlineError(f"{path} may not be read: ask its owner.") from error
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path} is no parquet file: name a table or a parts folder.") from error
+        raise UsageError(f"{path} is no parquet file: {mend}.") from error
     with raw:
         yield file
 
 
 def check_columns(file: pq.ParquetFile, path: str, columns: Iterable[str]) -> None:
-    """Refuse a table that lacks some of these columns."""
+    """Refuse a table that lacks some of these columns, or has one of them twice."""
     missing = set(columns).difference(file.schema_arrow.names)
     if missing:
         names = ", ".join(sorted(missing))
         raise UsageError(f"{path} has no column {names}: name a table of `cutline compile`.")
+    check_once(file.schema_arrow, path, columns)
+
+
+def check_once(schema: pa.Schema, path: str, columns: Iterable[str]) -> None:
+    """Refuse a table that has one of these columns twice: nobody knows which one is meant."""
+    for name in columns:
+        if schema.names.count(name) > 1:
+            raise UsageError(f"{path} has more than one column {name}: compile it with cutline.")
 
 
 @contextmanager

@@ -30,10 +30,16 @@ TYPES: Final[dict[str, tuple[str, Callable[[pa.DataType], bool]]]] = {
 def check_schema(schema: pa.Schema) -> checks.Finding:
     """Look for the four columns of a table and their types."""
     return found(
-        f"{name} is {schema.field(name).type if name in schema.names else 'not there'}, not {kind}"
+        f"{name} is {type_of(name, schema)}, not {kind}"
         for name, (kind, fits) in TYPES.items()
         if schema.get_field_index(name) < 0 or not fits(schema.field(name).type)
     )
+
+
+def type_of(name: str, schema: pa.Schema) -> str:
+    """Tell a column's type, or why it has none."""
+    fields = [str(field.type) for field in schema if field.name == name]
+    return " and ".join(fields) or "not there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Rows:
 def check_cells(rows: Rows, first: int) -> Findings:
     """Look at the cells of some rows, before which there are `first` in the table."""
     table, filenames = rows.table, rows.filenames
-    small = pc.or_(pc.less(table["width"], 1), pc.less(table["height"], 1))
+    small = pc.or_(below_one(table["width"]), below_one(table["height"]))
     blank = [caption is not None and not caption.strip() for caption in rows.captions]
     unsafe = np.array([name is not None for name in filenames], bool)
     unsafe[rows.safe] = False
@@ -93,6 +99,11 @@ def check_cells(rows: Rows, first: int) -> Findings:
         )
         for name, mask in faulty.items()
     }
+
+
+def below_one(edges: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Tell which edges are below 1, by a 1 of their type: a uint64 may not fit that of Python."""
+    return pc.less(edges, pa.scalar(1, edges.type))
 
 
 def any_null(rows: pa.Table) -> npt.NDArray[np.bool_]:

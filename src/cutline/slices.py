@@ -1,7 +1,7 @@
 """A table cut into slices: rows that are read together, at most a row group of ours."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from cutline import parts
 from cutline.errors import CutlineError, UsageError
-from cutline.parquet import UNSOUND
+from cutline.parquet import UNSOUND, check_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,21 @@ class Slice:
         return rows
 
 
-def slices_of(table: str) -> list[Slice]:
-    """Cut a table into slices: its row groups, and a large one of another writer into pieces."""
+def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
+    """Cut a table into slices: its row groups, and a large one of another writer into pieces.
+
+    Parameters
+    ----------
+    table
+        The table.
+    numbers
+        Columns of whole numbers that must be there, beside those of text.
+
+    Raises
+    ------
+    UsageError
+        There is no such table, or it lacks a column.
+    """
     try:
         stamp = stamp_of(table)
         metadata = pq.read_metadata(table)
@@ -54,10 +67,13 @@ def slices_of(table: str) -> list[Slice]:
     except pa.ArrowInvalid as error:
         raise UsageError(f"The table {table} is not a parquet file: compile it again.") from error
     schema = metadata.schema.to_arrow_schema()
-    for column in ("caption", "filename"):
-        if column not in schema.names or not is_text(schema.field(column).type):
+    kinds = {"caption": ("text", is_text), "filename": ("text", is_text)}
+    kinds |= dict.fromkeys(numbers, ("whole numbers", pa.types.is_integer))
+    check_once(schema, f"The table {table}", kinds)
+    for column, (kind, fits) in kinds.items():
+        if column not in schema.names or not fits(schema.field(column).type):
             raise UsageError(
-                f"The table {table} has no column {column} of text: compile it with cutline."
+                f"The table {table} has no column {column} of {kind}: compile it with cutline."
             )
     table = os.path.abspath(table)
     return [

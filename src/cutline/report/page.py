@@ -7,7 +7,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Final
 
-from cutline import checks
+from cutline import checks, head
 from cutline.checks import Check, Finding
 from cutline.ledger import Rejects
 from cutline.plan import Timing
@@ -193,9 +193,7 @@ def rows_section(facts: Facts) -> str:
     """Show the first rows."""
     names = facts.first.column_names
     heads = "".join(f"<th>{text(name)}</th>" for name in names)
-    lines = "".join(
-        "<tr>" + "".join(cells(row.values())) + "</tr>" for row in facts.first.to_pylist()
-    )
+    lines = "".join("<tr>" + "".join(cells(row)) + "</tr>" for row in head.values(facts.first))
     return (
         f'<h2>The first rows</h2><div class="box" style="margin-top: 12px">'
         f'<table class="stack"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>'
