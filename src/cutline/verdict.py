@@ -92,9 +92,12 @@ class VerifySummary(Summary):
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether most rows have no image: DATA is likely not the folder of this table."""
+        """Whether most rows have no image, or none is there: likely DATA is that of another table.
+
+        To move its images without row would empty it.
+        """
         gone = self.findings.get("rows_without_image", Finding()).count
-        return 2 * gone >= self.rows and self.images > 0
+        return self.images > 0 and (2 * gone > self.rows or not self.rows)
 
     @property
     def mend(self) -> Mend | None:
