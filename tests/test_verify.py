@@ -1,6 +1,7 @@
 """For each check: a dataset with exactly that fault; and an intact one, which passes."""
 
 import os
+import stat
 import subprocess
 import sys
 from collections import Counter
@@ -268,11 +269,40 @@ def test_an_image_is_turned_as_pillow_and_the_trainer_turn_it(dataset, orientati
     )
 
 
-def test_what_is_no_file_is_not_looked_at(dataset):
-    (dataset.data / "a.png").unlink()
-    (dataset.data / "b.jpg").unlink()
-    os.mkfifo(dataset.data / "b.jpg")
-    assert found(dataset.verify(sizes=True)) == found(dataset.verify())
+@pytest.mark.parametrize("name", ["a.png", "c d.webp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_an_image_of_another_format_is_turned_too(dataset, name, orientation):
+    turned(dataset.data / name, orientation)
+    assert found(dataset.verify(sizes=True)) == (
+        {} if orientation == 6 else {"wrong_sizes": (1, [f"{name} (48x64, not 64x48)"])}
+    )
+
+
+def test_a_damaged_image_of_swapped_size_is_no_end_of_the_job(dataset):
+    turned(dataset.data / "a.png", 6)
+    whole = (dataset.data / "a.png").read_bytes()
+    (dataset.data / "a.png").write_bytes(whole[:33])  # its size and nothing more
+    assert found(dataset.verify(sizes=True)) == {"wrong_sizes": (1, ["a.png (48x64, not 64x48)"])}
+
+
+def nothing(path):
+    pass
+
+
+def dangling_link(path):
+    path.symlink_to("nowhere")
+
+
+def socket_file(path):
+    os.mknod(path, stat.S_IFSOCK | 0o600)
+
+
+@pytest.mark.parametrize("make", [nothing, dangling_link, os.mkdir, os.mkfifo, socket_file])
+def test_sizes_are_asked_of_files_alone(dataset, make):
+    os.remove(dataset.data / "a.png")
+    make(dataset.data / "a.png")
+    names = {"rows_without_image", "sidecars_without_image", "caption_files_without_image"}
+    assert set(found(dataset.verify(sizes=True))) == names
 
 
 def test_an_image_without_a_header_is_found(dataset):

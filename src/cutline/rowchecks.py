@@ -1,10 +1,12 @@
 """What is wrong with rows of a table and with their caption files: a slice on a worker."""
 
+import errno
 import os
 import stat
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import BinaryIO, Final, Self, TypeAlias
 
 import imagesize
 import numpy as np
@@ -25,6 +27,15 @@ TYPES: Final[dict[str, tuple[str, Callable[[pa.DataType], bool]]]] = {
     "caption": ("text", is_text),
     "filename": ("text", is_text),
 }
+
+NO_FILE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ENXIO}
+"""What opening a name answers that no file has; ENXIO is a socket's."""
+
+Size: TypeAlias = tuple[int, int]
+"""Width and height."""
+
+UNREADABLE: Final = (-1, -1)
+"""The size of an image whose header does not tell it, as imagesize says it."""
 
 
 def check_schema(schema: pa.Schema) -> checks.Finding:
@@ -159,30 +170,51 @@ def read_whole(file: int) -> bytes:
 def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
     """Compare the sizes of some rows with what the images' own headers say.
 
-    As the trainer sees it (`correct_image` of its ``image_manipulation/training_sample.py``), a
-    JPEG is turned as its EXIF orientation says; that of PNG and WebP, which is rare, is not read.
+    As the trainer sees it (`correct_image` of its ``image_manipulation/training_sample.py``), an
+    image is turned as its EXIF orientation says. Of a PNG or a WebP, this is asked only if its row
+    has width and height the other way round: one whose row has its size before turning passes.
+    What is no file is passed over: it is found as `rows_without_image`.
     """
     wrong, unreadable = [], []
     sizes = list(zip(*(rows.table[name].to_pylist() for name in COLUMNS[:2]), strict=True))
     with open_folder(data) as root:
         for filename, size in ((rows.filenames[row], sizes[row]) for row in chosen):
-            own = size_of(os.fsencode(filename), root)
-            if own is None or own == size:
+            own = own_size(root, filename, size)
+            if own is None:
                 continue
             if min(own) < 1:
                 unreadable.append(filename)
-            else:
+            elif own != size:
                 wrong.append(f"{filename} ({own[0]}x{own[1]}, not {size[0]}x{size[1]})")
     return {"wrong_sizes": found(wrong), "unreadable_images": found(unreadable)}
 
 
-def size_of(filename: bytes, root: int) -> tuple[int, int] | None:
-    """Read the size of an image: None if it is no file, and (-1, -1) if its header tells none."""
+def own_size(root: int, filename: str, size: Size) -> Size | None:
+    """Read the size of an image, of which a row says `size`: None if it is no regular file."""
     try:
-        with open(os.open(filename, OPEN_FLAGS, dir_fd=root), "rb") as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # and no pipe, to wait at for ever
-                width, height = imagesize.get(file, exif_rotation=True)
-                return width, height
-    except (OSError, ValueError):  # not there, or no path, which other checks tell
-        pass
-    return None
+        descriptor = os.open(filename, OPEN_FLAGS, dir_fd=root)
+    except OSError as error:
+        return None if error.errno in NO_FILE else UNREADABLE
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            own: Size = imagesize.get(file, exif_rotation=True)
+            # imagesize does not see how a PNG or a WebP is turned. Pillow does, but may have to
+            # read all of it, and so is asked only before a row is called wrong.
+            swapped = own != size and own == size[::-1]
+            return size if swapped and is_turned(file) else own
+    finally:
+        os.close(descriptor)
+
+
+def is_turned(file: BinaryIO) -> bool:
+    """Tell whether a PNG or a WebP has an EXIF orientation that swaps width and height."""
+    from PIL import ExifTags, Image  # noqa: PLC0415 - hardly any image needs it
+
+    file.seek(0)
+    try:
+        with Image.open(file, formats=("PNG", "WEBP")) as image:
+            return image.getexif().get(ExifTags.Base.Orientation) in {5, 6, 7, 8}
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
+        return False  # another format, or damaged
