@@ -174,8 +174,8 @@ def loader_command(table: str, data: str | None, out: str | None, **options: Any
         folder = data or beside(table, "data")
         entries = write_loader(table, folder, path, chosen)
     tell(f"The entry {chosen.id} is in {path}")
-    for other in same_images(entries, chosen.id, folder):
-        tell(f"{path} has an entry {other!r} of the same images: take one of them out.")
+    for line in same_images(path, entries, chosen.id, folder):
+        tell(line)
 
 
 @cutline.command("export")

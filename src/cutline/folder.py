@@ -155,6 +155,15 @@ def stamp_of(root: int, path: bytes) -> Stamp:
     return status.st_mode, status.st_size, status.st_mtime_ns
 
 
+def is_there(root: int, path: bytes) -> bool:
+    """Tell whether something has a name, be it a link to nowhere."""
+    try:
+        os.stat(path, dir_fd=root, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
 def is_regular(stamp: Stamp) -> bool:
     """Tell from its stamp whether a local path is that of a regular file."""
     mode = stamp[0]

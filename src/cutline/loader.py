@@ -202,10 +202,10 @@ def with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
     return [entry if other is same[0] else other for other in entries]
 
 
-def same_images(entries: list[Entry], name: str, data: str) -> list[Any]:
-    """Find the entries of another name whose images are those of a folder."""
+def same_images(path: str, entries: list[Entry], name: str, data: str) -> list[str]:
+    """Tell of each entry of the file under another name that has the images of a folder, too."""
     return [
-        entry.get("id")
+        f"{path} has an entry {entry.get('id')!r} of the same images: take one of them out."
         for entry in entries
         if entry.get("id") != name and is_folder(entry.get("instance_data_dir"), data)
     ]

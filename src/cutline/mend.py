@@ -10,7 +10,7 @@ from cutline import checks, store, watch
 from cutline.checks import VerifyOptions
 from cutline.data import data_folder
 from cutline.errors import CutlineError, UsageError
-from cutline.folder import open_folder, read_file
+from cutline.folder import is_there, open_folder, read_file
 from cutline.movelist import LIST, Move, check_data, read_list, remove_folders, write_list
 from cutline.orphans import Orphan, read
 from cutline.records import Reject, Rules, caption, parse, shown_path
@@ -127,7 +127,7 @@ def caption_orphans(
             text = caption_for(orphan, rules, root)
             path = os.path.splitext(orphan.path)[0] + b".txt"
             # What has the name and is no caption file, such as a link to nowhere, is somebody's.
-            if text is not None and not is_there(path, root):
+            if text is not None and not is_there(root, path):
                 files.put(os.fsdecode(path), text.encode())
                 written += 1
         files.sync()
@@ -143,15 +143,6 @@ def caption_for(orphan: Orphan, rules: Rules, root: int) -> str | None:
     record = data if isinstance(data, Reject) else parse(data)
     text = record if isinstance(record, Reject) else caption(record, rules)
     return None if isinstance(text, Reject) else text
-
-
-def is_there(path: bytes, root: int) -> bool:
-    """Tell whether something has a name, be it a link to nowhere."""
-    try:
-        os.stat(path, dir_fd=root, follow_symlinks=False)
-    except OSError:
-        return False
-    return True
 
 
 @dataclass(slots=True)

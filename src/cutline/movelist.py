@@ -56,12 +56,12 @@ def check_data(folder: str, data: str) -> None:
     if not os.path.exists(path):
         return
     with open(path, "rb") as file:
-        of = os.path.normpath(os.path.join(folder, first_line(file.readline()) or data))
+        of = os.path.normpath(os.path.join(folder, data_named(file.readline()) or data))
     if os.path.isdir(of) and not os.path.samefile(of, data):
         raise UsageError(f"{folder} holds what was moved out of {of}, not {data}: name that one.")
 
 
-def first_line(line: bytes) -> str:
+def data_named(line: bytes) -> str:
     """Take from the first line of a list which DATA it is of; empty if it is not said there."""
     try:
         of = json.loads(line)["data"]
@@ -75,7 +75,7 @@ def read_list(folder: str) -> Iterator[Move]:
     path = os.path.join(folder, LIST)
     with open(path, "rb") as file:
         for number, line in enumerate(file):
-            if not line.strip() or (number == 0 and first_line(line)):
+            if not line.strip() or (number == 0 and data_named(line)):
                 continue
             try:
                 body = json.loads(line)

@@ -1,6 +1,5 @@
 """Images without row: what is left of a record that was dropped, and why it was."""
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, TypeAlias
@@ -8,7 +7,7 @@ from typing import Final, NamedTuple, TypeAlias
 import pyarrow as pa
 
 from cutline.columns import table_of_rows
-from cutline.folder import read_file
+from cutline.folder import is_there, read_file
 from cutline.ledger import read_lines
 from cutline.records import Reject, image_filename, key, parse
 
@@ -119,11 +118,7 @@ def sidecar_of(source: str, root: int) -> bytes | None:
     steps = path.split(b"/")
     if not path.endswith(b".json") or b"\0" in path or {b"", b".", b".."}.intersection(steps):
         return None
-    try:
-        os.stat(path, dir_fd=root, follow_symlinks=False)
-    except OSError:
-        return None
-    return path
+    return path if is_there(root, path) else None
 
 
 def image_of(sidecar: bytes, root: int) -> bytes | None:

@@ -163,8 +163,8 @@ def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
             write_loader(table, data, out, options)
         elif with_entry(entries, loader_entry(table, data, options)) != entries:
             watcher.say(f"{out} has an entry {name!r} of its own: left as it is.")
-        for other in same_images(entries, name, data):
-            watcher.say(f"{out} has an entry {other!r} of the same images: take one of them out.")
+        for line in same_images(out, entries, name, data):
+            watcher.say(line)
     except CutlineError as error:  # the table and the caption files are there all the same
         refused = f"The trainer's file {out} was not written: {error}"
         return EntrySummary(out, name, written=False, shortfall=refused)
