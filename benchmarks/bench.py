@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 import contenders
 import samples
 import shards
-from measure import Contender, ContenderError, Fresh, Runs, kill_when, race, run, say
+from measure import ContenderError, Fresh, Runs, kill_when, race, run, say
 from room import (
     MountError,
     NoDiskError,
@@ -155,31 +155,27 @@ def captions_on_ext4(bench: Bench) -> Report:
     """Hold the caption loops side by side, each on a fresh ext4, where one can be mounted."""
     title = f"captions of {bench.records:,} on a fresh ext4"
     fresh = fresh_ext4(bench.room, bench.data, bench.records)
-    durable = contenders.durable_recipe()
     try:
-        return captions(bench, title, fresh, durable, faster=2.5)
+        return captions(bench, title, fresh, faster=2.5)
     except MountError as reason:
         return Report(title, [], [not_measured(title, str(reason))])
 
 
-def captions(bench: Bench, title: str, fresh: Fresh, *more: Contender, faster: float) -> Report:
-    """Hold cutline against the recipe, and against more ways to do it, which are noted."""
+def captions(bench: Bench, title: str, fresh: Fresh, faster: float) -> Report:
+    """Hold cutline against the recipe, and note what is between them and the floor."""
     with fresh_folder(bench.room)() as folder:
         table = contenders.table_in(folder)
         run(contenders.cutline("compile", bench.data, table))
-        loops = [*contenders.captioners(table), *more]
-        runs = race(loops, bench.rounds, fresh, contenders.same_captions)
-    recipe, *ours = runs[: len(runs) - len(more)]
-    speeds = [
-        at_least(f"{title}, {each.name}: times the recipe's speed", speed(each, recipe), faster)
-        for each in ours
-    ]
-    notes = [
-        noted(f"{title}, {each.name}: times the speed of {other.name}", speed(each, other))
-        for other in runs[len(runs) - len(more) :]
-        for each in ours
-    ]
-    return Report(title, runs, [*speeds, *notes, peak(title, *ours)])
+        runs = race(contenders.captioners(table), bench.rounds, fresh, contenders.same_captions)
+    recipe, synced, floor, *ours = runs
+    verdicts = [noted(f"{title}, floor: times the recipe's speed", speed(floor, recipe))]
+    for each in ours:
+        name = f"{title}, {each.name}"
+        verdicts += [
+            at_least(f"{name}: times the recipe's speed", speed(each, recipe), faster),
+            noted(f"{name}: times the speed of {synced.name}", speed(each, synced)),
+        ]
+    return Report(title, runs, [*verdicts, peak(title, *ours)])
 
 
 def verify(bench: Bench) -> Report:
@@ -259,11 +255,12 @@ def compile_from_cold_shards(bench: Bench) -> Report:
 
 
 def unpacking_first(title: str, runs: list[Runs], others: Sequence[Runs] = ()) -> Report:
-    _, unpacked, cutline = runs
+    _, unpacked, floor, cutline = runs
     return Report(
         title,
         [*runs, *others],
         [
+            noted(f"{title}, floor: times the speed of unpacking first", speed(floor, unpacked)),
             at_least(f"{title}: times the speed of unpacking first", speed(cutline, unpacked), 20),
             peak(title, cutline),
         ],
@@ -283,11 +280,13 @@ def extract_cold_shards(bench: Bench) -> Report:
 
 
 def unpackings(title: str, runs: list[Runs]) -> Report:
-    gnu, by_tarfile, cutline = runs
+    gnu, by_tarfile, floor, cutline = runs
     return Report(
         title,
         runs,
         [
+            noted(f"{title}, floor: times GNU tar's speed", speed(floor, gnu)),
+            noted(f"{title}, floor: times tarfile's speed", speed(floor, by_tarfile)),
             at_least(f"{title}: times GNU tar's speed", speed(cutline, gnu), 1.5),
             at_least(f"{title}: times tarfile's speed", speed(cutline, by_tarfile), 4),
             peak(title, cutline),

@@ -34,7 +34,7 @@ def compilers(data: str) -> list[Contender]:
         Contender(
             "naive bag", lambda folder: script("naive_bag", "compile", data, table_in(folder))
         ),
-        Contender("floor", lambda folder: script("floor", data, table_in(folder))),
+        Contender("floor", lambda folder: script("floor", "compile", data, table_in(folder))),
         Contender("cutline", lambda folder: cutline("compile", data, table_in(folder))),
     ]
 
@@ -60,15 +60,26 @@ def watched(data: str) -> list[Contender]:
 def stages(data: str) -> list[Contender]:
     """Name who tells the seconds of the stages of a compile."""
     return [
-        Contender("floor", lambda folder: script("floor", data, table_in(folder))),
+        Contender("floor", lambda folder: script("floor", "compile", data, table_in(folder))),
         Contender("cutline", lambda folder: script("cutline_stages", data, table_in(folder))),
     ]
 
 
 def captioners(table: str) -> list[Contender]:
-    """Name everybody who writes caption files in the `data` of a folder; the recipe first."""
+    """Name everybody who writes caption files in the `data` of a folder.
+
+    The recipe first, then two who show what is in reach: a floor that reads rows from the table,
+    and the recipe until its files survive a power cut, as those of cutline do when it ends.
+    """
+
+    def durable_recipe(folder: str) -> list[str]:
+        loop = shlex.join(script("recipe", "captions", f"{folder}/data"))
+        return ["sh", "-c", f"{loop} && sync --file-system {shlex.quote(folder)}/data"]
+
     return [
         Contender("recipe", lambda folder: script("recipe", "captions", f"{folder}/data")),
+        Contender("recipe, then sync", durable_recipe),
+        Contender("floor", lambda folder: script("floor", "captions", table, f"{folder}/data")),
         Contender(
             "cutline from sidecars",
             lambda folder: cutline("captions", f"{folder}/data", f"{folder}/data"),
@@ -77,16 +88,6 @@ def captioners(table: str) -> list[Contender]:
             "cutline from the table", lambda folder: cutline("captions", table, f"{folder}/data")
         ),
     ]
-
-
-def durable_recipe() -> Contender:
-    """Name the recipe's captions until they survive a power cut, as cutline's do when it ends."""
-
-    def command(folder: str) -> list[str]:
-        loop = shlex.join(script("recipe", "captions", f"{folder}/data"))
-        return ["sh", "-c", f"{loop} && sync --file-system {shlex.quote(folder)}/data"]
-
-    return Contender("recipe, then sync", command)
 
 
 def graphs(data: str) -> list[list[str]]:

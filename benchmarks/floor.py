@@ -1,15 +1,19 @@
 """The floor: two processes in a tight loop, without Dask, plan, receipts or a check of any field.
 
-    python floor.py DATA TABLE
+    python floor.py compile DATA TABLE
+    python floor.py captions TABLE DATA
 
-Prints the seconds of its stages as `cutline compile --json` does: list, rows, merge.
+The first prints the seconds of its stages as `cutline compile --json` does: list, rows, merge. The
+second makes each file in its place, where a kill leaves it torn, and no file survives a power cut.
 """
 
 import json
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable, Iterable
 from time import perf_counter
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -38,26 +42,34 @@ def read_file(name: str, folder: int) -> bytes:
         os.close(file)
 
 
-def write_part(data: str, names: list[str], part: str) -> None:
-    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+def rows_of(sidecars: Iterable[bytes]) -> pa.Table:
     widths, heights, captions, filenames = [], [], [], []
-    for name in names:
-        sidecar = orjson.loads(read_file(name, folder))
+    for body in sidecars:
+        sidecar = orjson.loads(body)
         if "width" in sidecar:
             widths.append(sidecar["width"])
             heights.append(sidecar["height"])
             captions.append(sidecar["short_caption"])
             filenames.append(sidecar["image_name"])
-    pq.write_table(pa.table([widths, heights, captions, filenames], schema=SCHEMA), part)
+    return pa.table([widths, heights, captions, filenames], schema=SCHEMA)
+
+
+def write_part(data: str, names: list[str], part: str) -> None:
+    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    pq.write_table(rows_of(read_file(name, folder) for name in names), part)
 
 
 def write_parts(data: str, names: list[str], parts: list[str]) -> None:
     half = -(-len(names) // len(parts))
+    in_processes(
+        write_part,
+        [(data, names[at * half : (at + 1) * half], part) for at, part in enumerate(parts)],
+    )
+
+
+def in_processes(work: Callable[..., None], arguments: list[tuple[Any, ...]]) -> None:
     context = multiprocessing.get_context("fork")
-    processes = [
-        context.Process(target=write_part, args=(data, names[at * half : (at + 1) * half], part))
-        for at, part in enumerate(parts)
-    ]
+    processes = [context.Process(target=work, args=each) for each in arguments]
     for process in processes:
         process.start()
     for process in processes:
@@ -85,7 +97,27 @@ def compile_table(data: str, table: str) -> dict[str, float]:
     }
 
 
+def write_files(rows: pa.Table, data: str) -> None:
+    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    captions, filenames = rows["caption"].to_pylist(), rows["filename"].to_pylist()
+    for caption, filename in zip(captions, filenames, strict=True):
+        name = f"{os.path.splitext(filename)[0]}.txt"
+        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666, dir_fd=folder)
+        os.write(file, caption.encode())
+        os.close(file)
+
+
+def write_captions(table: str, data: str) -> None:
+    rows = pq.read_table(table, columns=["caption", "filename"])
+    half = -(-len(rows) // PROCESSES)
+    in_processes(write_files, [(rows[at * half :][:half], data) for at in range(PROCESSES)])
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    print(json.dumps({"stages": compile_table(*sys.argv[1:])}))
+    match sys.argv[1:]:
+        case ["compile", data, table]:
+            print(json.dumps({"stages": compile_table(data, table)}))
+        case ["captions", table, data]:
+            write_captions(table, data)
+        case _:
+            sys.exit(__doc__)

@@ -29,7 +29,7 @@ def walks(shards: str, rounds: int) -> dict[str, float]:
 
 
 def compiles(shards: str, rounds: int, fresh: Fresh) -> list[Runs]:
-    """Hold a compile from shards against unpacking them first; cutline last."""
+    """Hold a compile from shards against unpacking them first, and a floor; cutline last."""
 
     def recipe(folder: str) -> list[str]:
         then = contenders.script("recipe", "compile", f"{folder}/data", contenders.table_in(folder))
@@ -45,6 +45,7 @@ def compiles(shards: str, rounds: int, fresh: Fresh) -> list[Runs]:
     ways = [
         Contender("GNU tar, then the recipe", recipe),
         Contender("GNU tar, then cutline", unpacked_first),
+        Contender("floor", lambda folder: floor("compile", shards, contenders.table_in(folder))),
         Contender("cutline from the shards", in_place),
     ]
     return race(ways, rounds, fresh, contenders.same_rows)
@@ -58,6 +59,7 @@ def extractions(shards: str, rounds: int, fresh: Fresh) -> list[Runs]:
             "tarfile.extractall",
             lambda folder: contenders.script("tarfile_extract", shards, f"{folder}/data"),
         ),
+        Contender("floor", lambda folder: floor("extract", shards, f"{folder}/data")),
         Contender(
             "cutline extract",
             lambda folder: contenders.cutline("extract", shards, f"{folder}/data"),
@@ -86,6 +88,10 @@ def indexings(room: Room, shards: str, rounds: int) -> list[Runs]:
         )
     ]
     return race(ways, rounds, fresh_folder(room), lambda _: ["true"])
+
+
+def floor(verb: str, shards: str, output: str) -> list[str]:
+    return contenders.script("shard_floor", verb, shards, output)
 
 
 def unpacked(shards: str, folder: str, then: list[str]) -> list[str]:

@@ -71,7 +71,7 @@ def test_all_who_compile_make_the_same_rows(data, fresh, tmp_path):
 
 def test_all_who_write_captions_write_the_same_files(data, room, tmp_path):
     table = str(tmp_path / "table.parquet")
-    run(script("floor", data, table))
+    run(script("floor", "compile", data, table))
     race(captioners(table), 1, fresh_data(room, data), same_captions)
     assert not glob.glob(f"{data}/*.txt")
 
