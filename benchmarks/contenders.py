@@ -44,16 +44,16 @@ def compile_in_parts(data: str, table: str, partition_size: int) -> list[str]:
 
 
 def watched(data: str) -> list[Contender]:
-    """Name cutline with nothing to look at, and then with its dashboard and the Captions page."""
+    """Name cutline with nothing to look at, with a dashboard, and with one that is opened."""
+
+    def command(folder: str, address: str) -> list[str]:
+        options = [*WORKERS, "--json", "--dashboard-address", address]
+        return [CUTLINE, "compile", data, table_in(folder), *options]
+
     return [
-        Contender(
-            name,
-            lambda folder, address=address: [
-                *cutline("compile", data, table_in(folder)),
-                *("--dashboard-address", address),
-            ],
-        )
-        for name, address in (("not watched", "none"), ("watched", "127.0.0.1:0"))
+        Contender("not watched", lambda folder: command(folder, "none")),
+        Contender("watched", lambda folder: command(folder, "127.0.0.1:0")),
+        Contender("looked at", lambda folder: script("looked_at", *command(folder, "127.0.0.1:0"))),
     ]
 
 

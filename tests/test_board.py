@@ -208,33 +208,34 @@ def test_a_job_runs_on_a_scheduler_without_bokeh_and_says_so_once(tmp_path, demo
     assert re.search(rf"rows +{expected.rows}\n", ran.stderr)
 
 
-WITHOUT_DASHBOARD = """
+UNSEEN = """
 import sys
 
 import cutline
 from cutline.watch import on_stderr
 
 if __name__ == "__main__":
-    with cutline.connect(cutline.Local(workers=1, dashboard_address="none")) as client:
-        cutline.compile_table(*sys.argv[1:], client=client, watcher=on_stderr())
+    with cutline.connect(cutline.Local(workers=1, dashboard_address=sys.argv[1])) as client:
+        cutline.compile_table(*sys.argv[2:], client=client, watcher=on_stderr())
         plugins = client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.plugins])
     print(sorted(name for name in sys.modules if name.partition(".")[0] == "bokeh"))
     print(any("cutline" in name for name in plugins))
 """
 
 
-def test_without_a_dashboard_nothing_of_it_is_there_and_nothing_is_said(tmp_path, demo_root):
+@pytest.mark.parametrize(("address", "has_board"), [("none", "False"), ("127.0.0.1:0", "True")])
+def test_nobody_pays_for_a_dashboard_that_nobody_looks_at(tmp_path, demo_root, address, has_board):
     """In a process of its own, where the scheduler of a local cluster is."""
-    (tmp_path / "job.py").write_text(WITHOUT_DASHBOARD)
+    (tmp_path / "job.py").write_text(UNSEEN)
     folder, _ = demo_root
     ran = subprocess.run(
-        [sys.executable, "job.py", str(folder / "data"), "t.parquet"],
+        [sys.executable, "job.py", address, str(folder / "data"), "t.parquet"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert ran.stdout.splitlines() == ["[]", "False"]
+    assert ran.stdout.splitlines() == ["[]", has_board]
     assert [line.partition(":")[0] for line in ran.stderr.splitlines()] == ["compile-rows"]
 
 

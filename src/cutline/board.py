@@ -9,6 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import nlargest
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ from weakref import WeakSet
 from distributed import Client, Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from cutline import events
+from cutline import events, late
 from cutline.watch import Load
 
 PLUGIN: Final = "cutline-captions-page"
@@ -141,6 +142,10 @@ class Board(SchedulerPlugin):
         """
         if self.version != version("cutline"):
             raise ImportError(f"its cutline is {version('cutline')}, and this is {self.version}")
+        late.when_loaded(scheduler, partial(self.add_page, scheduler))
+
+    def add_page(self, scheduler: Scheduler) -> None:
+        """Add the page to a dashboard that is loaded."""
         from cutline import page  # noqa: PLC0415 - a client without bokeh imports this module
 
         page.add(scheduler, self)
@@ -218,4 +223,5 @@ def wants_dashboard(dask_scheduler: Scheduler) -> bool:
     """Tell whether a scheduler has a dashboard, or has instead a page that says it lacks bokeh."""
     applications = dask_scheduler.http_application.applications
     missing = "distributed.http.scheduler.missing_bokeh" in sys.modules
-    return missing or any(hasattr(application, "app_paths") for application in applications)
+    loaded = any(hasattr(application, "app_paths") for application in applications)
+    return missing or loaded or late.is_deferred(dask_scheduler)

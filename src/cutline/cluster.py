@@ -21,6 +21,7 @@ from distributed.comm.core import connect as connect_to
 from distributed.security import Security
 from distributed.utils import LoopRunner
 
+from cutline import late
 from cutline.errors import CutlineError, UsageError
 from cutline.prefork import ENVIRONMENT, uncollected
 from cutline.stopping import ctrl_c_held
@@ -177,6 +178,8 @@ def start(cluster: Local) -> Iterator[Client]:
 def local_cluster(cluster: Local) -> LocalCluster:
     """Start the processes."""
     dashboard = cluster.dashboard_address
+    # Without bokeh, Dask has a page that asks for it.
+    deferred = dashboard != "none" and importlib.util.find_spec("bokeh") is not None
     # Dask would import here what a server that it forks workers from should have, such as pandas:
     # 0.13 s. If there is one, it is that of `prefork`, and has loaded what workers need.
     distributed.utils._forkserver_preload_set = True  # noqa: SLF001
@@ -191,7 +194,11 @@ def local_cluster(cluster: Local) -> LocalCluster:
                 memory_limit=cluster.memory_limit,
                 host="127.0.0.1",
                 dashboard_address=None if dashboard == "none" else dashboard,
+                scheduler_kwargs={"dashboard": False} if deferred else {},
             )
+            if deferred:
+                assert started.scheduler is not None  # it has been started
+                late.defer(started.scheduler)
     except KeyboardInterrupt:  # which was held until the processes were there
         if started is not None:
             started.close()
