@@ -29,6 +29,12 @@ def client():
 
 
 @pytest.fixture(scope="session")
+def address(client):
+    """Where the scheduler of that cluster is."""
+    return client.scheduler.address
+
+
+@pytest.fixture(scope="session")
 def demo_root(tmp_path_factory):
     """A dataset with every reject reason, sidecars only: its folder, and what a run must count.
 

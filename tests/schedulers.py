@@ -4,14 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import cutline
-
-PACKAGES = Path(sysconfig.get_path("purelib"))
+from processes import PACKAGES
 
 
 @contextmanager
@@ -64,7 +62,7 @@ def without(packages, folder):
     """
     links = Path(folder) / "packages"
     links.mkdir()
-    for entry in PACKAGES.iterdir():
+    for entry in Path(PACKAGES).iterdir():
         if entry.suffix != ".pth" and entry.name.split("-")[0] not in packages:
             (links / entry.name).symlink_to(entry)
     path = [str(links)]

@@ -25,11 +25,6 @@ SUMMARIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def address(client):
-    return client.scheduler.address
-
-
 @pytest.fixture
 def typed(address):
     """Type a command of a job that runs on the shared cluster."""

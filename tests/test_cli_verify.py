@@ -10,11 +10,6 @@ from cutline.cli import cutline
 from intact import NAMES, intact
 
 
-@pytest.fixture(scope="module")
-def address(client):
-    return client.scheduler.address
-
-
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     """A dataset with one orphan, in the working folder."""

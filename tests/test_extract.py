@@ -17,28 +17,12 @@ from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions, extract
 from cutline.watch import Load, Silent
 from tar_bytes import END, by_tarfile, header, member, pax
+from trees import tree_in_bytes as tree
 
 
 def write_shard(folder, name, files):
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(by_tarfile(files, "gnu"))
-
-
-def tree(folder):
-    """Everything below a folder: {path: bytes of a file, target of a link, None of the rest}."""
-    found = {}
-    root = os.fsencode(folder)
-    for place, folders, files in os.walk(root):
-        for name in folders + files:
-            path = os.path.join(place, name)
-            if os.path.islink(path):
-                found[os.path.relpath(path, root)] = os.readlink(path)
-            elif os.path.isfile(path):
-                with open(path, "rb") as file:
-                    found[os.path.relpath(path, root)] = file.read()
-            else:
-                found[os.path.relpath(path, root)] = None
-    return found
 
 
 def by_gnu_tar(shards, folder):

@@ -5,20 +5,11 @@ from distributed import Client, LocalCluster
 
 from cutline import running
 from cutline.health import Worker, changes
+from jobs_at_work import Listener
 
 FINE = Worker(paused=False, spills=False)
 PAUSED = Worker(paused=True, spills=False)
 SPILLS = Worker(paused=False, spills=True)
-
-
-class Listener:
-    """A watcher that writes down what is said."""
-
-    def __init__(self):
-        self.lines = []
-
-    def say(self, line):
-        self.lines.append(line)
 
 
 def said(before, now):
@@ -71,4 +62,4 @@ def test_a_worker_that_is_killed_is_told_at_the_end_at_the_latest():
             os.kill(workers[first], signal.SIGKILL)
             while first in client.scheduler_info()["workers"]:
                 pass
-    assert listener.lines[0] == "1 worker is lost: what it was doing is done again by others."
+    assert listener.said[0] == "1 worker is lost: what it was doing is done again by others."

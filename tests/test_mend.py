@@ -14,6 +14,7 @@ from cutline import mend, movelist, store
 from cutline.errors import CutlineError, UsageError
 from cutline.records import Rules
 from intact import SIZE, intact
+from trees import tree_in_bytes as tree
 
 
 @pytest.fixture
@@ -47,13 +48,6 @@ def restore(dataset, folder):
     return cutline.restore_orphans(dataset.table, str(dataset.data), str(folder))
 
 
-def tree(folder):
-    return {
-        os.fsencode(path.relative_to(folder)): path.is_file() and path.read_bytes()
-        for path in folder.rglob("*")
-    }
-
-
 MOVED = {
     b"no width.png", b"no width.json", b"sub/bad.png", b"sub/bad.json",
     b"sub/deep/odd.png", b"sub/deep/odd.json", b"folder.png", b"folder.json",
@@ -69,7 +63,7 @@ def test_after_a_move_every_image_has_a_row_and_a_caption_file(dataset, folder):
     assert summary.rows == summary.images
     after, moved = tree(dataset.data), tree(folder)
     listed = moved.pop(movelist.LIST.encode())
-    assert {path for path in moved if moved[path] is not False} | {b"folder.json"} == MOVED
+    assert {path for path in moved if moved[path] is not None} | {b"folder.json"} == MOVED
     assert set(before) - set(after) == MOVED
     assert {path: before[path] for path in MOVED} == {path: moved[path] for path in MOVED}
     of, *lines = map(json.loads, listed.splitlines())

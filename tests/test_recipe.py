@@ -15,7 +15,7 @@ from cutline import (
     run,
 )
 from cutline.recipe import layout
-from cutline.watch import Silent
+from jobs_at_work import Listener
 from sidecars import numbered, record, write_sidecars
 from trees import texts, tree
 
@@ -192,16 +192,9 @@ def test_a_path_that_is_none_in_another_entry_is_no_matter(root, folder):
 def test_an_entry_of_the_same_images_under_another_name_is_told(root):
     run(str(root))
     (root.parent / "roses").symlink_to(root)
-    said = []
-    run(str(root.parent / "roses"), watcher=Listener(said))
-    assert [line for line in said if "has an entry 'flowers' of the same images" in line]
-
-
-class Listener(Silent):
-    """Writes down what is said."""
-
-    def __init__(self, said):
-        self.say = said.append
+    listener = Listener()
+    run(str(root.parent / "roses"), watcher=listener)
+    assert [line for line in listener.said if "has an entry 'flowers' of the same images" in line]
 
 
 def test_paths_may_be_those_of_pathlib(root, tmp_path):

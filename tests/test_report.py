@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playwright.sync_api import sync_playwright
 
+import chromium
 import cutline
 from cutline import timings
 from cutline.errors import CutlineError, UsageError
@@ -23,22 +23,15 @@ from cutline.trainer import aspect_bucket
 from cutline.watch import SILENT
 from intact import intact
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 NASTY = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&\""
 
 
 @pytest.fixture(scope="module")
 def browser():
-    if not os.path.exists(CHROMIUM):
+    if not chromium.is_installed():
         pytest.skip("there is no chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium.launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

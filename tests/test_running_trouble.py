@@ -20,22 +20,13 @@ from cutline.errors import CutlineError
 from cutline.folder import Folder
 from cutline.store import StorageError
 from cutline.watch import Silent
+from jobs_at_work import Listener, wait_at
 from oracle import compile_folder
 from processes import until
 from sidecars import numbered, write_sidecars
 from trees import tree
 
 OPTIONS = cutline.CompileOptions(partition_size=5)
-
-
-class Listener(Silent):
-    """Keeps what is said."""
-
-    def __init__(self):
-        self.said = []
-
-    def say(self, line):
-        self.said.append(line)
 
 
 def bag_of(numbers, work, *arguments):
@@ -69,12 +60,6 @@ def refuse_at_three(numbers, folder):
     time.sleep(0.05)
     with open(f"{folder}/{number}", "w"):
         return [number]
-
-
-def wait_at(numbers, gate):
-    while not os.path.exists(gate):
-        time.sleep(0.05)
-    return list(numbers)
 
 
 @pytest.fixture

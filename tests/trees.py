@@ -13,6 +13,11 @@ def tree(folder):
     return found
 
 
+def tree_in_bytes(folder):
+    """The same, with paths as bytes: they may be of any."""
+    return tree(os.fsencode(folder))
+
+
 def content(path):
     if os.path.islink(path):
         return f"-> {os.readlink(path)}"

@@ -1,6 +1,5 @@
 """A worker that is paused for want of memory: really, by Dask's own monitor."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -13,7 +12,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from cutline import running
-from cutline.watch import Silent
+from jobs_at_work import Listener, wait_at
 from oracle import compile_folder
 from sidecars import numbered, write_sidecars
 
@@ -29,16 +28,6 @@ MEMORY = {
     "distributed.worker.memory.terminate": False,
     "distributed.worker.memory.monitor-interval": "50ms",
 }
-
-
-class Listener(Silent):
-    """Keeps what is said."""
-
-    def __init__(self):
-        self.said = []
-
-    def say(self, line):
-        self.said.append(line)
 
 
 @pytest.fixture
@@ -106,12 +95,6 @@ def test_a_command_on_a_paused_cluster_says_so_and_ends_right_when_memory_is_bac
     rows, _ = compile_folder(source)
     assert [tuple(row.values()) for row in pq.read_table(table).to_pylist()] == rows
     assert said.read_text().count(PAUSED) == 1
-
-
-def wait_at(numbers, gate):
-    while not os.path.exists(gate):
-        time.sleep(0.05)
-    return list(numbers)
 
 
 def test_a_cluster_that_is_paused_in_the_middle_is_said_and_so_is_its_end(client, tmp_path):
