@@ -18,6 +18,7 @@ def main() -> None:
     with stopping.stopped_at_once(), prefork.uncollected():
         if JOBS.intersection(sys.argv[1:2]):
             prefork.start_server()
+            prefork.spare_pandas()
         from cutline.cli import cutline  # noqa: PLC0415 - after what must come first
 
         gc.freeze()  # what is there by now is never looked through

@@ -13,7 +13,7 @@ import pyarrow as pa
 from cutline.errors import CutlineError
 from cutline.plan import Stamp
 from cutline.records import TOO_LARGE, Reject, shown_path
-from cutline.sidecars import Sidecar, array_of, binary_array, lines_of, too_large, unreadable
+from cutline.sidecars import Sidecar, lines_of, too_large, unreadable
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How a sidecar is opened; O_NONBLOCK, because a pipe of that name would wait for a writer."""
@@ -84,7 +84,7 @@ def sorted_array(paths: list[bytes]) -> pa.Array:
     """
     width = max(map(len, paths), default=0)
     if width * len(paths) > WIDE:  # a few long paths among many would take memory like long ones
-        return binary_array(sorted(set(paths)))
+        return pa.array(sorted(set(paths)), pa.binary())
     table = np.array(paths, "S")
     table.sort()
     again = table[1:] == table[:-1]
@@ -93,7 +93,9 @@ def sorted_array(paths: list[bytes]) -> pa.Array:
     lengths = np.char.str_len(table)
     used = np.arange(table.itemsize) < lengths[:, np.newaxis]
     data = table.view(np.uint8).reshape(used.shape)[used]
-    return array_of(lengths, pa.py_buffer(data))
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers).cast(pa.binary())
 
 
 def walk_folder(root: bytes) -> list[bytes]:

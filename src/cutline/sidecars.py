@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from cutline.plan import LINES, Stamp
@@ -83,16 +81,3 @@ def lines_of(
     told = {name: column for name, column in columns.items() if column is not None}
     nulls = {field.name: pa.nulls(len(paths), field.type) for field in LINES}
     return pa.table({**nulls, **told}, LINES)
-
-
-def binary_array(values: Sequence[bytes]) -> pa.Array:
-    """Make an array; `pa.array` would import pandas for it, where that is installed: 0.17 s."""
-    lengths = np.fromiter(map(len, values), np.int64, len(values))
-    return array_of(lengths, pa.py_buffer(b"".join(values)))
-
-
-def array_of(lengths: npt.NDArray[np.int64], data: pa.Buffer) -> pa.Array:
-    """Make an array of bytes that are one behind the other."""
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-    buffers = [None, pa.py_buffer(offsets), data]
-    return pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers).cast(pa.binary())

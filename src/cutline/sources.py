@@ -25,7 +25,6 @@ from cutline.sidecars import (
     CONCURRENT_READS,
     Sidecar,
     batches,
-    binary_array,
     lines_of,
     stamp,
     too_large,
@@ -58,7 +57,7 @@ class RemoteFolder:
         unknown = f"listed {uuid.uuid4()}"
         stamps = [stamp(info) or (unknown if is_file(info) else None) for info in infos]
         return lines_of(
-            binary_array(paths),
+            pa.array(paths, pa.binary()),
             pa.array([info.get("size") for info in infos], pa.int64()),
             pa.array(stamps, pa.string()),
         )
