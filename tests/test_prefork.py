@@ -45,4 +45,5 @@ def test_a_job_of_every_kind_loads_no_pandas(tmp_path):
         # A run tells of the demo's faults with its exit status.
         imports = python("-X", "importtime", *command, cwd=tmp_path, check=False).stderr
         assert re.search(r"\| +pyarrow$", imports, re.MULTILINE)
-        assert not re.search(r"\| +pandas$", imports, re.MULTILINE)
+        # A package that was looked for in vain is listed, too; its modules are not.
+        assert not re.search(r"\| +pandas\.", imports)
