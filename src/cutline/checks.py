@@ -43,6 +43,8 @@ class VerifyOptions:
         """Refuse what cannot be."""
         if self.strategy not in STRATEGIES:
             raise UsageError(f"The caption strategy is one of {', '.join(STRATEGIES)}.")
+        if self.sample is not None and self.sample < 1:
+            raise UsageError("A sample has at least one image: raise --sample.")
 
 
 DEFAULTS: Final = VerifyOptions()

@@ -29,7 +29,12 @@ from cutline.stopping import ctrl_c_held
 MUST_MATCH: Final = ("cutline", "pyarrow", "orjson", "msgspec", "fsspec")
 """Packages whose versions change the bytes of what is written."""
 
-TALKATIVE: Final = ("distributed.client", "distributed.utils_comm", "tornado.application")
+TALKATIVE: Final = (
+    "distributed.batched",
+    "distributed.client",
+    "distributed.utils_comm",
+    "tornado.application",
+)
 """Loggers that print tracebacks when a scheduler goes, which a job says in one sentence."""
 
 PATIENCE: Final = 15
