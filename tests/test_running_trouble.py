@@ -1,11 +1,11 @@
 """Bags on clusters that lose workers, stand still or die; the clusters are of processes."""
 
+import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import dask
@@ -23,6 +23,7 @@ from cutline.watch import Silent
 from jobs_at_work import Listener, wait_at
 from oracle import compile_folder
 from processes import until
+from schedulers import scheduler
 from sidecars import numbered, write_sidecars
 from trees import tree
 
@@ -178,33 +179,52 @@ def test_workers_are_looked_at_often():
     assert running.LOOK_EVERY <= 30
 
 
-def test_a_scheduler_that_dies_ends_the_job_with_one_sentence(tmp_path):
-    command = [sys.executable, "-m", "dask"]
-    options = ["--host=127.0.0.1", "--port=0", "--dashboard-address=127.0.0.1:0"]
-    here = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
-    scheduler = subprocess.Popen(
-        [*command, "scheduler", *options], stderr=subprocess.PIPE, text=True, env=here
-    )
-    address = ""
-    while "Scheduler at" not in address:
-        address = scheduler.stderr.readline()
-    worker = subprocess.Popen(
-        [*command, "worker", address.split()[-1], "--no-nanny", "--no-dashboard"],
-        stderr=subprocess.DEVNULL,
-        env=here,
-    )
+def test_a_scheduler_that_dies_ends_the_job_with_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
+    with (
+        scheduler(tmp_path) as there,
+        cluster.connect(cluster.Address(there["address"])) as client,
+    ):
+        bag = bag_of(range(3), wait_at, str(tmp_path / "gate"))
+        running_bag = running.results(bag, client, Silent())
+        at_work = client.run_on_scheduler(os.getpid)
+        threading.Timer(0.5, os.kill, (at_work, signal.SIGKILL)).start()
+        with pytest.raises(CutlineError, match=r"scheduler at tcp://127.* is gone"):
+            next(running_bag)
+
+
+class Said(logging.Handler):
+    """Hold what is logged."""
+
+    def __init__(self):
+        super().__init__()
+        self.said = []
+
+    def emit(self, record):
+        self.said.append(record.getMessage())
+
+
+def test_what_is_sent_to_a_scheduler_that_died_is_lost_without_a_word(tmp_path):
+    heard, dask_says = Said(), logging.getLogger("distributed")
+    dask_says.addHandler(heard)
     try:
-        with cluster.connect(cluster.Address(address.split()[-1])) as client:
-            bag = bag_of(range(3), wait_at, str(tmp_path / "gate"))
-            running_bag = running.results(bag, client, Silent())
-            threading.Timer(0.5, scheduler.kill).start()
-            with pytest.raises(CutlineError, match=r"scheduler at tcp://127.* is gone"):
-                next(running_bag)
+        with (
+            scheduler(tmp_path) as there,
+            suppress(KeyboardInterrupt),
+            cluster.connect(cluster.Address(there["address"])) as client,
+        ):
+            sending = client.scheduler_comm
+
+            def send():
+                client.loop.add_callback(client._send_to_scheduler, {"op": "heartbeat-client"})
+                return sending.stopped.is_set()
+
+            os.kill(client.run_on_scheduler(os.getpid), signal.SIGKILL)
+            until(send, "the end of what is sent")
+            raise KeyboardInterrupt
     finally:
-        for process in (scheduler, worker):
-            process.kill()
-            process.wait()
-        scheduler.stderr.close()
+        dask_says.removeHandler(heard)
+    assert heard.said == []
 
 
 def make_twice(part, job):

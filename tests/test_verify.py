@@ -14,6 +14,7 @@ from PIL import Image
 import cutline
 from cutline import verify
 from cutline.checks import CHECKS, FAILURE
+from cutline.errors import UsageError
 from intact import NAMES, SIZE, intact
 
 LEVELS = {check.name: check.level for check in CHECKS}
@@ -321,6 +322,12 @@ def test_a_sample_has_so_many_rows_and_the_same_each_time(dataset, sample):
     findings = [dataset.verify(sizes=True, sample=sample).findings for _ in range(2)]
     assert findings[0] == findings[1]
     assert findings[0]["unreadable_images"].count == min(sample, len(NAMES))
+
+
+@pytest.mark.parametrize("sample", [0, -1])
+def test_a_sample_of_no_image_is_refused(dataset, sample):
+    with pytest.raises(UsageError, match="raise --sample"):
+        dataset.verify(sizes=True, sample=sample)
 
 
 # Other rules
