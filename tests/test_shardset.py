@@ -86,7 +86,7 @@ def test_packed_shards_are_refused_with_the_mend_even_beside_others(name, touch)
 
 def test_what_is_no_shard_is_refused(touch):
     folder = touch("a.zip", "data/1.json")
-    with pytest.raises(UsageError, match=r"a\.zip is no \.tar file"):
+    with pytest.raises(UsageError, match=r"a\.zip is no \.tar shard"):
         open_source([f"{folder}/a.zip"])
     with pytest.raises(UsageError, match="No shard is named by"):
         open_source(f"{folder}/*.tar")

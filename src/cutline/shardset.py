@@ -76,12 +76,12 @@ def shard_set(paths: Iterable[str], named: str) -> ShardSet:
     """
     found = sorted({absolute(path) for path in paths})
     if not found:
-        raise UsageError(f"No shard is named by {named}: name *.tar files or their folder.")
+        raise UsageError(f"No shard is named by {named}: name *.tar files, or a folder.")
     for path in found:
         if path.endswith(PACKED):
             raise UsageError(f"The shard {path} is compressed, and only .tar is read: unpack it.")
         if not path.endswith(".tar"):
-            raise UsageError(f"The shard {path} is no .tar file: name *.tar files or their folder.")
+            raise UsageError(f"The file {path} is no .tar shard: name *.tar files, or a folder.")
     root = common_folder(found)
     if not all(path.startswith(f"{root}/") for path in found):
         raise UsageError(f"The shards of {named} have no folder in common: name those of one.")
