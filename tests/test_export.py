@@ -108,6 +108,16 @@ def test_imagefolder_loads_with_datasets(dataset, load, out):
     assert [row["image"].size for row in rows] == [row[:2] for row in ROWS]
 
 
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
+def test_imagefolder_is_not_written_beside_metadata_that_would_spoil_it(dataset, load, name):
+    out = dataset.export("imagefolder")
+    (dataset.root / "data" / name).write_text("file_name\na.png\n")
+    with pytest.raises(ValueError, match="metadata files with different extensions"):
+        load("imagefolder", data_dir=os.path.dirname(out))
+    with pytest.raises(UsageError, match="metadata file of another kind"):
+        dataset.export("imagefolder")
+
+
 def test_imagefolder_keeps_to_the_four_columns(dataset):
     """Another that ends in _file_name would be loaded as images."""
     dataset.fill(source_file_name=["x", "y", "z"])

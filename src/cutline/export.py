@@ -34,6 +34,9 @@ METADATA_SCHEMA: Final = pa.schema(
     ]
 )
 
+OTHER_METADATA: Final = {"metadata.csv", "metadata.jsonl"}
+"""Files that ``datasets`` takes for the same as ``metadata.parquet``, but not beside it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -111,6 +114,11 @@ def check_names(job: Job, file_format: str) -> None:
     if file_format == "imagefolder" and not is_below(job.data, folder):
         raise UsageError(
             f"imagefolder reads {name} from {job.data} or a folder above it: write it there."
+        )
+    if file_format == "imagefolder" and not OTHER_METADATA.isdisjoint(os.listdir(folder)):
+        raise UsageError(
+            f"There is a metadata file of another kind in {folder}, and imagefolder reads only one"
+            " kind: move it away."
         )
     if file_format == "kohya" and is_below(folder, job.data):
         raise UsageError(f"{name} would pass for a sidecar in {job.data}: write it elsewhere.")
