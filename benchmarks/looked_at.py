@@ -3,7 +3,7 @@
     python looked_at.py COMMAND ...
 
 The status page and the Captions page are asked for once each, as a browser does before it follows
-them.
+them. The start of this script is in what is measured.
 """
 
 import subprocess

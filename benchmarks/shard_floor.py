@@ -42,21 +42,23 @@ def unpack(shards: list[str], data: str) -> None:
 
 
 def copy(archive: int, offset: int, size: int, file: int) -> None:
-    while size:
-        copied = os.sendfile(file, archive, offset, size)
+    while size and (copied := os.sendfile(file, archive, offset, size)):
         offset, size = offset + copied, size - copied
 
 
-if __name__ == "__main__":
-    if len(sys.argv) != 4:
-        sys.exit(__doc__)
-    verb, folder, output = sys.argv[1:]
+def shares_of(folder: str) -> list[list[str]]:
     shards = sorted(glob.glob(f"{glob.escape(folder)}/*.tar"))
-    shares = [shards[at::PROCESSES] for at in range(PROCESSES)]
-    if verb == "compile":
-        parts = [f"{output}.{number}" for number in range(PROCESSES)]
-        in_processes(write_part, list(zip(shares, parts, strict=True)))
-        merge(parts, output)
-    else:
-        os.mkdir(output)
-        in_processes(unpack, [(share, output) for share in shares])
+    return [shards[at::PROCESSES] for at in range(PROCESSES)]
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["compile", folder, table]:
+            parts = [f"{table}.{number}" for number in range(PROCESSES)]
+            in_processes(write_part, list(zip(shares_of(folder), parts, strict=True)))
+            merge(parts, table)
+        case ["extract", folder, data]:
+            os.mkdir(data)
+            in_processes(unpack, [(share, data) for share in shares_of(folder)])
+        case _:
+            sys.exit(__doc__)

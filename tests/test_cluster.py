@@ -153,6 +153,14 @@ def test_a_local_cluster_has_a_dashboard(started):
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/status", started.dashboard_link)
 
 
+def test_the_dashboards_port_is_left_to_others_where_there_is_none():
+    def port(dask_scheduler):
+        return dask_scheduler.http_server.port
+
+    with connect(Local(workers=1, dashboard_address="none")) as client:
+        assert client.run_on_scheduler(port) != 8787
+
+
 def test_a_part_is_not_given_up_for_what_its_neighbours_do(started):
     assert started.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures) == 10
 

@@ -108,10 +108,12 @@ def test_imagefolder_loads_with_datasets(dataset, load, out):
     assert [row["image"].size for row in rows] == [row[:2] for row in ROWS]
 
 
-@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl", "below/metadata.csv"])
 def test_imagefolder_is_not_written_beside_metadata_that_would_spoil_it(dataset, load, name):
     out = dataset.export("imagefolder")
-    (dataset.root / "data" / name).write_text("file_name\na.png\n")
+    other = dataset.root / "data" / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("file_name\na.png\n")
     with pytest.raises(ValueError, match="metadata files with different extensions"):
         load("imagefolder", data_dir=os.path.dirname(out))
     with pytest.raises(UsageError, match="metadata file of another kind"):

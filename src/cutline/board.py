@@ -138,7 +138,8 @@ class Board(SchedulerPlugin):
         Raises
         ------
         ImportError
-            The scheduler has another cutline, or another bokeh or Dask than the page needs.
+            The scheduler has another cutline; or its dashboard is loaded, and is of another bokeh
+            or Dask than the page needs.
         """
         if self.version != version("cutline"):
             raise ImportError(f"its cutline is {version('cutline')}, and this is {self.version}")
@@ -211,7 +212,7 @@ def install(client: Client) -> str:
         if client.run_on_scheduler(find_spec, "bokeh") is None:
             return "the scheduler lacks bokeh; install it there"
         client.register_plugin(Board(), name=PLUGIN)
-    except (ImportError, AttributeError, LookupError, TypeError) as error:  # of another version
+    except late.OF_ANOTHER_VERSION as error:
         return f"the scheduler cannot show it ({error})"
     return ""
 

@@ -182,9 +182,13 @@ def start(cluster: Local) -> Iterator[Client]:
 
 def local_cluster(cluster: Local) -> LocalCluster:
     """Start the processes."""
-    dashboard = cluster.dashboard_address
-    # Without bokeh, Dask has a page that asks for it.
-    deferred = dashboard != "none" and importlib.util.find_spec("bokeh") is not None
+    address = cluster.dashboard_address
+    of_scheduler: dict[str, object] = {}
+    if not has_dashboard(cluster):
+        # Dask listens all the same, for what is no page.
+        address, of_scheduler = "127.0.0.1:0", {"dashboard": False}
+    elif importlib.util.find_spec("bokeh"):  # without it, Dask has a page that asks for it
+        of_scheduler = {"dashboard": False, "plugins": [late.Late()]}
     # Dask would import here what a server that it forks workers from should have, such as pandas:
     # 0.13 s. If there is one, it is that of `prefork`, and has loaded what workers need.
     distributed.utils._forkserver_preload_set = True  # noqa: SLF001
@@ -198,12 +202,9 @@ def local_cluster(cluster: Local) -> LocalCluster:
                 threads_per_worker=cluster.threads_per_worker,
                 memory_limit=cluster.memory_limit,
                 host="127.0.0.1",
-                dashboard_address=None if dashboard == "none" else dashboard,
-                scheduler_kwargs={"dashboard": False} if deferred else {},
+                dashboard_address=address,
+                scheduler_kwargs=of_scheduler,
             )
-            if deferred:
-                assert started.scheduler is not None  # it has been started
-                late.defer(started.scheduler)
     except KeyboardInterrupt:  # which was held until the processes were there
         if started is not None:
             started.close()

@@ -35,7 +35,7 @@ METADATA_SCHEMA: Final = pa.schema(
 )
 
 OTHER_METADATA: Final = {"metadata.csv", "metadata.jsonl"}
-"""Files that ``datasets`` takes for the same as ``metadata.parquet``, but not beside it."""
+"""What ``datasets`` reads like ``metadata.parquet``, and not where that is, or below it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +115,24 @@ def check_names(job: Job, file_format: str) -> None:
         raise UsageError(
             f"imagefolder reads {name} from {job.data} or a folder above it: write it there."
         )
-    if file_format == "imagefolder" and not OTHER_METADATA.isdisjoint(os.listdir(folder)):
-        raise UsageError(
-            f"There is a metadata file of another kind in {folder}, and imagefolder reads only one"
-            " kind: move it away."
-        )
+    if file_format == "imagefolder":
+        check_alone(folder)
     if file_format == "kohya" and is_below(folder, job.data):
         raise UsageError(f"{name} would pass for a sidecar in {job.data}: write it elsewhere.")
     try:
         job.data.encode()
     except UnicodeEncodeError as error:
         raise UsageError(f"{job.data!a} is not UTF-8, as these formats are: rename it.") from error
+
+
+def check_alone(folder: str) -> None:
+    """Refuse a folder of images that has metadata of another kind."""
+    for below, _, names in os.walk(folder):
+        if not OTHER_METADATA.isdisjoint(names):
+            raise UsageError(
+                f"There is a metadata file of another kind in {below}, and imagefolder reads one"
+                " kind: move it away."
+            )
 
 
 def is_below(folder: str, above: str) -> bool:

@@ -4,9 +4,12 @@ Dask loads its own, and with it bokeh, before a scheduler takes its first task. 
 0.8 in which a job starts, for pages that often nobody opens.
 """
 
+import logging
 from collections.abc import Callable
+from typing import Final
 
 from distributed import Scheduler
+from distributed.diagnostics.plugin import SchedulerPlugin
 from tornado.httputil import (
     HTTPConnection,
     HTTPMessageDelegate,
@@ -15,9 +18,12 @@ from tornado.httputil import (
 
 from cutline.prefork import uncollected
 
+OF_ANOTHER_VERSION: Final = (ImportError, AttributeError, LookupError, TypeError)
+"""What comes of a Dask or a bokeh that has changed inside."""
 
-class Late(HTTPServerConnectionDelegate):
-    """Takes the first request to a scheduler, whatever it is for, and loads the dashboard for it.
+
+class Late(SchedulerPlugin, HTTPServerConnectionDelegate):
+    """Waits, on a scheduler without a dashboard, for the first connection, and loads it then.
 
     Attributes
     ----------
@@ -25,29 +31,34 @@ class Late(HTTPServerConnectionDelegate):
         Each adds a page to the dashboard when that is there.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
+    def __init__(self) -> None:
         self.pages: list[Callable[[], None]] = []
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """Stand where connections come in."""
+        self.scheduler = scheduler
+        scheduler.http_server.request_callback = self
 
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:
-        """Load the dashboard, and leave this request and all others to it."""
+        """Load the dashboard, and leave this connection and all others to it."""
         application, server = self.scheduler.http_application, self.scheduler.http_server
         server.request_callback = application
-        with uncollected():
-            from distributed.dashboard.scheduler import connect  # noqa: PLC0415 - bokeh
+        try:
+            with uncollected():
+                from distributed.dashboard.scheduler import connect  # noqa: PLC0415 - bokeh
 
-            connect(application, server, self.scheduler, prefix="/")
-            for add in self.pages:
-                add()
+                connect(application, server, self.scheduler, prefix="/")
+                for add in self.pages:
+                    add()
+        except OF_ANOTHER_VERSION as error:
+            # To standard error, unless the caller has said where else.
+            logging.getLogger(__name__).warning(
+                "The dashboard is not whole, but the job runs: it cannot be shown (%s).", error
+            )
         delegate: HTTPMessageDelegate = application.start_request(server_conn, request_conn)
         return delegate
-
-
-def defer(scheduler: Scheduler) -> None:
-    """Have the dashboard of a scheduler, which was started without one, loaded when asked for."""
-    scheduler.http_server.request_callback = Late(scheduler)
 
 
 def is_deferred(scheduler: Scheduler) -> bool:

@@ -1,7 +1,7 @@
 """Workers of a local cluster that have their imports behind them.
 
 The workers are forked from a server process that has loaded what they need, and that loads it on
-one core while the command line and the dashboard are loaded on another. Against workers that each
+one core while the command line is loaded on another. Against workers that each
 load for themselves, a job of 200,000 sidecars starts 0.4 s and ends 0.3 s earlier.
 """
 
