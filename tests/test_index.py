@@ -2,56 +2,15 @@ import os
 import threading
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cutline import index
-from cutline.entries import Entry, entry
 from cutline.errors import CutlineError
 from cutline.index import index_shards, member_lines
 from cutline.shards import Shards
 from cutline.shardset import open_shards
 from cutline.store import Outputs, make_folder
-from cutline.tar import Member
 from cutline.watch import SILENT
 from tar_bytes import END, header, member
-
-PARTS = st.sampled_from(
-    [b"a", b"b.json", b".", b"..", b"", b".h", b"x" * 256, b"\xff", b"n\0.json", b".cutline"]
-)
-NAMES = st.lists(PARTS, min_size=1, max_size=5).map(b"/".join)
-KINDS = st.sampled_from(["regular", "directory", "symlink", "link", "device", "fifo", "sparse"])
-
-
-def judged_plainly(name, kind):
-    """The oracle: path, whether it is a sidecar, and the reason, as the kernel would see a name."""
-    path = os.path.normpath(name).removeprefix(b"/").removeprefix(b"/")
-    path = b"" if path == b"." else path
-    steps = name.split(b"/")
-    bad = name[:1] == b"/" or b".." in steps or any(len(step) > 255 for step in steps)
-    bad = bad or path.split(b"/")[0] == b".cutline" or b"\0" in name
-    folder = kind == "directory" or (kind == "regular" and name.endswith(b"/"))
-    if bad or (path == b"" and not folder):
-        path, reason = name, "bad_name"
-    elif folder:
-        reason = "directory"
-    else:
-        reason = None if kind == "regular" else "not_regular"
-    hidden = any(step[:1] == b"." and step != b".." for step in path.split(b"/"))
-    return path, path.endswith(b".json") and not hidden, reason
-
-
-@given(NAMES, KINDS)
-def test_a_member_is_judged_as_the_oracle_judges_it(name, kind):
-    found = entry(Member(name, 512, 3, kind, 0))
-    assert (found.path, found.sidecar, found.reason) == judged_plainly(name, kind)
-    assert (found.fault is None) == (found.reason is None)
-    assert (found.offset, found.size) == (512, 3)
-
-
-def test_a_name_of_a_megabyte_is_kept_short():
-    found = entry(Member(b"n/" * 2**19, 512, 3, "regular", 0))
-    assert (len(found.path), found.reason) == (4096, "bad_name")
 
 
 @pytest.fixture
@@ -98,10 +57,6 @@ def test_damages_are_told_with_their_offsets_again_from_the_index(indexed, tmp_p
     assert [offset for offset, _ in again.damages] == [1024]
 
 
-def test_an_ordinary_name_is_a_path_as_it_is():
-    assert entry(Member(b"1.json", 5, 7, "regular", 0)) == Entry(b"1.json", 5, 7, True)
-
-
 def test_an_index_that_is_damaged_in_a_page_is_made_again(indexed, tmp_path):
     archive = b"".join(member(b"%d.json" % number, b"{}") for number in range(100)) + END
     path = indexed(archive).path
@@ -126,25 +81,20 @@ def test_an_index_is_made_again_if_everything_is_to_be(indexed, tmp_path):
     assert member_lines(again, [])["path"].to_pylist() == [b"2.json"]
 
 
-def test_a_long_name_is_looked_at_once_and_its_sidecar_is_not_lost():
-    found = entry(Member(b"a/" * 3000 + b"x.json", 512, 3, "regular", 0))
-    assert (found.reason, found.sidecar, len(found.path)) == ("bad_name", True, 4096)
+# Many shards, each of which is waited for.
 
 
-# Shards behind a URL.
-
-
-@pytest.fixture
-def remote_shards(tmp_path):
-    """Nine shards behind a URL."""
+@pytest.fixture(params=["", "file://"], ids=["local", "behind a URL"])
+def nine_shards(request, tmp_path):
+    """Nine shards on a disk, or behind a URL."""
     for number in range(9):
         archive = member(b"%d.json" % number, b"{}") + END
         (tmp_path / f"{number}.tar").write_bytes(archive)
-    return open_shards(tmp_path.as_uri())
+    return open_shards(f"{request.param}{tmp_path}")
 
 
-def test_shards_behind_a_url_are_walked_at_once(remote_shards, tmp_path, monkeypatch):
-    all_have_begun = threading.Barrier(len(remote_shards.names), timeout=60)
+def test_shards_of_a_task_are_walked_at_once(nine_shards, tmp_path, monkeypatch):
+    all_have_begun = threading.Barrier(len(nine_shards.names), timeout=60)
     walk = index.walk
 
     def walk_with_the_others(*arguments):
@@ -152,22 +102,22 @@ def test_shards_behind_a_url_are_walked_at_once(remote_shards, tmp_path, monkeyp
         return walk(*arguments)
 
     monkeypatch.setattr(index, "walk", walk_with_the_others)
-    job = index.Job(remote_shards.source, f"{tmp_path}", f"{tmp_path}")
-    indexes = index.index_each(remote_shards.names, job)
-    assert [index.shard for index in indexes] == list(remote_shards.names)
+    job = index.Job(nine_shards.source, f"{tmp_path}", f"{tmp_path}")
+    indexes = index.index_each(nine_shards.names, job)
+    assert [index.shard for index in indexes] == list(nine_shards.names)
     assert len({index.path for index in indexes}) == len(indexes)
 
 
-def test_the_indexes_of_many_shards_are_in_their_order(remote_shards, tmp_path, client):
+def test_the_indexes_of_many_shards_are_in_their_order(nine_shards, tmp_path, client):
     make_folder(f"{tmp_path}/t.cutline")
-    indexes = index_shards(remote_shards, Outputs(f"{tmp_path}/t.parquet"), client, SILENT)
+    indexes = index_shards(nine_shards, Outputs(f"{tmp_path}/t.parquet"), client, SILENT)
     lines = index.sidecar_lines(indexes)
     assert lines["path"].to_pylist() == [b"%d.json" % number for number in range(9)]
-    assert lines["shard"].to_pylist() == list(remote_shards.names)
+    assert lines["shard"].to_pylist() == list(nine_shards.names)
 
 
 def test_a_shard_that_cannot_be_read_is_heard_of_while_others_are_walked(
-    remote_shards, tmp_path, monkeypatch
+    nine_shards, tmp_path, monkeypatch
 ):
     heard = threading.Event()
     opened = Shards.opened
@@ -179,7 +129,22 @@ def test_a_shard_that_cannot_be_read_is_heard_of_while_others_are_walked(
         return opened(shards, name)
 
     monkeypatch.setattr(Shards, "opened", refused)
-    job = index.Job(remote_shards.source, f"{tmp_path}", f"{tmp_path}")
+    job = index.Job(nine_shards.source, f"{tmp_path}", f"{tmp_path}")
     with pytest.raises(CutlineError, match=r"0\.tar cannot be read"):
-        index.index_each(remote_shards.names, job)
+        index.index_each(nine_shards.names, job)
     heard.set()
+
+
+@pytest.mark.parametrize(
+    ("shards", "expected"), [(1, 1), (2, 1), (12, 6), (16, 8), (40, 8), (69, 9), (1000, 125)]
+)
+def test_a_task_has_some_shards_to_walk_and_no_worker_has_none(tmp_path, client, shards, expected):
+    for number in range(shards):
+        (tmp_path / f"{number}.tar").write_bytes(END)
+    assert sum(client.nthreads().values()) == 2
+    assert index.at_once(open_shards(f"{tmp_path}"), client) == expected
+
+
+def test_without_a_cluster_each_shard_is_a_task(tmp_path):
+    (tmp_path / "1.tar").write_bytes(END)
+    assert index.at_once(open_shards(f"{tmp_path}"), None) == 1

@@ -1,12 +1,16 @@
 """What a member of a shard is as a file: its path, or why it can have none."""
 
 import os
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from cutline import store
 from cutline.tar import Member
+from cutline.tar_header import Kind
 
 OWN: Final = os.fsencode(store.OWN)
+
+SUFFIX: Final = b".json"
 
 NAME_MAX: Final = 255
 PATH_MAX: Final = 4096
@@ -14,26 +18,57 @@ PATH_MAX: Final = 4096
 
 
 class Entry(NamedTuple):
-    """A member as a line of the index."""
+    """What a member's name and kind come to: its path, and why it is no file if it is none."""
 
     path: bytes
-    offset: int
-    size: int
     sidecar: bool
     reason: str | None = None
     fault: str | None = None
 
 
-def entry(member: Member) -> Entry:
+@dataclass(slots=True)
+class Entries:
+    """Members as lines of the index, column by column; `odd` has those that are not `plain`.
+
+    With an `Entry` for each, a member costs 2.4 us instead of 1.
+    """
+
+    paths: list[bytes] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    odd: dict[int, Entry] = field(default_factory=dict)
+
+    def add(self, member: Member) -> None:
+        """Judge one more member, and take it in."""
+        path, offset, size, kind, _ = member
+        if not plain(path, kind):
+            self.odd[len(self.paths)] = found = entry(path, kind)
+            path = found.path
+        self.paths.append(path)
+        self.offsets.append(offset)
+        self.sizes.append(size)
+
+    def columns(self) -> list[list[Any]]:
+        """Give the columns of the index."""
+        sidecars = [path.endswith(SUFFIX) for path in self.paths]
+        reasons: list[str | None] = [None] * len(self.paths)
+        faults = reasons.copy()
+        for at, found in self.odd.items():
+            _, sidecars[at], reasons[at], faults[at] = found
+        return [self.paths, self.offsets, self.sizes, sidecars, reasons, faults]
+
+
+def plain(name: bytes, kind: Kind) -> bool:
+    """Tell of a member that it is a file of its own name: as in the real set, all in one folder."""
+    odd = b"/" in name or b"\0" in name or name[:1] in b"." or len(name) > NAME_MAX
+    return kind == "regular" and not odd
+
+
+def entry(name: bytes, kind: Kind) -> Entry:
     """Judge a member: where it would be as a file, or why it cannot be one."""
-    name, offset, size, kind, _ = member
-    # As the real set has them, all in one folder: 0.4 us, where what follows takes 2.
-    plain = b"/" not in name and b"\0" not in name and name[:1] not in b"."
-    if kind == "regular" and plain and len(name) <= NAME_MAX:
-        return Entry(name, offset, size, name.endswith(b".json"))
     if len(name) > PATH_MAX:  # and before it is split: one of 1 MB may be that of every member
         long = "its name is longer than a file's can be"
-        return Entry(name[:PATH_MAX], offset, size, name.endswith(b".json"), "bad_name", long)
+        return Entry(name[:PATH_MAX], name.endswith(SUFFIX), "bad_name", long)
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     folder = kind == "directory" or (kind == "regular" and name.endswith(b"/"))  # as GNU tar has it
     fault = name_fault(name, parts)
@@ -46,7 +81,7 @@ def entry(member: Member) -> Entry:
         reason, fault = "not_regular", f"it is a {kind} member"
     else:
         reason = None
-    return Entry(b"/".join(parts), offset, size, is_sidecar(parts), reason, fault)
+    return Entry(b"/".join(parts), is_sidecar(parts), reason, fault)
 
 
 def name_fault(name: bytes, parts: list[bytes]) -> str | None:
@@ -66,6 +101,6 @@ def name_fault(name: bytes, parts: list[bytes]) -> str | None:
 
 def is_sidecar(parts: list[bytes]) -> bool:
     """Tell whether a member is a sidecar by its name; hidden ones are not, as in folders."""
-    if not parts or not parts[-1].endswith(b".json"):
+    if not parts or not parts[-1].endswith(SUFFIX):
         return False
     return not any(part.startswith(b".") and part != b".." for part in parts)

@@ -94,7 +94,7 @@ def sent(
             events.end(client, identity, done)
 
 
-def few_tasks(count: int, client: Client | None) -> int:
+def few_tasks(count: int, client: Client | None, *, tasks_a_thread: int = TASKS_A_THREAD) -> int:
     """Say how many of many quick things are one task.
 
     Beside them, a task costs a worker 3 ms of waiting for it and the scheduler 5 ms of CPU.
@@ -103,7 +103,7 @@ def few_tasks(count: int, client: Client | None) -> int:
         return 1
     with told_if_gone(client):
         threads = sum(client.nthreads().values())
-    return math.ceil(count / (TASKS_A_THREAD * threads)) if threads else 1
+    return math.ceil(count / (tasks_a_thread * threads)) if threads else 1
 
 
 def tasks_of(bag: db.Bag) -> list[Delayed]:
