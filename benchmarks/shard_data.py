@@ -6,12 +6,11 @@ Written by tarfile, flat, each sidecar before its image, in sorted order.
 """
 
 import io
+import json
 import os
 import random
 import sys
 import tarfile
-
-import orjson
 
 from data import sidecar
 
@@ -25,7 +24,7 @@ def make(folder: str, shards: int, samples: int) -> None:
         path = f"{folder}/data-{shard:06}.tar"
         with tarfile.open(path, "x", format=tarfile.GNU_FORMAT) as archive:
             for stem, fields in every[shard * samples :][:samples]:
-                add(archive, f"{stem}.json", orjson.dumps(fields))
+                add(archive, f"{stem}.json", json.dumps(fields).encode())
                 add(archive, fields["image_name"], IMAGE)
 
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,11 +84,13 @@ def test_any_depth_is_what_the_plain_way_says(levels):
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_an_ordinary_record_needs_no_other_way(monkeypatch, raw):
+@pytest.mark.parametrize("escaped", [False, True])
+def test_an_ordinary_record_needs_no_other_way(monkeypatch, raw, escaped):
     monkeypatch.setattr(ordinary, "judge", None)
     judge = judge_by(Rules(("title",), raw_captions=raw))
-    sidecar = as_bytes(record("a.png", title=" A\ncat. "))
-    text = " A\ncat. " if raw else "A cat."
+    fields = record("a.png", title=" A\ncafé. ")
+    sidecar = json.dumps(fields, ensure_ascii=escaped).encode()
+    text = " A\ncafé. " if raw else "A café."
     assert judge(b"cats/a.json", sidecar) == Row(640, 480, text, "cats/a.png")
 
 

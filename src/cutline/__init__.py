@@ -4,8 +4,16 @@ Each command of the command line is a function here. Given a Dask `client` it wo
 cluster; without one, on Dask's scheduler of this process. It returns a summary and prints nothing.
 """
 
+import copyreg
+import sys
+from importlib import import_module
+
 import lazy_loader
 
 # By the names in __init__.pyi. Lazy, because the command line has something to do before half a
 # second of imports; see __main__.py.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+# It makes this a module of a kind of its own, which pickle knows nothing of, and Dask pickles the
+# modules that a notebook's functions use.
+copyreg.pickle(type(sys.modules[__name__]), lambda module: (import_module, (module.__name__,)))

@@ -130,7 +130,8 @@ def sidecar_lines(indexes: list[ShardIndex]) -> pa.Table:
 
 def member_lines(index: ShardIndex, more: list[str]) -> pa.Table:
     """Read an index as lines of a plan, and with them some columns of its own."""
-    members = pq.read_table(index.path, partitioning=None)
+    with pq.ParquetFile(index.path) as file:  # pq.read_table imports more, for 0.06 s
+        members = file.read()
     of_shard = {
         name: pa.repeat(pa.scalar(value, pa.string()), len(members))
         for name, value in (("stamp", index.stamp), ("shard", index.shard))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -23,6 +24,9 @@ GAP: Final = 1 << 16
 The sidecars of the real set are 100 KB and more apart: each is a request of its own there, 32 at
 once. A request takes as long as 1 MB and more of a stream, but as many streams share the line.
 """
+
+AHEAD: Final = 32
+"""How many pieces before it is read a piece of a local shard is asked for."""
 
 Span = tuple[int, int]
 """Where bytes lie in a shard: their offset and how many they are."""
@@ -115,7 +119,9 @@ class LocalShard:
 
     def pieces(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
         """Read many pieces, in order: one call a piece."""
-        for offset, size in spans:
+        for (offset, size), later in zip_longest(spans, spans[AHEAD:]):
+            if later:  # 60,000 sidecars on a cold disk take 1.7 s, and 4.6 if each is waited for
+                os.posix_fadvise(self.descriptor, later[0], later[1], os.POSIX_FADV_WILLNEED)
             try:
                 yield whole(os.pread(self.descriptor, size, offset), size)
             except OSError as error:
