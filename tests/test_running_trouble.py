@@ -15,7 +15,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 import cutline
-from cutline import cluster, running, store, table
+from cutline import Address, cluster, running, store, table
 from cutline.errors import CutlineError
 from cutline.folder import Folder
 from cutline.store import StorageError
@@ -183,7 +183,7 @@ def test_a_scheduler_that_dies_ends_the_job_with_one_sentence(tmp_path, monkeypa
     monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
     with (
         scheduler(tmp_path) as there,
-        cluster.connect(cluster.Address(there["address"])) as client,
+        cluster.connect(Address(there["address"])) as client,
     ):
         bag = bag_of(range(3), wait_at, str(tmp_path / "gate"))
         running_bag = running.results(bag, client, Silent())
@@ -211,7 +211,7 @@ def test_what_is_sent_to_a_scheduler_that_died_is_lost_without_a_word(tmp_path):
         with (
             scheduler(tmp_path) as there,
             suppress(KeyboardInterrupt),
-            cluster.connect(cluster.Address(there["address"])) as client,
+            cluster.connect(Address(there["address"])) as client,
         ):
             sending = client.scheduler_comm
 

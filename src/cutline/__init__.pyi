@@ -1,6 +1,7 @@
 from .captions import CaptionsSummary, write_captions
 from .checks import VerifyOptions
-from .cluster import Address, Local, connect, read_cluster
+from .cluster import connect
+from .clusterfile import Address, Local, read_cluster
 from .demo import DemoOptions, Expected, make_demo
 from .errors import CutlineError, UsageError
 from .export import export

@@ -14,7 +14,9 @@ import msgspec
 import orjson
 from distributed import Client
 
-from cutline import cluster, dashboard, watch
+from cutline import dashboard, watch
+from cutline.cluster import connect
+from cutline.clusterfile import Address, Cluster, Local, has_dashboard, read_cluster
 from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions
 from cutline.options import DEFAULTS, CompileOptions
@@ -46,7 +48,7 @@ def job(command: Command) -> Command:
     @functools.wraps(command)
     def run(
         *,
-        chosen: cluster.Cluster,
+        chosen: Cluster,
         performance_report: str | None,
         as_json: bool,
         quiet: bool,
@@ -96,14 +98,14 @@ def cluster_options(command: Command) -> Command:
 
 @contextmanager
 def watched(
-    chosen: cluster.Cluster, watcher: watch.Watcher, performance_report: str | None
+    chosen: Cluster, watcher: watch.Watcher, performance_report: str | None
 ) -> Iterator[Client]:
     """Give a client of a cluster, and tell of the cluster while it is used."""
     if performance_report:
         dashboard.check_report(performance_report)
     with ExitStack() as stack:
-        client = stack.enter_context(cluster.connect(chosen))
-        if cluster.has_dashboard(chosen):
+        client = stack.enter_context(connect(chosen))
+        if has_dashboard(chosen):
             for line in dashboard.where(client):
                 watcher.say(line)
         if performance_report:
@@ -172,22 +174,20 @@ def discard_output() -> None:
     os.close(nowhere)
 
 
-def chosen_cluster(file: str | None, scheduler: str | None) -> cluster.Cluster:
+def chosen_cluster(file: str | None, scheduler: str | None) -> Cluster:
     """Choose the cluster that the options name, and a local one if they name none."""
     if file and scheduler:
         raise UsageError("Both --cluster and --scheduler name a cluster: give one of them.")
     if scheduler:
-        return cluster.Address(scheduler)
-    return cluster.read_cluster(file) if file else cluster.Local()
+        return Address(scheduler)
+    return read_cluster(file) if file else Local()
 
 
-def adjusted(
-    chosen: cluster.Cluster, workers: int | None, dashboard_address: str | None
-) -> cluster.Cluster:
+def adjusted(chosen: Cluster, workers: int | None, dashboard_address: str | None) -> Cluster:
     """Let the command line have the last word on a local cluster."""
     changes = {"workers": workers, "dashboard_address": dashboard_address}
     changes = {name: value for name, value in changes.items() if value is not None}
-    if changes and isinstance(chosen, cluster.Address):
+    if changes and isinstance(chosen, Address):
         options = " and ".join("--" + name.replace("_", "-") for name in changes)
         raise UsageError(f"The scheduler runs already: leave {options} out.")
     return msgspec.structs.replace(chosen, **changes)
