@@ -9,9 +9,10 @@ import pytest
 from dask.utils import key_split
 from distributed import Client, LocalCluster
 
-from cutline import CompileOptions, captions, table
+from cutline import CompileOptions, captions
 from cutline.parts import Job
 from cutline.plan import LINES, write_plan
+from cutline.rows import rows_bag
 from cutline.running import few_tasks, results, sent, tasks_of
 from cutline.sources import open_source
 from cutline.store import Outputs
@@ -85,7 +86,7 @@ def graph_of(tasks):
 
 def test_a_compile_is_one_task_a_part(compile_job):
     parts = parts_of(20_000, compile_job)
-    tasks = tasks_of(table.rows_bag(compile_job, parts))
+    tasks = tasks_of(rows_bag(compile_job, parts))
     graph = graph_of(tasks)
     assert len(parts) == 2
     assert set(graph) == {task.key for task in tasks}
@@ -94,7 +95,7 @@ def test_a_compile_is_one_task_a_part(compile_job):
 
 
 def test_the_tasks_of_a_compile_have_one_name(compile_job):
-    tasks = tasks_of(table.rows_bag(compile_job, parts_of(20_000, compile_job)))
+    tasks = tasks_of(rows_bag(compile_job, parts_of(20_000, compile_job)))
     assert {key_split(task.key) for task in tasks} == {"compile-rows"}
 
 
@@ -110,7 +111,7 @@ def test_the_captions_of_a_slice_are_one_task_of_one_name(tmp_path):
 def test_the_graph_of_more_than_a_million_sidecars_is_small(compile_job):
     parts = parts_of(1_200_000, compile_job)
     assert len(parts) == 120
-    graph = graph_of(tasks_of(table.rows_bag(compile_job, parts)))
+    graph = graph_of(tasks_of(rows_bag(compile_job, parts)))
     assert len(pickle.dumps(graph)) < 150_000
 
 
@@ -120,7 +121,7 @@ def test_the_tasks_of_two_runs_have_different_keys(compile_job):
     for run in ("one", "another"):
         outputs = replace(compile_job.outputs, staging=run)
         job = replace(compile_job, outputs=outputs)
-        names.add(table.rows_bag(job, parts).name)
+        names.add(rows_bag(job, parts).name)
     assert len(names) == 2
 
 

@@ -15,7 +15,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 import cutline
-from cutline import Address, cluster, running, store, table
+from cutline import Address, cluster, rows, running, store, table
 from cutline.errors import CutlineError
 from cutline.folder import Folder
 from cutline.store import StorageError
@@ -230,7 +230,7 @@ def test_what_is_sent_to_a_scheduler_that_died_is_lost_without_a_word(tmp_path):
 def make_twice(part, job):
     """Make one part in two threads at once, as Dask may on two workers."""
     threads = [
-        threading.Thread(target=table.write_part, args=(part, judged(part, job), job))
+        threading.Thread(target=rows.write_part, args=(part, judged(part, job), job))
         for _ in range(2)
     ]
     for thread in threads:
@@ -240,7 +240,7 @@ def make_twice(part, job):
 
 
 def judged(part, job):
-    _, outcomes = table.judge_sidecars(table.read_sidecars(part, job), job.options.rules)
+    _, outcomes = rows.judge_sidecars(rows.read_sidecars(part, job), job.options.rules)
     return list(outcomes)
 
 
@@ -268,7 +268,7 @@ def test_a_worker_that_was_given_up_and_still_writes_changes_nothing(tmp_path):
     cutline.compile_table(source, outputs.table, OPTIONS)
     before = tree(tmp_path)
     with pytest.raises(CutlineError, match="This run is over"):
-        table.write_part(part, old, late)
+        rows.write_part(part, old, late)
     assert tree(tmp_path) == before
-    rows, _ = compile_folder(source)
-    assert [tuple(row.values()) for row in pq.read_table(outputs.table).to_pylist()] == rows
+    expected, _ = compile_folder(source)
+    assert [tuple(row.values()) for row in pq.read_table(outputs.table).to_pylist()] == expected

@@ -26,9 +26,10 @@ from cutline.errors import CutlineError, UsageError
 from cutline.options import CompileOptions
 from cutline.parts import Job
 from cutline.records import REASONS, Rules
+from cutline.rows import rows_bag, write_part
 from cutline.running import tasks_of
 from cutline.sources import open_source
-from cutline.table import compile_table, plan_parts, rows_bag, write_part
+from cutline.table import compile_table, plan_parts
 from outputs import check_against_oracle, files_of, ledger_of, ledger_path, rows_of
 from sidecars import numbered, record, write_sidecars
 
