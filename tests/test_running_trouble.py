@@ -215,12 +215,20 @@ def test_what_is_sent_to_a_scheduler_that_died_is_lost_without_a_word(tmp_path):
         ):
             sending = client.scheduler_comm
 
-            def send():
-                client.loop.add_callback(client._send_to_scheduler, {"op": "heartbeat-client"})
-                return sending.stopped.is_set()
+            def has_gone(connection=sending.comm.stream.socket):
+                with suppress(OSError):
+                    connection.send(b"anyone?")
+                    return False
+                return True
 
-            os.kill(client.run_on_scheduler(os.getpid), signal.SIGKILL)
-            until(send, "the end of what is sent")
+            async def send_to_the_dead(scheduler):
+                # In the way of the loop, for else it may see the end before it sends.
+                os.kill(scheduler, signal.SIGKILL)
+                until(has_gone, "the end of the connection")
+                sending.send({"op": "heartbeat-client"})
+
+            client.sync(send_to_the_dead, client.run_on_scheduler(os.getpid))
+            until(sending.stopped.is_set, "the end of what is sent")
             raise KeyboardInterrupt
     finally:
         dask_says.removeHandler(heard)
