@@ -155,6 +155,9 @@ def test_orphans_do_not_go_to_a_folder_of_somebody(dataset, folder):
         move(dataset, folder)
     with pytest.raises(cutline.UsageError, match=r"There is no orphans.jsonl"):
         restore(dataset, folder)
+    (folder / movelist.LIST).mkdir()
+    with pytest.raises(cutline.UsageError, match=r"There is no orphans.jsonl"):
+        restore(dataset, folder)
 
 
 def test_orphans_do_not_go_to_another_file_system(dataset):

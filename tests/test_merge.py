@@ -239,7 +239,12 @@ def rewrite(path):
         file.write(data[:-1] + b"?")
 
 
-@pytest.mark.parametrize("harm", [os.remove, touch, rewrite])
+def no_text(path):
+    with open(path, "wb") as file:
+        file.write(b'{"digest":"\xff"}')
+
+
+@pytest.mark.parametrize("harm", [os.remove, touch, rewrite, no_text])
 @pytest.mark.parametrize("name", ["table", "ledger", "merged"])
 def test_what_somebody_touched_is_merged_again(outputs, harm, name):
     receipts = make_parts(outputs, 4, OUTCOMES)

@@ -19,6 +19,7 @@ from cutline.errors import CutlineError, UsageError
 from cutline.store import (
     Outputs,
     SmallFiles,
+    StorageError,
     Workspace,
     is_part_name,
     locked,
@@ -131,6 +132,19 @@ def test_an_attempt_that_somebody_takes_for_a_dead_ones_is_begun_again(tmp_path,
     put(tmp_path / "x", b"all of it")
     assert tree(tmp_path) == {"x": b"all of it"}
     assert len(locks) == 2
+
+
+def test_an_attempt_is_held_until_it_has_its_name(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def while_it_is_held(attempt, path):
+        with open(attempt, "rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        replace(attempt, path)
+
+    monkeypatch.setattr(os, "replace", while_it_is_held)
+    put(tmp_path / "x", b"all of it")
+    assert tree(tmp_path) == {"x": b"all of it"}
 
 
 def test_removing_what_is_gone_is_no_error(tmp_path):
@@ -711,9 +725,23 @@ def test_a_late_worker_that_goes_on_and_on_publishes_nothing_once_another_run_ha
     assert not any(published_late)
 
 
-def test_what_is_no_lock_is_named(workspace):
+def test_what_a_file_system_refuses_a_job_is_said_with_what_the_job_still_needs(
+    workspace, tmp_path
+):
+    of_job = Workspace(os.fspath(tmp_path / "of the job"))
+    with (  # a job within a job, as that of the captions is
+        pytest.raises(StorageError, match=r"y cannot be written: .*about 5 bytes are needed"),
+        locked(of_job, silent),
+        locked(workspace, silent, needed=lambda: 5),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device", f"{tmp_path}/y")
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("other", [b"", b"{}", b'{"run":"\xff"}'])
+def test_what_is_no_lock_is_named(workspace, other):
     workspace.make()
-    Path(workspace.lock).write_bytes(b"")
+    Path(workspace.lock).write_bytes(other)
     with pytest.raises(CutlineError, match="work/lock is not a lock of cutline: remove it"):
         locked(workspace, silent).__enter__()
 

@@ -1,6 +1,7 @@
 """For each check: a dataset with exactly that fault; and an intact one, which passes."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -405,6 +406,19 @@ def test_an_orphan_says_why_it_has_no_row(dataset):
         "stolen.png": "no_sidecar",
         "sub/odd.png": "bad_image_name",
     }
+
+
+def test_rows_without_files_are_cut_into_shares_as_files_are(dataset, monkeypatch):
+    row = dataset.rows()[0]
+    dataset.rewrite([row | {"filename": f"{number}.png"} for number in range(40)])
+    shutil.rmtree(dataset.data)
+    os.mkdir(dataset.data)
+    seen = []
+    share = verify.Share
+    monkeypatch.setattr(verify, "SHARE", 5)
+    monkeypatch.setattr(verify, "Share", lambda *fields: seen.append(fields) or share(*fields))
+    assert dataset.verify().findings["rows_without_image"].count == 40
+    assert len(seen) == 9
 
 
 def test_examples_do_not_depend_on_the_number_of_tasks(dataset, monkeypatch):

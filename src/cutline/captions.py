@@ -123,10 +123,7 @@ def write_captions(
     folder = data_folder(data)
     workspace = store.Workspace.below(folder)
     scratch = f"{workspace.folder}/captions.parquet"
-    with (
-        store.in_words(folder),
-        store.locked(workspace, watcher.say, force=options.force_unlock) as staging,
-    ):
+    with store.locked(workspace, watcher.say, force=options.force_unlock) as staging:
         job = Job(folder, staging)
         damage = ""
         if is_table(source):

@@ -145,10 +145,7 @@ def extract(
     shards = open_shards(source)
     folder = made_folder(data)
     workspace = store.Workspace.below(folder)
-    with (
-        store.in_words(folder),
-        store.locked(workspace, watcher.say, force=options.force_unlock) as staging,
-    ):
+    with store.locked(workspace, watcher.say, force=options.force_unlock) as staging:
         scratch = store.Outputs(f"{workspace.folder}/extract.parquet", staging)
         indexes = index_shards(shards, scratch, client, watcher)
         settled = settle(indexes, options.only, shards_below(folder, shards, options))

@@ -87,7 +87,7 @@ def restore_orphans(
         Something has taken the name of a file; the others are back.
     """
     target, source = os.path.realpath(folder), data_folder(data)
-    if not os.path.exists(os.path.join(target, LIST)):
+    if not os.path.isfile(os.path.join(target, LIST)):
         raise UsageError(f"There is no {LIST} in {folder}: name the folder that orphans went to.")
     check_data(target, source)
     outputs = store.Outputs.of(table)
@@ -116,7 +116,6 @@ def caption_orphans(
     folder = data_folder(data)
     workspace = store.Workspace.below(folder)
     with (
-        store.in_words(folder),
         verified(table, data, options, client, watcher) as found,
         store.locked(workspace, watcher.say, force=options.force_unlock) as staging,
         store.SmallFiles(folder, staging) as files,

@@ -122,7 +122,7 @@ def read_merged(outputs: store.Outputs) -> Merged | None:
     try:
         with open(outputs.merged, "rb") as file:
             return msgspec.json.decode(file.read(), type=Merged)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, ValueError):
         return None
 
 

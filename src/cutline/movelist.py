@@ -36,7 +36,7 @@ def write_list(folder: str, data: str, moves: Iterable[Move]) -> None:
     """Write the list of what will be moved out of DATA, after what was moved there before."""
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, LIST)
-    before = list(read_list(folder)) if os.path.exists(path) else []
+    before = list(read_list(folder)) if os.path.isfile(path) else []
     known = {one.path for one in before}
     with store.publish(path) as file:
         file.write(json.dumps({"data": os.path.relpath(data, folder)}).encode() + b"\n")
@@ -53,7 +53,7 @@ def check_data(folder: str, data: str) -> None:
         Files of two datasets would come together.
     """
     path = os.path.join(folder, LIST)
-    if not os.path.exists(path):
+    if not os.path.isfile(path):
         return
     with open(path, "rb") as file:
         of = os.path.normpath(os.path.join(folder, data_named(file.readline()) or data))

@@ -108,10 +108,12 @@ def compile_table(
     clock = watch.Clock()
     origin = open_source(source)
     outputs = store.Outputs.of(table)
-    with (
-        store.in_words(outputs.parts, lambda: space_to_finish(outputs)),
-        store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as staging,
-    ):
+    with store.locked(
+        outputs.workspace,
+        watcher.say,
+        force=options.force_unlock,
+        needed=lambda: space_to_finish(outputs),
+    ) as staging:
         outputs = replace(outputs, staging=staging)
         job = Job(origin.source if isinstance(origin, ShardSet) else origin, outputs, options)
         with clock.stage("list"):

@@ -30,8 +30,8 @@ from cutline.running import results
 from cutline.slices import Slice, slices_of
 from cutline.verdict import VerifySummary
 
-SHARE: Final = 50_000
-"""Records that one task joins, in about 30 MB."""
+SHARE: Final = 65_000
+"""Names of rows and of files that one task joins, in about 30 MB."""
 
 ROW_TASKS: Final = 64
 """Most tasks that look at rows: every task that joins opens what each of them wrote."""
@@ -142,17 +142,14 @@ def verified(
     with open_parquet(os.fspath(table)) as file:
         schema, rows = rowchecks.check_schema(file.schema_arrow), file.metadata.num_rows
     outputs = store.Outputs.of(table)
-    with (
-        store.in_words(outputs.workspace.folder),
-        store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as staging,
-    ):
+    with store.locked(outputs.workspace, watcher.say, force=options.force_unlock) as staging:
         job = Job(folder, staging, rows, options)
         listing, joined = Listing(folder), list[Joined]()
         findings = {"schema": schema}
         if not schema.count:
             files = list_folder(listing, job)
             seen = list(results(rows_bag(pieces_of(outputs.table), job), client, watcher))
-            shares = shares_of(listing, files, write_ledger(outputs.ledger, job), seen)
+            shares = shares_of(listing, files, write_ledger(outputs.ledger, job), job, seen)
             joined = sorted(
                 results(files_bag(shares, job), client, watcher), key=attrgetter("index")
             )
@@ -193,9 +190,11 @@ def write_ledger(ledger: str, job: Job) -> str:
     return path
 
 
-def shares_of(listing: Listing, files: str, ledger: str, seen: list[RowsDone]) -> list[Share]:
+def shares_of(
+    listing: Listing, files: str, ledger: str, job: Job, seen: list[RowsDone]
+) -> list[Share]:
     """Cut what is to be joined into shares, by ranges of hashes."""
-    of = 1 + sum(listing.counts) // SHARE
+    of = 1 + (sum(listing.counts) + job.rows) // SHARE
     runs = sorted(done.run for done in seen)
     return [Share(shuffle.Range(index, of), files, ledger, runs) for index in range(of)]
 

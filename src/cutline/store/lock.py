@@ -15,6 +15,7 @@ import msgspec
 from cutline.errors import CutlineError
 from cutline.store.names import Workspace
 from cutline.store.publish import remove, unique
+from cutline.store.trouble import in_words
 
 NO_FLOCK: Final = {errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBADF}
 """What a file system answers that cannot lock a folder; NFS wants a file open for writing."""
@@ -99,27 +100,47 @@ class Lock:
 
 @contextmanager
 def locked(
-    workspace: Workspace, say: Callable[[str], None], *, force: bool = False
+    workspace: Workspace,
+    say: Callable[[str], None],
+    *,
+    force: bool = False,
+    needed: Callable[[], int] = lambda: 0,
 ) -> Iterator[str]:
     """Hold the lock of a job, and give a staging folder; the attempts of dead runs are removed.
+
+    Parameters
+    ----------
+    workspace
+        Where the job has its own files.
+    say
+        Told if the lock is taken over.
+    force
+        Take it over from a run that may be alive.
+    needed
+        Estimates the bytes that the rest of the job needs, for who has to make room: see
+        `in_words`, which is what a job that has a lock is in.
 
     Raises
     ------
     CutlineError
         Another run is at work.
+    StorageError
+        The file system refuses what the job needs.
     """
     lock = Lock(workspace.lock, Owner.here(unique()))
-    try:
-        before = acquire(lock, workspace, force=force)
-        if before is not None:
-            say(f"Took the lock over from {before}{', which is gone' if before.is_dead() else ''}.")
-        yield workspace.staging(lock.owner.run)
-    finally:
-        if lock.is_held():  # if not, another run is at work in these folders
-            with suppress(CutlineError):  # the next run removes it, or tells why it does not begin
-                workspace.sweep()
-            remove(lock.path)
-            workspace.leave()
+    with in_words(workspace.folder, needed):
+        try:
+            before = acquire(lock, workspace, force=force)
+            if before is not None:
+                gone = ", which is gone" if before.is_dead() else ""
+                say(f"Took the lock over from {before}{gone}.")
+            yield workspace.staging(lock.owner.run)
+        finally:
+            if lock.is_held():  # if not, another run is at work in these folders
+                with suppress(CutlineError):  # the next run removes it, or tells why it cannot
+                    workspace.sweep()
+                remove(lock.path)
+                workspace.leave()
 
 
 def acquire(lock: Lock, workspace: Workspace, *, force: bool) -> Owner | None:
@@ -167,7 +188,7 @@ def read_owner(path: str) -> Owner | None:
             return msgspec.json.decode(file.read(), type=Owner)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except ValueError as error:  # no JSON, no text, or not that of an owner
         raise CutlineError(f"{path} is not a lock of cutline: remove it.") from error
 
 

@@ -47,7 +47,7 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(attempt, path)
+                os.replace(attempt, path)  # while it is held, or another would take it for left
             sync_folder(folder)
         except BaseException as error:
             with suppress(OSError):

@@ -66,9 +66,10 @@ def in_words(path: str, needed: Callable[[], int] = lambda: 0) -> Iterator[None]
     """
     try:
         yield
-    except StorageError as error:
-        full = error.number in FULL
-        raise StorageError(error.fault, error.number, needed() if full else 0) from error
+    except StorageError as error:  # of a worker, or of a job within this one, which has its own
+        if error.number in FULL and not error.needed:
+            error.needed = needed()
+        raise
     except OSError as error:
         number = error.errno or 0
         needs = needed() if number in FULL else 0
