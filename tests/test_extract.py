@@ -381,6 +381,12 @@ def test_a_folder_that_may_not_be_written_is_one_sentence(tmp_path):
         extract(f"{tmp_path}/s", f"{tmp_path}/out")
 
 
+@pytest.mark.parametrize("changes", [{"only": "image"}, {"partition_size": 0}])
+def test_options_that_cannot_be_are_refused(changes):
+    with pytest.raises(UsageError):
+        ExtractOptions(**changes)
+
+
 def test_tarfile_reads_the_same_members(demo, tmp_path):
     """Another oracle, which is also what people write by hand."""
     _, shards = demo

@@ -81,6 +81,16 @@ def test_an_index_is_made_again_if_everything_is_to_be(indexed, tmp_path):
     assert member_lines(again, [])["path"].to_pylist() == [b"2.json"]
 
 
+def test_a_shard_that_cannot_be_read_on_is_named_and_its_index_is_not(tmp_path):
+    os.symlink("/proc/self/mem", tmp_path / "a.tar")  # nothing is mapped at its beginning
+    outputs = Outputs(f"{tmp_path}/t.parquet")
+    os.mkdir(tmp_path / "t.cutline")
+    shards = open_shards(f"{tmp_path}/a.tar")
+    with pytest.raises(CutlineError, match=r"^/.*/a.tar cannot be read on \(Input/output error\)"):
+        index_shards(shards, outputs, None, SILENT)
+    assert os.listdir(outputs.indexes) == []
+
+
 # Many shards, each of which is waited for.
 
 

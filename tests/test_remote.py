@@ -139,6 +139,16 @@ def test_a_sidecar_that_a_server_refuses_is_a_reject_and_nothing_there_is_known_
     assert not set(first["stamp"].to_pylist()) & set(second["stamp"].to_pylist())
 
 
+def test_a_server_that_goes_while_a_shard_is_read_is_said_with_the_shard(tmp_path):
+    pytest.importorskip("aiohttp")
+    (tmp_path / "a.tar").write_bytes(bytes(1000))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with served(handler) as url:
+        shard = RemoteShard(f"{url}/a.tar")
+    with pytest.raises(CutlineError, match=r"^http.*/a.tar cannot be read on .*run this again"):
+        shard.copy(0, 10, -1)
+
+
 class Refusing(http.server.SimpleHTTPRequestHandler):
     """Has a folder, and answers 500 for what is in it."""
 

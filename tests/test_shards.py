@@ -180,8 +180,24 @@ def test_a_shard_of_nothing_but_damage_tells_the_first_hundred(tmp_path):
 
 def test_a_packed_shard_is_refused_with_the_mend_and_its_name(tmp_path):
     (tmp_path / "a.tar").write_bytes(b"\x1f\x8b" + bytes(2000))
-    with pytest.raises(CutlineError, match=r"a\.tar: this is compressed with gzip.*gunzip"):
+    with pytest.raises(CutlineError, match=r"a\.tar is compressed with gzip.*gunzip"):
         compile_table(f"{tmp_path}/a.tar", f"{tmp_path}/t.parquet", FEW)
+
+
+def test_a_shard_that_cannot_be_read_on_is_named_and_not_the_file_that_it_is_copied_to(tmp_path):
+    shard = LocalShard("/proc/self/mem")  # nothing is mapped at its beginning
+    refused = pytest.raises(CutlineError, match=r"^/proc/self/mem cannot be read on")
+    with (tmp_path / "x").open("wb") as file, refused:
+        shard.copy(0, 10, file.fileno())
+    shard.close()
+
+
+def test_a_file_that_cannot_be_written_is_not_said_to_be_the_shards_fault(tmp_path):
+    write_shard(tmp_path, "a.tar", samples(0, 2))
+    shard = LocalShard(f"{tmp_path}/a.tar")
+    with open("/dev/full", "wb") as file, pytest.raises(OSError, match="No space left"):
+        shard.copy(0, 10, file.fileno())
+    shard.close()
 
 
 # Going on.

@@ -359,8 +359,9 @@ def test_a_file_where_a_folder_should_be_is_left_alone(small, tmp_path):
     assert tree(tmp_path / "data") == {"sub": b"file"}
 
 
-def test_a_pipe_at_the_name_is_replaced_and_nobody_waits_for_it(small, tmp_path):
-    os.mkfifo(tmp_path / "data" / "a.txt")
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFSOCK], ids=["pipe", "socket"])
+def test_what_is_no_file_at_the_name_is_replaced_and_nobody_waits_for_it(small, tmp_path, kind):
+    os.mknod(tmp_path / "data" / "a.txt", kind | 0o600)
     assert small.put("a.txt", b"caption") == "replaced"
     assert tree(tmp_path / "data") == {"a.txt": b"caption"}
 

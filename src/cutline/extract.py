@@ -22,6 +22,7 @@ from distributed.metrics import context_meter
 
 from cutline import events, store, watch
 from cutline.data import new_data_folder
+from cutline.errors import UsageError
 from cutline.index import ShardIndex, damage_lines, damaged, index_shards, shortfall
 from cutline.ledger import DAMAGED
 from cutline.members import EXAMPLES, Settled, settle
@@ -57,6 +58,13 @@ class ExtractOptions:
     partition_size: int = 5_000
     allow_damaged: bool = False
     force_unlock: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.only not in {None, "images", "sidecars"}:
+            raise UsageError(f"There are no {self.only} to extract: give images or sidecars.")
+        if self.partition_size < 1:
+            raise UsageError("A task needs at least one file: raise --partition-size.")
 
 
 DEFAULTS: Final = ExtractOptions()

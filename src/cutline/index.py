@@ -27,11 +27,12 @@ from cutline.errors import CutlineError
 from cutline.ledger import DAMAGED, EMPTY, LEDGER
 from cutline.parquet import UNSOUND
 from cutline.plan import LINES
+from cutline.remote import cut_off
 from cutline.running import few_tasks, results
 from cutline.shards import OpenShard, Shards
 from cutline.shardset import ShardSet
 from cutline.sidecars import CONCURRENT_READS
-from cutline.tar import Damage, walk
+from cutline.tar import Damage, PackedError, walk
 
 FORMAT: Final = 1
 """The version of the index files; an index of another version is made anew."""
@@ -262,7 +263,9 @@ def batches_of_entries(shard: OpenShard, damages: Damages) -> Iterator[Entries]:
             if len(members.paths) == BATCH:
                 yield members
                 members = Entries()
-    except CutlineError as error:
-        raise CutlineError(f"{shard.place}: {error}") from error
+    except PackedError as error:
+        raise CutlineError(f"{shard.place} {error}") from error
+    except OSError as error:
+        raise cut_off(shard.place, error) from error
     if members.paths:
         yield members

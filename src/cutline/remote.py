@@ -48,7 +48,7 @@ class Remote:
         filesystem, path = fsspec.url_to_fs(url)
         size = filesystem.size(path)
         if size is None:
-            raise CutlineError(f"the server does not tell the size of {url}: download it first")
+            raise CutlineError(f"The server does not tell the size of {url}: download it first.")
         self.size: int = size
         self._url = url
         self._file = filesystem.open(path, "rb", cache_type="none")
@@ -72,7 +72,7 @@ class Remote:
         except ValueError as error:  # fsspec's word for a server that sends the whole file
             raise not_in_ranges(self._url) from error
         except refusals() as error:
-            raise CutlineError(f"it cannot be read on ({said(error)}): run this again") from error
+            raise cut_off(self._url, error) from error
         self._start = offset
 
 
@@ -85,7 +85,12 @@ def open_filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
 def not_in_ranges(url: str) -> CutlineError:
     """Say that a server sends more than it is asked for."""
-    return CutlineError(f"{url} is not served in ranges: download it first")
+    return CutlineError(f"{url} is not served in ranges: download it first.")
+
+
+def cut_off(place: str, error: Exception) -> CutlineError:
+    """Say that what is being read cannot be read any further."""
+    return CutlineError(f"{place} cannot be read on ({said(error)}): see to it and run this again.")
 
 
 def refusals(*more: type[Exception]) -> tuple[type[Exception], ...]:

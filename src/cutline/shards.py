@@ -14,7 +14,7 @@ from cutline import store
 from cutline.errors import CutlineError
 from cutline.plan import Stamp
 from cutline.records import TOO_LARGE, Reject
-from cutline.remote import FAR, Remote, not_in_ranges, open_filesystem, refusals, said
+from cutline.remote import FAR, Remote, cut_off, not_in_ranges, open_filesystem, refusals, said
 from cutline.sidecars import CONCURRENT_READS, Sidecar, batches, stamp, too_large, unreadable
 from cutline.tar import ReadAt, local
 
@@ -129,8 +129,21 @@ class LocalShard:
 
     def copy(self, offset: int, size: int, file: int) -> None:
         """Copy a piece to the end of an open file, without its bytes passing through Python."""
-        if store.copy_range(self.descriptor, offset, size, file) < size:
+        try:
+            copied = store.copy_range(self.descriptor, offset, size, file)
+        except OSError:
+            self.check(offset, size)  # or it is the file that cannot be written
+            raise
+        if copied < size:
             raise ends_early(self.place)
+
+    def check(self, offset: int, size: int) -> None:
+        """Refuse a piece that cannot be read."""
+        try:
+            for start in range(offset, offset + size, FAR):
+                os.pread(self.descriptor, min(FAR, offset + size - start), start)
+        except OSError as error:
+            raise cut_off(self.place, error) from error
 
     def close(self) -> None:
         """Close it."""

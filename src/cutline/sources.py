@@ -158,7 +158,7 @@ def open_remote(url: str) -> Origin:
     if is_shard_name(url) or is_pattern(url):
         return open_shards(url)
     try:
-        fs, root = fsspec.url_to_fs(url)
+        fs, root = open_filesystem(url)
         there = fs.isdir(root)
         shards = there and holds_shards(url)
     # An unknown protocol; a package that it needs; a server that does not answer.

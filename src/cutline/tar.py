@@ -77,6 +77,10 @@ class Damage(NamedTuple):
     detail: str
 
 
+class PackedError(CutlineError):
+    """An archive is compressed; what is said of it is for who knows its name."""
+
+
 class _Step(NamedTuple):
     """What was found, where the next header should be (None: nowhere), and what was said of it."""
 
@@ -110,8 +114,8 @@ def walk(read: ReadAt, size: int) -> Iterator[Member | Damage]:
 
     Raises
     ------
-    CutlineError
-        If the file begins as a compressed one does.
+    PackedError
+        The file begins as a compressed one does.
 
     Notes
     -----
@@ -246,4 +250,4 @@ def _padded(end: int) -> int:
 def _refuse_packed(block: bytes) -> None:
     for magic, (what, mend) in REFUSED.items():
         if block.startswith(magic) and parse_header(block) is None:
-            raise CutlineError(f"this is {what}, and only plain tar is read: use {mend} first")
+            raise PackedError(f"is {what}, and only plain tar is read: use {mend} first.")

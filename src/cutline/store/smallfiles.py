@@ -141,7 +141,8 @@ class SmallFiles:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if error.errno == errno.ELOOP:  # a symbolic link: replaced, and never followed
+            # A symbolic link, or a socket: replaced, and never followed.
+            if error.errno in {errno.ELOOP, errno.ENXIO}:
                 return b""
             raise
         try:
