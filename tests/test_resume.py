@@ -126,9 +126,9 @@ def test_a_run_on_something_else_that_was_stopped_leaves_no_stale_part(job, tmp_
 class Full:
     """A watcher that cannot write down that rows are made."""
 
-    def stage(self, name, tasks, load=None):
+    def stage(self, name, load):
         if name == "compile-rows":
             raise OSError("the log's disk is full")
-        return SILENT.stage(name, tasks, load)
+        return SILENT.stage(name, load)
 
     def say(self, line): ...

@@ -41,11 +41,10 @@ class Notes:
 
     def __init__(self):
         self.stages = []
-        self.advanced = []
 
-    def stage(self, name, tasks, load=None):
-        self.stages.append((name, tasks))
-        return SILENT.stage(name, tasks, load)
+    def stage(self, name, load):
+        self.stages.append((name, load.amount))
+        return SILENT.stage(name, load)
 
     def say(self, line): ...
 

@@ -30,11 +30,11 @@ def clock(monkeypatch):
 
 
 def logged(seconds_a_task, tasks, clock, load=None):
-    file = io.StringIO()
-    with Log(file).stage("compile-rows", tasks, load) as advance:
+    file, load = io.StringIO(), load or Load(tasks)
+    with Log(file).stage("compile-rows", load) as advance:
         for _ in range(tasks):
             clock.seconds += seconds_a_task
-            advance(1, load.amount // tasks if load else 0)
+            advance(load.amount // tasks)
     return file.getvalue()
 
 
@@ -91,16 +91,16 @@ def test_a_log_of_a_run_over_a_million_is_short_on_a_slow_disk(clock):
     minutes |= {"write-caption-files": 10, "verify-rows": 5, "verify-files": 5, "report-rows": 1}
     file = io.StringIO()
     for name, length in minutes.items():
-        with Log(file).stage(name, 1000, Load(1_160_000, "files")) as advance:
+        with Log(file).stage(name, Load(1_160_000, "files")) as advance:
             for _ in range(1000):
                 clock.seconds += length * 60 / 1000
-                advance(1, 1160)
+                advance(1160)
     assert len(file.getvalue().splitlines()) + 8 < 60  # with the steps, where it is, what is wrong
 
 
 def test_a_log_gets_no_line_of_a_stage_that_fails(clock):
     file = io.StringIO()
-    with pytest.raises(ValueError, match="x"), Log(file).stage("compile-rows", 3):
+    with pytest.raises(ValueError, match="x"), Log(file).stage("compile-rows", Load(3)):
         raise ValueError("x")
     assert file.getvalue() == ""
 
@@ -175,7 +175,7 @@ def on_terminal(width=100):
 
 def test_a_terminal_shows_a_bar_that_fills():
     console = on_terminal()
-    with Terminal(console).stage("compile-rows", 3) as advance:
+    with Terminal(console).stage("compile-rows", Load(3)) as advance:
         for _ in range(3):
             advance(1)
     last = console.file.getvalue().rpartition("compile-rows")[2]
@@ -185,17 +185,17 @@ def test_a_terminal_shows_a_bar_that_fills():
 
 def test_a_terminal_counts_what_a_stage_has_to_do():
     console = on_terminal(width=140)
-    with Terminal(console).stage("compile-rows", 2, Load(200_000, "sidecars")) as advance:
+    with Terminal(console).stage("compile-rows", Load(200_000, "sidecars")) as advance:
         for _ in range(2):
-            advance(1, 100_000)
+            advance(100_000)
     assert "200,000/200,000 sidecars" in console.file.getvalue()
 
 
 def test_a_terminal_counts_bytes_as_sizes():
     console = on_terminal(width=140)
-    with Terminal(console).stage("extract-files", 2, Load(3_000_000_000, "bytes")) as advance:
+    with Terminal(console).stage("extract-files", Load(3_000_000_000, "bytes")) as advance:
         for _ in range(2):
-            advance(1, 1_500_000_000)
+            advance(1_500_000_000)
             time.sleep(0.01)  # a speed needs two moments
     assert "3 GB/3 GB" in console.file.getvalue()
     assert re.search(r"[\d.]+ [MGT]B/s", console.file.getvalue())
@@ -227,7 +227,7 @@ def test_standard_error_that_is_a_terminal_gets_bars(monkeypatch):
         monkeypatch.setattr(sys, "stderr", terminal)
         watcher = on_stderr()
         assert isinstance(watcher, Terminal)
-        with watcher.stage("compile-rows", 1) as advance:
+        with watcher.stage("compile-rows", Load(1)) as advance:
             advance(1)
         print("the end", file=terminal, flush=True)
         output = b""
@@ -243,7 +243,7 @@ def test_standard_error_that_is_a_file_gets_lines(monkeypatch, force):
     file = io.StringIO()
     monkeypatch.setattr(sys, "stderr", file)
     watcher = on_stderr()
-    with watcher.stage("compile-rows", 1) as advance:
+    with watcher.stage("compile-rows", Load(1)) as advance:
         advance(1)
     watcher.report(SUMMARY)
     assert len(file.getvalue().splitlines()) == 1 + len(readable(SUMMARY))
@@ -251,7 +251,7 @@ def test_standard_error_that_is_a_file_gets_lines(monkeypatch, force):
 
 
 def test_nobody_is_told_by_default(capfd):
-    with SILENT.stage("compile-rows", 2) as advance:
+    with SILENT.stage("compile-rows", Load(2)) as advance:
         advance(1)
     SILENT.say("x")
     SILENT.report(SUMMARY)

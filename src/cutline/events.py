@@ -39,7 +39,7 @@ class Stage:
 
     name: str
     tasks: int
-    load: Load | None
+    load: Load
 
 
 class Begun(msgspec.Struct, frozen=True, tag_field="event", tag="begun"):
@@ -110,7 +110,7 @@ def submit(tasks: list[Delayed], client: Client, stage: Stage) -> tuple[str, lis
     The span is open while they are sent and no longer: that is what marks them, and what a caller
     does between two results is not to be marked.
     """
-    load = stage.load or Load(stage.tasks, "tasks")
+    load = stage.load
     with span(SPAN, stage.name) as identity:
         begun = Begun(identity, stage.name, client.id, stage.tasks, load.amount, load.unit)
         client.log_event(TOPIC, msgspec.to_builtins(begun))

@@ -79,7 +79,7 @@ def sent(
     done at all.
     """
     tasks = tasks_of(bag)
-    stage = events.Stage(key_split(bag.name), len(tasks), load)
+    stage = events.Stage(key_split(bag.name), len(tasks), load or Load(len(tasks)))
     if client is None:
         yield followed(computed(tasks), stage, watcher)
         return
@@ -123,10 +123,10 @@ def followed(
     partitions: Iterator[list[Any]], stage: events.Stage, watcher: Watcher
 ) -> Iterator[Any]:
     """Give the elements of partitions, and tell of each when all of its elements are taken."""
-    with watcher.stage(stage.name, stage.tasks, stage.load) as advance:
+    with watcher.stage(stage.name, stage.load) as advance:
         for elements in partitions:
             yield from elements
-            advance(1, stage.load.of(elements) if stage.load else 0)
+            advance(stage.load.of(elements))
 
 
 def computed(tasks: list[Delayed]) -> Iterator[Any]:

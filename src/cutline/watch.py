@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol, TextIO
 
 from rich.console import Console
@@ -29,16 +30,23 @@ is to have less than 60.
 """
 
 
+TASKS: Final = "tasks"
+"""The unit of a stage of which nothing better can be said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much a stage has to do: sidecars, rows, bytes."""
+    """How much a stage has to do: sidecars, rows, bytes; or its tasks."""
 
     amount: int
-    unit: str
+    unit: str = TASKS
 
     def of(self, elements: Iterable[object]) -> int:
-        """Say how much some elements stand for: each has an attribute of the unit's name."""
-        return sum(getattr(element, self.unit) for element in elements)
+        """Say how much a task has done, by its results: each has an attribute of the unit's name.
+
+        A task is one task, whatever came of it.
+        """
+        return 1 if self.unit == TASKS else sum(getattr(one, self.unit) for one in elements)
 
     def figure(self, amount: float) -> str:
         """Write an amount: a number, but of bytes a size, which has its own unit."""
@@ -53,16 +61,14 @@ class Load:
 class Advance(Protocol):
     """Told how much more of a stage is done."""
 
-    def __call__(self, tasks: int, amount: int = 0) -> None:
-        """Take tasks, and what they did of the stage's load."""
+    def __call__(self, amount: int, /) -> None:
+        """Take some of the stage's load."""
 
 
 class Watcher(Protocol):
     """Somebody who is told how far a job is."""
 
-    def stage(
-        self, name: str, tasks: int, load: Load | None = None
-    ) -> AbstractContextManager[Advance]:
+    def stage(self, name: str, load: Load) -> AbstractContextManager[Advance]:
         """Follow a stage; what it gives is called as tasks are done."""
 
     def say(self, line: str) -> None:
@@ -75,14 +81,9 @@ class Watcher(Protocol):
 class Silent:
     """Tells nobody: the default of the functions."""
 
-    def stage(
-        self,
-        name: str,  # noqa: ARG002
-        tasks: int,  # noqa: ARG002
-        load: Load | None = None,  # noqa: ARG002
-    ) -> AbstractContextManager[Advance]:
+    def stage(self, name: str, load: Load) -> AbstractContextManager[Advance]:  # noqa: ARG002
         """Follow nothing."""
-        return nullcontext(lambda tasks, amount=0: None)  # noqa: ARG005
+        return nullcontext(lambda _: None)
 
     def say(self, line: str) -> None:
         """Say nothing."""
@@ -101,7 +102,7 @@ class Terminal:
         self.console = console
 
     @contextmanager
-    def stage(self, name: str, tasks: int, load: Load | None = None) -> Iterator[Advance]:
+    def stage(self, name: str, load: Load) -> Iterator[Advance]:
         """Show a bar."""
         columns = (
             TextColumn("{task.description:<20}"),
@@ -110,14 +111,9 @@ class Terminal:
             Rate(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
-        whole = load or Load(tasks, "tasks")
         with Progress(*columns, console=self.console) as progress:
-            bar = progress.add_task(name, total=whole.amount, load=whole)
-
-            def advance(tasks: int, amount: int = 0) -> None:
-                progress.advance(bar, amount if load else tasks)
-
-            yield advance
+            bar = progress.add_task(name, total=load.amount, load=load)
+            yield partial(progress.advance, bar)
 
     def say(self, line: str) -> None:
         """Show a line."""
@@ -160,24 +156,23 @@ class Log:
         self.file = file
 
     @contextmanager
-    def stage(self, name: str, tasks: int, load: Load | None = None) -> Iterator[Advance]:
+    def stage(self, name: str, load: Load) -> Iterator[Advance]:
         """Write a line now and then, and one at the end."""
-        whole = load or Load(tasks, "tasks")
         began = time.monotonic()
         told = done = 0.0
 
-        def advance(tasks: int, amount: int = 0) -> None:
+        def advance(amount: int) -> None:
             nonlocal told, done
-            done += amount if load else tasks
+            done += amount
             seconds = time.monotonic() - began
             due = seconds - told >= LOG_EVERY and seconds >= LOG_STEP * told
-            if due and done < whole.amount:
+            if due and done < load.amount:
                 told = seconds
-                left = duration(seconds * (whole.amount - done) / done) if done else "who knows"
-                self.say(f"{name}: {so_far(done, whole, seconds)}, {left} left")
+                left = duration(seconds * (load.amount - done) / done) if done else "who knows"
+                self.say(f"{name}: {so_far(done, load, seconds)}, {left} left")
 
         yield advance
-        self.say(f"{name}: {so_far(done, whole, time.monotonic() - began)}")
+        self.say(f"{name}: {so_far(done, load, time.monotonic() - began)}")
 
     def say(self, line: str) -> None:
         """Write a line; names in it may hold anything."""
@@ -203,10 +198,10 @@ def on_stderr() -> Watcher:
     return Terminal(Console(stderr=True)) if sys.stderr.isatty() else Log(sys.stderr)
 
 
-def so_far(done: float, whole: Load, seconds: float) -> str:
+def so_far(done: float, load: Load, seconds: float) -> str:
     """Say how much is done, and how fast."""
-    pace = f", {rate(done / seconds, whole)}" if done and seconds else ""
-    return f"{whole.progress(done)} in {duration(seconds)}{pace}"
+    pace = f", {rate(done / seconds, load)}" if done and seconds else ""
+    return f"{load.progress(done)} in {duration(seconds)}{pace}"
 
 
 def rate(each_second: float, load: Load) -> str:
