@@ -13,7 +13,7 @@ from cutline import CompileOptions, captions
 from cutline.parts import Job
 from cutline.plan import LINES, write_plan
 from cutline.rows import rows_bag
-from cutline.running import few_tasks, results, sent, tasks_of
+from cutline.running import results, sent, tasks_of, things_a_task
 from cutline.sources import open_source
 from cutline.store import Outputs
 from cutline.watch import SILENT
@@ -23,9 +23,9 @@ from processes import until
 def test_many_quick_things_are_at_most_four_tasks_a_thread(client):
     threads = sum(client.nthreads().values())
     for count in (1, 4 * threads, 4 * threads + 1, 117, 1000):
-        assert -(-count // few_tasks(count, client)) <= 4 * threads
-    assert few_tasks(4 * threads, client) == 1
-    assert few_tasks(1000, None) == 1
+        assert -(-count // things_a_task(count, client)) <= 4 * threads
+    assert things_a_task(4 * threads, client) == 1
+    assert things_a_task(1000, None) == 1
 
 
 def test_before_a_worker_is_there_a_task_is_one_thing():
@@ -33,7 +33,7 @@ def test_before_a_worker_is_there_a_task_is_one_thing():
         LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        assert few_tasks(1000, client) == 1
+        assert things_a_task(1000, client) == 1
 
 
 class Notes:

@@ -21,7 +21,7 @@ from cutline import events, store, watch
 from cutline.data import data_folder
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.records import key, path_fault
-from cutline.room import check_room, tell_of_room
+from cutline.room import check_room, told_of_room
 from cutline.running import results
 from cutline.slices import Slice, slices_of
 from cutline.sources import open_source
@@ -158,11 +158,10 @@ def caption_files(
     slices = slices_of(table)
     if not slices:
         return Counter()
-    needs = most_needed(slices, job.folder), room_bag(slices, job)
-    check_room("The caption files", job.folder, *needs, client, watcher)
-    bag = captions_bag(slices, job)
+    most, lacking = most_needed(slices, job.folder), room_bag(slices, job)
+    check_room("The caption files", job.folder, most, lacking, client, watcher)
     load = watch.Load(sum(one.rows for one in slices), "rows")
-    batches = results(bag, client, watcher, load)
+    batches = results(captions_bag(slices, job), client, watcher, load)
     return sum((batch.counts for batch in batches), Counter[str]())
 
 
@@ -211,8 +210,7 @@ def needed(captions: Iterable[Caption], folder: str) -> list[store.Room]:
             for caption in captions
             if caption.filename and caption.text and not path_fault(caption.filename)
         ]
-    tell_of_room(needs, began)
-    return [sum(needs, store.Room())]
+    return [told_of_room(needs, began)]
 
 
 def write_files(captions: Iterable[Caption], job: Job) -> list[FilesDone]:

@@ -14,7 +14,6 @@ from itertools import chain
 from time import perf_counter
 from typing import Any, Final, Literal
 
-import dask.bag as db
 import pyarrow as pa
 import pyarrow.compute as pc
 from distributed import Client
@@ -28,8 +27,8 @@ from cutline.ledger import DAMAGED
 from cutline.members import EXAMPLES, Settled, settle
 from cutline.plan import Part, shown_source, write_plan
 from cutline.records import shown_path
-from cutline.room import check_room, tell_of_room
-from cutline.running import results
+from cutline.room import check_room, told_of_room
+from cutline.running import bag_of, results
 from cutline.shards import Shards
 from cutline.shardset import ShardSet, Where, open_shards
 from cutline.summary import Summary
@@ -159,12 +158,14 @@ def extract(
         settled = settle(indexes, options.only, shards_below(folder, shards, options))
         job = Job(shards.source, folder, staging, options.overwrite)
         parts = write_plan(settled.lines, options.partition_size, scratch)
-        needs = most_needed(settled.lines, folder), room_bag(parts, job)
-        check_room("The files of the shards", folder, *needs, client, watcher)
+        most = most_needed(settled.lines, folder)
+        lacking = bag_of(parts, needed, job, stage="look-for-room")
+        check_room("The files of the shards", folder, most, lacking, client, watcher)
         batches = [make_folders(settled.folders, job)]
         if parts:
+            bag = bag_of(parts, extract_parts, job, stage="extract-files")
             load = watch.Load(pc.sum(settled.lines["size"]).as_py(), "bytes")
-            batches += results(files_bag(parts, job), client, watcher, load)
+            batches += results(bag, client, watcher, load)
         scratch.remove()
     refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
     for line in refused[:EXAMPLES]:
@@ -244,26 +245,10 @@ def make_folders(paths: list[bytes], job: Job) -> FilesDone:
     return FilesDone(Counter(unwritable=len(refused)), 0, 0, tuple(refused))
 
 
-def files_bag(parts: list[Part], job: Job) -> db.Bag:
-    """Wire the bag: a part of the plan, then its files."""
-    bag: db.Bag = db.from_sequence(parts, partition_size=1).map_partitions(
-        extract_parts, job, token="extract-files"
-    )
-    return bag
-
-
-def room_bag(parts: list[Part], job: Job) -> db.Bag:
-    """Wire the bag: a part of the plan, then the room that its files need."""
-    bag: db.Bag = db.from_sequence(parts, partition_size=1).map_partitions(
-        lacking, job, token="look-for-room"
-    )
-    return bag
-
-
 # On a worker from here on.
 
 
-def lacking(parts: Iterable[Part], job: Job) -> list[store.Room]:
+def needed(parts: Iterable[Part], job: Job) -> list[store.Room]:
     """Say what room the files of some parts need that are not there yet."""
     began = perf_counter()
     with store.SmallFiles(job.folder) as files:
@@ -273,8 +258,7 @@ def lacking(parts: Iterable[Part], job: Job) -> list[store.Room]:
             for lines in [part.lines()]
             for path, size in zip(lines["path"].to_pylist(), lines["size"].to_pylist(), strict=True)
         ]
-    tell_of_room(needs, began)
-    return needs
+    return [told_of_room(needs, began)]
 
 
 def extract_parts(parts: Iterable[Part], job: Job) -> list[FilesDone]:

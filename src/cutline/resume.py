@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
-import dask.bag as db
 import pyarrow as pa
 from distributed import Client
 
@@ -20,7 +19,7 @@ from cutline import events, parts, watch
 from cutline.parquet import UNSOUND
 from cutline.parts import Job
 from cutline.plan import Part, Receipt, Stamp, digest, pieces, read_plan, read_receipt
-from cutline.running import few_tasks, sent
+from cutline.running import bag_of, sent, things_a_task
 from cutline.sidecars import Source
 
 
@@ -57,9 +56,9 @@ def look(job: Job, client: Client | None, watcher: watch.Watcher) -> Iterator[Be
     if not there:
         yield Before(planned, iter(()), job.options.partition_size)
         return
-    bag = db.from_sequence(there, partition_size=few_tasks(len(there), client))
-    checks = bag.map_partitions(check_parts, job, token="check-parts")
-    with sent(checks, client, watcher) as found:
+    each = things_a_task(len(there), client)
+    bag = bag_of(there, check_parts, job, stage="check-parts", each=each)
+    with sent(bag, client, watcher) as found:
         yield Before(planned, found, job.options.partition_size)
 
 

@@ -29,8 +29,8 @@ def check_room(
     most
         What they need if none of them is there.
     lacking
-        What those need that are not there yet. Asked only if `most` is too much: a second run on a
-        full disk has nothing to write.
+        Computes what those need that are not there yet. That is done only if `most` is too much: a
+        second run on a full disk has nothing to write.
 
     Raises
     ------
@@ -51,7 +51,8 @@ def check_room(
 # On a worker from here on.
 
 
-def tell_of_room(needs: list[store.Room], began: float) -> None:
-    """Tell of the files that a task has looked for."""
+def told_of_room(needs: list[store.Room], began: float) -> store.Room:
+    """Add up what files need, and tell of the files that a task has looked for."""
     files = {"files looked for": len(needs)}
     events.tell(events.Done(len(needs), files, {}, perf_counter() - began))
+    return sum(needs, store.Room())

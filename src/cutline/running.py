@@ -1,7 +1,7 @@
 """Bags run: results as they come, on a cluster or in this process."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -42,6 +42,32 @@ class DeadlyTaskError(CutlineError):
             " give the workers more memory and run this again."
         )
         self.partitions = partitions
+
+
+def bag_of(
+    things: Sequence[Any],
+    work: Callable[..., Iterable[Any]],
+    *more: object,
+    stage: str,
+    each: int = 1,
+) -> db.Bag:
+    """Wire a bag of one step: some things, and what a stage makes of them.
+
+    Parameters
+    ----------
+    things
+        What there is to work on.
+    work
+        Takes those of a partition, and `more`.
+    stage
+        The name of the tasks, wherever Dask shows them.
+    each
+        How many things are one task.
+    """
+    bag: db.Bag = db.from_sequence(things, partition_size=each).map_partitions(
+        work, *more, token=stage
+    )
+    return bag
 
 
 def results(
@@ -94,7 +120,9 @@ def sent(
             events.end(client, identity, done)
 
 
-def few_tasks(count: int, client: Client | None, *, tasks_a_thread: int = TASKS_A_THREAD) -> int:
+def things_a_task(
+    count: int, client: Client | None, *, tasks_a_thread: int = TASKS_A_THREAD
+) -> int:
     """Say how many of many quick things are one task.
 
     Beside them, a task costs a worker 3 ms of waiting for it and the scheduler 5 ms of CPU.

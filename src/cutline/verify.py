@@ -17,7 +17,6 @@ from operator import attrgetter
 from time import perf_counter
 from typing import Final, NamedTuple
 
-import dask.bag as db
 import pyarrow as pa
 from distributed import Client
 
@@ -26,7 +25,7 @@ from cutline.checks import Finding, Findings, VerifyOptions
 from cutline.data import data_folder
 from cutline.listing import FILES, IMAGE, SIDECAR, Listing
 from cutline.parquet import open_parquet
-from cutline.running import results
+from cutline.running import bag_of, results
 from cutline.slices import Slice, slices_of
 from cutline.verdict import VerifySummary
 
@@ -148,11 +147,13 @@ def verified(
         findings = {"schema": schema}
         if not schema.count:
             files = list_folder(listing, job)
-            seen = list(results(rows_bag(pieces_of(outputs.table), job), client, watcher))
+            pieces = pieces_of(outputs.table)
+            each = 1 + len(pieces) // ROW_TASKS
+            bag = bag_of(pieces, check_slices, job, stage="verify-rows", each=each)
+            seen = list(results(bag, client, watcher))
             shares = shares_of(listing, files, write_ledger(outputs.ledger, job), job, seen)
-            joined = sorted(
-                results(files_bag(shares, job), client, watcher), key=attrgetter("index")
-            )
+            bag = bag_of(shares, join_shares, job, stage="verify-files")
+            joined = sorted(results(bag, client, watcher), key=attrgetter("index"))
             findings = total(schema, listing, [*seen, *joined], options)
         summary = VerifySummary(
             table=outputs.table,
@@ -197,22 +198,6 @@ def shares_of(
     of = 1 + (sum(listing.counts) + job.rows) // SHARE
     runs = sorted(done.run for done in seen)
     return [Share(shuffle.Range(index, of), files, ledger, runs) for index in range(of)]
-
-
-def rows_bag(pieces: list[Piece], job: Job) -> db.Bag:
-    """Wire the bag that looks at rows: some slices a task."""
-    size = 1 + len(pieces) // ROW_TASKS
-    slices = db.from_sequence(pieces, partition_size=size)
-    done: db.Bag = slices.map_partitions(check_slices, job, token="verify-rows")
-    return done
-
-
-def files_bag(shares: list[Share], job: Job) -> db.Bag:
-    """Wire the bag that joins rows, files and the ledger: a share a task."""
-    joined: db.Bag = db.from_sequence(shares, partition_size=1).map_partitions(
-        join_shares, job, token="verify-files"
-    )
-    return joined
 
 
 def total(

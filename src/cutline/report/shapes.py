@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final, Self
 
-import dask.bag as db
 import pyarrow as pa
 import pyarrow.compute as pc
 from distributed import Client
 
 from cutline import events, watch
-from cutline.running import results
+from cutline.running import bag_of, results
 from cutline.slices import Slice, slices_of
 from cutline.trainer import DEFAULTS, aspect_bucket
 
@@ -89,9 +88,7 @@ def count_shapes(table: str, client: Client | None, watcher: watch.Watcher) -> S
     slices = slices_of(table, ["width", "height"])
     if not slices:
         return Shapes()
-    bag = db.from_sequence(slices, partition_size=1).map_partitions(
-        count_slices, token="report-rows"
-    )
+    bag = bag_of(slices, count_slices, stage="report-rows")
     return sum(results(bag, client, watcher), Shapes())
 
 
