@@ -196,4 +196,4 @@ def test_every_task_of_every_stage_tells_of_itself(client, tmp_path, monkeypatch
 def test_the_stages_are_all_that_there_are():
     """A stage that is new must be added above, and has to tell."""
     source = "".join(path.read_text() for path in Path(cutline.__file__).parent.rglob("*.py"))
-    assert set(re.findall(r'token="([^"]+)"', source)) == set(STAGES)
+    assert set(re.findall(r'(?:token|stage)="([^"]+)"', source)) == set(STAGES)

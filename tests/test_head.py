@@ -104,7 +104,7 @@ def test_a_damaged_row_group_is_said_in_a_sentence(tmp_path):
         file.seek(4_000_000)
         file.write(bytes(4_000_000))
     assert first_rows(path, 1000).num_rows == 1000
-    with pytest.raises(CutlineError, match="is damaged: compile it again"):
+    with pytest.raises(CutlineError, match=r"is damaged .*: compile it again"):
         first_rows(path, 20_000)
 
 

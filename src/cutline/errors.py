@@ -10,3 +10,9 @@ class CutlineError(Exception):
 
 class UsageError(CutlineError):
     """What the user asked for cannot be right; the command line exits with status 2."""
+
+
+def said(error: Exception) -> str:
+    """Write why something could not be done, in one line."""
+    strerror: str | None = getattr(error, "strerror", None)
+    return strerror or " ".join(str(error).split()) or type(error).__name__

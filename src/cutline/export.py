@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from cutline import store
 from cutline.errors import CutlineError, UsageError
 from cutline.options import DEFAULTS
-from cutline.parquet import check_columns, damage, open_parquet
+from cutline.parquet import check_columns, open_parquet, sound
 
 BATCH: Final = 8192
 """Rows that are in memory at a time, and in a row group of ``metadata.parquet``."""
@@ -143,7 +143,7 @@ def is_below(folder: str, above: str) -> bool:
 def row_batches(file: pq.ParquetFile, job: Job) -> Iterator[pa.RecordBatch]:
     """Read the four columns of the table, checked."""
     check_columns(file, job.table, SCHEMA.names)
-    with damage(job.table):
+    with sound(job.table):
         for batch in file.iter_batches(batch_size=BATCH, columns=SCHEMA.names):
             batch.validate(full=True)  # finds text that is not UTF-8
             rows = cast_rows(batch, job)

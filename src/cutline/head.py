@@ -12,7 +12,7 @@ from rich.table import Table
 
 from cutline import store
 from cutline.errors import UsageError
-from cutline.parquet import damage, open_parquet
+from cutline.parquet import open_parquet, sound
 from cutline.shown import cell
 
 
@@ -58,7 +58,7 @@ def part_files(folder: str) -> list[str]:
 def first_of_file(path: str, count: int) -> pa.Table:
     """Read the first rows of one file."""
     batches: list[pa.RecordBatch] = []
-    with open_parquet(path, "name a table or a parts folder") as file, damage(path):
+    with open_parquet(path, "name a table or a parts folder") as file, sound(path):
         count = min(count, file.metadata.num_rows)  # Arrow counts in 64 bits, a user may not
         for batch in file.iter_batches(batch_size=max(count, 1)):
             batches.append(batch)

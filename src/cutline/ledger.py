@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from cutline.errors import UsageError
-from cutline.parquet import damage, open_parquet
+from cutline.parquet import open_parquet, sound
 
 LEDGER: Final = pa.schema(
     [(name, pa.string()) for name in ("source", "reason", "detail", "filename")]
@@ -45,7 +45,7 @@ def read_lines(ledger: str) -> Iterator[pa.RecordBatch]:
     if not os.path.exists(ledger):
         return
     foreign = f"{ledger} is no ledger of cutline: compile the table again."
-    with open_parquet(ledger, "compile the table again") as file, damage(ledger):
+    with open_parquet(ledger, "compile the table again") as file, sound(ledger):
         for batch in file.iter_batches(columns=LEDGER.names):
             batch.validate(full=True)  # finds text that is not UTF-8
             try:

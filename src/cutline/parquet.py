@@ -8,7 +8,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cutline.errors import CutlineError, UsageError
+from cutline.errors import CutlineError, UsageError, said
 
 UNSOUND: Final = (OSError, ValueError, pa.ArrowException)
 """How pyarrow tells that a parquet file is damaged, or not there."""
@@ -65,9 +65,9 @@ def check_once(schema: pa.Schema, path: str, columns: Iterable[str]) -> None:
 
 
 @contextmanager
-def damage(path: str) -> Iterator[None]:
-    """Say in one sentence that a parquet file is damaged where it is read."""
+def sound(path: str, mend: str = "compile it again") -> Iterator[None]:
+    """Say in one sentence that a parquet file is damaged, where it is read, and what to do."""
     try:
         yield
     except UNSOUND as error:
-        raise CutlineError(f"{path} is damaged: compile it again.") from error
+        raise CutlineError(f"{path} is damaged ({said(error)}): {mend}.") from error

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 
@@ -16,7 +15,7 @@ from cutline.columns import table_of, table_of_rows
 from cutline.errors import CutlineError
 from cutline.ledger import LEDGER
 from cutline.options import CompileOptions
-from cutline.parquet import UNSOUND
+from cutline.parquet import UNSOUND, sound
 from cutline.plan import Receipt, Stamp, shown_source
 from cutline.records import Outcome, Row, key
 from cutline.sidecars import Source
@@ -27,6 +26,8 @@ REJECTS: Final = LEDGER.insert(0, pa.field("position", pa.int64()))
 ROW_GROUP: Final = 10_000
 """Rows a row group of the table; the captions job writes the files of one as one task."""
 
+ANEW: Final = "remove it and run this again"
+"""What to do about a file of a part that is damaged; a receipt says nothing of its pages."""
 
 PART_CODEC: Final = "snappy"
 """Parts are read again soon: with zstd, which the table has, a sidecar costs 0.5 us more."""
@@ -193,7 +194,7 @@ def read_rows(
         Something has replaced or damaged the part's file.
     """
     path = outputs.part(receipt.index)
-    with sound(path), pq.ParquetFile(path) as file:
+    with sound(path, ANEW), pq.ParquetFile(path) as file:
         metadata = file.metadata.metadata or {}
         if not receipt.footer().items() <= metadata.items():
             raise CutlineError(f"{path} was replaced while it was read: run it again.")
@@ -216,17 +217,5 @@ def read_rejects(outputs: store.Outputs, receipt: Receipt) -> pa.Table:
     if not receipt.rejects:
         return pa.Table.from_batches([], REJECTS)
     path = outputs.part_rejects(receipt.index, receipt.digest)
-    with sound(path), pq.ParquetFile(path) as file:
+    with sound(path, ANEW), pq.ParquetFile(path) as file:
         return file.read()
-
-
-@contextmanager
-def sound(path: str) -> Iterator[None]:
-    """Tell what to do about a file that cannot be read; a receipt says nothing of its pages."""
-    try:
-        yield
-    except UNSOUND as error:
-        reason = " ".join(str(error).split())
-        raise CutlineError(
-            f"{path} is damaged ({reason}): remove it and run this again."
-        ) from error

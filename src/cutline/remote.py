@@ -5,7 +5,7 @@ from typing import Final
 
 import fsspec
 
-from cutline.errors import CutlineError
+from cutline.errors import CutlineError, said
 
 REFUSALS: Final = (
     ("aiohttp", "ClientError"),
@@ -97,9 +97,3 @@ def refusals(*more: type[Exception]) -> tuple[type[Exception], ...]:
     """Give what a file system raises that cannot do what it is asked to; of packages in use."""
     loaded = (getattr(sys.modules.get(module), name, None) for module, name in REFUSALS)
     return (OSError, *more, *filter(None, loaded))
-
-
-def said(error: Exception) -> str:
-    """Write why something could not be read, in one line."""
-    strerror = getattr(error, "strerror", None)
-    return strerror or " ".join(str(error).split()) or type(error).__name__

@@ -11,10 +11,10 @@ from typing import Final, NamedTuple, Protocol
 import pyarrow as pa
 
 from cutline import store
-from cutline.errors import CutlineError
+from cutline.errors import CutlineError, said
 from cutline.plan import Stamp
 from cutline.records import TOO_LARGE, Reject
-from cutline.remote import FAR, Remote, cut_off, not_in_ranges, open_filesystem, refusals, said
+from cutline.remote import FAR, Remote, cut_off, not_in_ranges, open_filesystem, refusals
 from cutline.sidecars import CONCURRENT_READS, Sidecar, batches, stamp, too_large, unreadable
 from cutline.tar import ReadAt, local
 

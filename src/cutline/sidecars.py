@@ -5,9 +5,9 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
 
+from cutline.errors import said
 from cutline.plan import LINES, Stamp
 from cutline.records import TOO_LARGE, Reject
-from cutline.remote import said
 
 CONCURRENT_READS: Final = 32
 """Reads asked for at once from a file system that is not local: latency is what costs there."""

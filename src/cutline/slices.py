@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from cutline import parts
 from cutline.errors import CutlineError, UsageError
-from cutline.parquet import UNSOUND, check_once
+from cutline.parquet import check_once, sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,12 @@ class Slice:
         CutlineError
             The table is damaged, has text that is not UTF-8, or is another one by now.
         """
-        try:
-            with pq.ParquetFile(self.table) as table:
-                if stamp_of(self.table) != self.stamp:
-                    raise CutlineError(f"The table {self.table} has been replaced: run this again.")
-                rows = table.read_row_group(self.row_group, list(columns))
+        with sound(self.table), pq.ParquetFile(self.table) as table:
+            if stamp_of(self.table) != self.stamp:
+                raise CutlineError(f"The table {self.table} has been replaced: run this again.")
+            rows = table.read_row_group(self.row_group, list(columns))
             rows = rows.slice(self.start, self.rows)
             rows.validate(full=True)
-        except UNSOUND as error:
-            raise CutlineError(
-                f"The table {self.table} cannot be read ({error}): compile it again."
-            ) from error
         return rows
 
 
