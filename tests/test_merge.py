@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutline import merge, parts, store
+from cutline import duplicates, merge, parts, store
 from cutline.errors import CutlineError
 from cutline.options import CompileOptions
 from cutline.parts import LEDGER, Sheet
@@ -147,7 +147,7 @@ OWN = [row(f"{number:03}.png") for number in range(8)]
 
 
 def test_rows_named_as_their_sidecars_are_not_looked_through(outputs, monkeypatch):
-    monkeypatch.setattr(merge, "filenames", None)
+    monkeypatch.setattr(duplicates, "filenames", None)
     check_against_oracle(outputs, 3, [*OWN, no_width()])
 
 
@@ -179,14 +179,14 @@ def test_any_rows_and_rejects_are_merged_as_one_loop_would(
 
 @pytest.mark.parametrize("hashes", [1, 2, 3])
 def test_different_keys_of_the_same_hash_are_no_duplicates(outputs, monkeypatch, hashes):
-    hashed = merge.hashed
-    monkeypatch.setattr(merge, "hashed", lambda keys: hashed(keys) % hashes)
+    hashed = duplicates.hashed
+    monkeypatch.setattr(duplicates, "hashed", lambda keys: hashed(keys) % hashes)
     check_against_oracle(outputs, 4, OUTCOMES)
 
 
 def test_the_same_key_has_the_same_hash_and_others_have_others():
     names = ["a.png", "a.jpg", "a", "b.png", "x/a.png", "a.b.png", "a.c.png", ".png", ".jpg"]
-    hashes = merge.hashed(parts.keys(pa.array(names))).tolist()
+    hashes = duplicates.hashed(parts.keys(pa.array(names))).tolist()
     assert hashes[0] == hashes[1] == hashes[2]
     assert len(set(hashes)) == len(names) - 2
 

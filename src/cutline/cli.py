@@ -8,14 +8,12 @@ from rich.console import Console
 
 from cutline import demo, head, mend, recipe, store
 from cutline.captions import CaptionsSummary, caption_source, write_captions
+from cutline.cli_end import one_sentence, standard_output, tell
 from cutline.cli_options import (
     Checked,
     compile_options,
     extract_options,
     job,
-    one_sentence,
-    standard_output,
-    tell,
 )
 from cutline.cli_verify import ORPHANS, PARQUET, Orphans, loader_options, verify_options
 from cutline.data import data_folder, new_data_folder
