@@ -183,7 +183,7 @@ def test_why_a_sidecar_cannot_be_read_is_told_without_this_machines_paths(odd):
 def test_a_stamp_tells_what_cannot_be_read(odd, url):
     source = open_source(url(odd))
     lines = source.list()
-    told = map(source.unreadable, source.stamps(lines))
+    told = map(source.is_unreadable, source.stamps(lines))
     assert {path for path, odd in zip(paths(source), told, strict=True) if odd} == set(
         reasons(source)
     )

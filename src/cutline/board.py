@@ -61,7 +61,7 @@ class Progress:
         for reason, text in done.examples.items():
             self.examples.setdefault(reason, deque(maxlen=EXAMPLES)).append(text)
         self.slowest = nlargest(SLOWEST, [*self.slowest, done], key=lambda task: task.seconds)
-        self.draw(now)
+        self.add_point(now)
         if self.tasks >= self.begun.tasks:
             self.ended = now
 
@@ -73,7 +73,7 @@ class Progress:
         if self.ended is None:
             self.ended = now
 
-    def draw(self, now: float) -> None:
+    def add_point(self, now: float) -> None:
         """Add a point to the line of what was done when, or move the last one if it is near."""
         if len(self.line) > 1 and now - self.line[-2][0] < 1:
             self.line[-1] = (now, self.done)

@@ -75,7 +75,8 @@ def cluster_options(command: Command) -> Command:
     @click.option(
         "--dashboard-address",
         metavar="HOST:PORT",
-        help="Where the dashboard of a local cluster listens, or none.  [default: 127.0.0.1:8787]",
+        help="Where the dashboard of a local cluster listens, or none."
+        f"  [default: {Local().dashboard_address}]",
     )
     @functools.wraps(command)
     def run(

@@ -55,7 +55,7 @@ class Folder:
         with open_folder(self.root) as root:
             return [stamp_of(root, path) for path in lines["path"].to_pylist()]
 
-    def unreadable(self, stamp: Stamp) -> bool:
+    def is_unreadable(self, stamp: Stamp) -> bool:
         """Tell from its stamp that a sidecar cannot be read."""
         return not is_regular(stamp)
 

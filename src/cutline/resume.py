@@ -94,7 +94,7 @@ def kept_receipt(part: Part, job: Job) -> Receipt | None:
 def may_be_readable(receipt: Receipt, source: Source, stamps: Sequence[Stamp]) -> bool:
     """Tell whether a sidecar that could not be read, though it looked well, may be readable now."""
     count = receipt.rejects.get("unreadable")
-    return count is not None and count > sum(map(source.unreadable, stamps))
+    return count is not None and count > sum(map(source.is_unreadable, stamps))
 
 
 def checked(suspects: list[Part], kept: list[Receipt]) -> events.Done:

@@ -30,16 +30,16 @@ JudgedStream: TypeAlias = tuple[Part, Iterator[parts.Judged]]
 
 
 def make_parts(
-    job: Job, parts: list[Part], client: Client | None, watcher: watch.Watcher
+    job: Job, missing: list[Part], client: Client | None, watcher: watch.Watcher
 ) -> list[Receipt]:
     """Read, judge and write the parts that are missing."""
-    if not parts:
+    if not missing:
         return []
-    load = watch.Load(sum(part.sidecars for part in parts), "sidecars")
+    load = watch.Load(sum(part.sidecars for part in missing), "sidecars")
     try:
-        return list(results(rows_bag(job, parts), client, watcher, load))
+        return list(results(rows_bag(job, missing), client, watcher, load))
     except DeadlyTaskError as error:
-        raise CutlineError(deadly(parts[error.partitions[0]], len(error.partitions))) from error
+        raise CutlineError(deadly(missing[error.partitions[0]], len(error.partitions))) from error
 
 
 def deadly(part: Part, count: int) -> str:
@@ -54,13 +54,13 @@ def deadly(part: Part, count: int) -> str:
     )
 
 
-def rows_bag(job: Job, parts: list[Part]) -> db.Bag:
+def rows_bag(job: Job, missing: list[Part]) -> db.Bag:
     """Wire the bag: sidecars, then rows and rejects, then a receipt a part.
 
     The steps fuse to one task a part, through which the sidecars stream. A reject travels as a
     value, and not through `filter`: the writer counts it, and hears of a part that has no row.
     """
-    sidecars = db.from_sequence(parts, partition_size=1).map(read_sidecars, job=job)
+    sidecars = db.from_sequence(missing, partition_size=1).map(read_sidecars, job=job)
     judged = sidecars.map(judge_sidecars, rules=job.options.rules)
     receipts: db.Bag = judged.map_partitions(write_parts, job, token="compile-rows")
     return receipts

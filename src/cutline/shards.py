@@ -46,7 +46,7 @@ class Shards:
         columns = (lines[name].to_pylist() for name in ("shard", "stamp", "fault"))
         return list(zip(*columns, strict=True))
 
-    def unreadable(self, stamp: Stamp) -> bool:
+    def is_unreadable(self, stamp: Stamp) -> bool:
         """Tell from its stamp that a sidecar cannot be read."""
         return stamp[2] is not None
 

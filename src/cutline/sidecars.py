@@ -37,7 +37,7 @@ class Source(Protocol):
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Look at the sidecars of some lines: the stamps that `read` would give."""
 
-    def unreadable(self, stamp: Stamp) -> bool:
+    def is_unreadable(self, stamp: Stamp) -> bool:
         """Tell from its stamp that a sidecar cannot be read."""
 
     def read(self, lines: pa.Table) -> Iterator[Sidecar]:

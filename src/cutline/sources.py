@@ -66,7 +66,7 @@ class RemoteFolder:
         """Take the stamps that the listing gave."""
         return list(zip(lines["size"].to_pylist(), lines["stamp"].to_pylist(), strict=True))
 
-    def unreadable(self, stamp: Stamp) -> bool:
+    def is_unreadable(self, stamp: Stamp) -> bool:
         """Tell from its stamp that a sidecar cannot be read."""
         return stamp[0] == NO_FILE
 

@@ -17,6 +17,7 @@ from cutline.report.shapes import Shapes
 from cutline.shown import UNSEEN, escaped
 from cutline.store import part_name
 from cutline.timings import fastest, slowest
+from cutline.trainer import DEFAULTS
 from cutline.verdict import VerifySummary
 
 LONGEST: Final = 400
@@ -138,7 +139,8 @@ def plots_section(divs: dict[str, str], shapes: Shapes) -> str:
     """Show the plots."""
     step = f", rounded to {shapes.step} pixels" if shapes.step > 1 else ""
     small = (
-        f" {shapes.small:,} rows are below its 0.75 megapixels and left out."
+        f" {shapes.small:,} rows are below its {DEFAULTS.minimum_image_size:g} megapixels and left"
+        " out."
         if shapes.small
         else ""
     )
