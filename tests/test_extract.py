@@ -16,8 +16,11 @@ from cutline.demo.shards import HARMLESS
 from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions, extract
 from cutline.watch import Load, Silent
+from jobs_at_work import Listener
 from tar_bytes import END, by_tarfile, header, member, pax
 from trees import tree_in_bytes as tree
+
+extract_module = sys.modules["cutline.extract"]  # whose name is also that of its function
 
 
 def write_shard(folder, name, files):
@@ -119,6 +122,45 @@ def test_progress_is_in_bytes_of_the_files_that_were_there_and_of_those_that_wer
     summary = extract(f"{folder}", f"{tmp_path}/out", watcher=follower)
     assert 0 < summary.bytes < whole
     assert follower.stages["extract-files"] == (Load(whole, "bytes"), whole)
+
+
+@pytest.fixture(params=["", "memory://"], ids=["local", "behind a URL"])
+def one_member(request, tmp_path, monkeypatch):
+    """A shard of one member of ten bytes, and the path of its file."""
+    monkeypatch.setattr(extract_module, "PIECE", 4)
+    archive = member(b"a.json", b'{"a": 123}') + END
+    if request.param:
+        fsspec.filesystem("memory").pipe_file("/changed/a.tar", archive)
+        shard = "memory://changed/a.tar"
+    else:
+        (tmp_path / "a.tar").write_bytes(archive)
+        shard = f"{tmp_path}/a.tar"
+    (tmp_path / "out").mkdir()
+    return shard, tmp_path / "out" / "a.json"
+
+
+@pytest.mark.parametrize("left", [b"", b"{", b'{"a"', b'{"a": 12', b"<html>", b"an error page"])
+def test_what_a_tool_left_of_a_file_that_was_stopped_is_replaced(one_member, left):
+    shard, path = one_member
+    path.write_bytes(left)
+    assert extract(shard, path.parent).files == 1
+    assert path.read_bytes() == b'{"a": 123}'
+
+
+@pytest.mark.parametrize("changed", [b"{}", b'{"a": 2}', b'{"a": 123, "b": 4}', b'{"a": 123} '])
+def test_a_file_that_somebody_has_changed_is_kept_and_told_until_all_are_to_be_replaced(
+    one_member, changed
+):
+    shard, path = one_member
+    path.write_bytes(changed)
+    listener = Listener()
+    summary = extract(shard, path.parent, watcher=listener)
+    assert (summary.files, summary.skipped, summary.rejects) == (0, 1, {})
+    assert path.read_bytes() == changed
+    (told,) = listener.said
+    assert told.startswith(f"1 files in {path.parent} are not what the shards hold")
+    assert extract(shard, path.parent, ExtractOptions(overwrite=True)).files == 1
+    assert path.read_bytes() == b'{"a": 123}'
 
 
 # Hostile archives.

@@ -49,6 +49,21 @@ def test_a_second_run_unpacks_only_what_is_missing(demo):
     assert again.captions.unchanged == expected.rows
 
 
+def test_a_sidecar_that_was_mended_by_hand_stays_as_it_is(demo):
+    root, expected = demo
+    recipe.run(f"{root}")
+    path = next(
+        path
+        for path in sorted((root / "data").glob("*.json"))
+        if path.is_file() and b'"width"' not in path.read_bytes() and path.read_bytes()[:1] == b"{"
+    )
+    mended = path.read_bytes().replace(b"{", b'{"width": 640, ', 1)
+    path.write_bytes(mended)
+    again = recipe.run(f"{root}")
+    assert path.read_bytes() == mended
+    assert again.compile.rows == expected.rows + 1
+
+
 def test_shards_beside_the_data_folder_are_found_too(demo):
     root, expected = demo
     shards = sorted((root / "data").iterdir())

@@ -200,7 +200,7 @@ def extract_options(command: Command) -> Command:
         type=click.Choice(["images", "sidecars"]),
         help="Sidecars are *.json, images are all others.",
     )
-    @click.option("--overwrite", is_flag=True, help="Replace also files of the right size.")
+    @click.option("--overwrite", is_flag=True, help="Replace whatever files are there.")
     @ALLOW_DAMAGED
     @FORCE_UNLOCK
     @functools.wraps(command)

@@ -29,9 +29,12 @@ from cutline.plan import Part, shown_source, write_plan
 from cutline.records import shown_path
 from cutline.room import check_room, told_of_room
 from cutline.running import bag_of, results
-from cutline.shards import Shards
+from cutline.shards import OpenShard, Shards
 from cutline.shardset import ShardSet, Where, open_shards
 from cutline.summary import Summary
+
+PIECE: Final = 1 << 20
+"""Bytes of a file that are compared at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class ExtractOptions:
     only
         What to extract: sidecars are members named ``*.json``, images are all others.
     overwrite
-        Replace also files that have the right size.
+        Replace also files that have the right size, and those that somebody has changed.
     partition_size
         Files a task.
     allow_damaged
@@ -167,6 +170,11 @@ def extract(
             load = watch.Load(pc.sum(settled.lines["size"]).as_py(), "bytes")
             batches += results(bag, client, watcher, load)
         scratch.remove()
+    if kept := sum(batch.counts["kept"] for batch in batches):
+        watcher.say(
+            f"{kept:,} files in {folder} are not what the shards hold, and were left as they are:"
+            " add --overwrite to an extraction that is to replace them."
+        )
     refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
     for line in refused[:EXAMPLES]:
         watcher.say(line)
@@ -192,7 +200,7 @@ def summary(
         shards=len(indexes),
         files=counts["written"] + counts["replaced"],
         bytes=sum(batch.written for batch in batches),
-        skipped=counts["unchanged"],
+        skipped=counts["unchanged"] + counts["kept"],
         rejects={reason: count for reason, count in sorted(rejects.items()) if count},
         seconds=seconds,
         damages=damage_lines(indexes),
@@ -293,9 +301,11 @@ def extract_part(part: Part, job: Job) -> FilesDone:
         store.SmallFiles(job.folder, job.staging) as files,
     ):
         for path, offset, size in zip(*columns, strict=True):
-            copy = partial(shard.copy, offset, size)
+            copy, is_left = partial(shard.copy, offset, size), partial(is_debris, shard, offset)
             try:
-                outcome = files.put_made(os.fsdecode(path), size, copy, overwrite=job.overwrite)
+                outcome = files.put_made(
+                    os.fsdecode(path), size, copy, is_left, overwrite=job.overwrite
+                )
             except OSError as error:
                 if error.errno not in store.BLOCKED:
                     raise
@@ -305,3 +315,18 @@ def extract_part(part: Part, job: Job) -> FilesDone:
             written += size if outcome in {"written", "replaced"} else 0
         files.sync()
     return FilesDone(counts, pc.sum(lines["size"]).as_py(), written, tuple(refused[:EXAMPLES]))
+
+
+def is_debris(shard: OpenShard, offset: int, file: int, length: int) -> bool:
+    """Tell whether a shorter or longer file is what a tool left of a member, or is no such thing.
+
+    A tool that is stopped leaves the beginning. What begins as the member does, with the brace of a
+    sidecar or the magic of an image, and is not its beginning, is what somebody has made of it.
+    """
+    if os.pread(file, 1, 0) != shard.read(1, offset):
+        return True
+    for start in range(0, length, PIECE):
+        size = min(PIECE, length - start)
+        if os.pread(file, size, start) != shard.read(size, offset + start):
+            return False
+    return True

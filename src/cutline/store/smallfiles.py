@@ -18,8 +18,11 @@ NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 Write: TypeAlias = Callable[[int], object]
 """Writes what a file shall hold, to its descriptor."""
 
-IsRight: TypeAlias = Callable[[str], bool | None]
-"""Tells of a name whether what has it may stay: None if nothing has it."""
+Look: TypeAlias = Callable[[str], str | None]
+"""Says of a name in a word why what has it may stay: "" if it may not, None if nothing has it."""
+
+IsDebris: TypeAlias = Callable[[int, int], bool]
+"""Tells of a descriptor, and the length of its file, whether it is nothing that somebody made."""
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -61,10 +64,20 @@ class SmallFiles:
             Something is in the way: a folder of that name, a symbolic link for a folder. Or the
             path has a ``..``.
         """
-        return self.settle(path, partial(write_all, data=data), lambda name: self.holds(name, data))
 
-    def put_made(self, path: str, length: int, write: Write, *, overwrite: bool) -> str:
-        """Make a file of a known length, as `put` does, but leave one alone that has this length.
+        def look(name: str) -> str | None:
+            found = self.read(name, len(data) + 1)
+            return None if found is None else "unchanged" if found == data else ""
+
+        return self.settle(path, partial(write_all, data=data), look)
+
+    def put_made(
+        self, path: str, length: int, write: Write, is_debris: IsDebris, *, overwrite: bool
+    ) -> str:
+        """Make a file of a known length, as `put` does, or leave alone what is there.
+
+        A file of this length is unchanged; one of another length is kept, because somebody has
+        changed it, unless it is debris. What is no file is replaced.
 
         Parameters
         ----------
@@ -74,18 +87,26 @@ class SmallFiles:
             Bytes in the file.
         write
             Writes them to the file of a descriptor.
+        is_debris
+            Tells whether a file of another length may be replaced.
         overwrite
-            Replace also a file that has this length.
+            Replace whatever is there.
         """
 
-        def is_right(name: str) -> bool | None:
+        def look(name: str) -> str | None:
             found = self.length(name)
-            return None if found is None else found == length and not overwrite
+            if found is None:
+                return None
+            if overwrite or found < 0:
+                return ""
+            if found == length:
+                return "unchanged"
+            return "" if self.look_into(name, found, is_debris) else "kept"
 
-        return self.settle(path, write, is_right)
+        return self.settle(path, write, look)
 
-    def settle(self, path: str, write: Write, is_right: IsRight) -> str:
-        """Make a file, new or in place of another, unless what has its name is right."""
+    def settle(self, path: str, write: Write, look: Look) -> str:
+        """Make a file, new or in place of another, unless what has its name may stay."""
         folder, _, name = path.rpartition("/")
         try:
             if folder != self.path:
@@ -95,22 +116,17 @@ class SmallFiles:
             expected_new = self.expects_new
             if expected_new and self.link(name, write):
                 return "written"
-            right = is_right(name)
-            self.expects_new = right is None
-            if right:
-                return "unchanged"
-            if right is None and not expected_new and self.link(name, write):
+            found = look(name)
+            self.expects_new = found is None
+            if found:
+                return found
+            if found is None and not expected_new and self.link(name, write):
                 return "written"
             self.replace(name, write)
         except OSError as error:  # which may name a descriptor, or nothing
             error.filename = f"{self.place}/{path}"
             raise
-        return "written" if right is None else "replaced"
-
-    def holds(self, name: str, data: bytes) -> bool | None:
-        """Tell whether a file holds some bytes: None if there is nothing."""
-        found = self.read(name, len(data) + 1)
-        return None if found is None else found == data
+        return "written" if found is None else "replaced"
 
     def length(self, name: str) -> int | None:
         """Tell the length of a file: None if there is nothing, and -1 if it is no file."""
@@ -147,6 +163,14 @@ class SmallFiles:
             raise
         try:
             return os.read(file, limit)
+        finally:
+            os.close(file)
+
+    def look_into(self, name: str, length: int, is_debris: IsDebris) -> bool:
+        """Tell whether a file is debris."""
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder)
+        try:
+            return is_debris(file, length)
         finally:
             os.close(file)
 
