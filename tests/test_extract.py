@@ -163,6 +163,19 @@ def test_a_file_that_somebody_has_changed_is_kept_and_told_until_all_are_to_be_r
     assert path.read_bytes() == b'{"a": 123}'
 
 
+def test_too_many_members_that_become_no_file_are_a_shortfall(tmp_path):
+    for shard in "ab":
+        write_shard(tmp_path / "s", f"{shard}.tar", [("a", b"a"), ("b", b"b")])
+    summary = extract(f"{tmp_path}/s", f"{tmp_path}/out")
+    assert (summary.files, summary.rejects) == (2, {"duplicate": 2})
+    assert summary.shortfall.startswith(
+        "2 of 4 members of the shards became no file, more than the share of 0.1 that"
+        " --max-rejects allows (the first: b.tar/a: duplicate: another member has its place):"
+    )
+    borne = extract(f"{tmp_path}/s", f"{tmp_path}/out", ExtractOptions(max_rejects=0.5))
+    assert borne.shortfall == ""
+
+
 # Hostile archives.
 
 
@@ -422,7 +435,7 @@ def test_a_folder_that_may_not_be_written_is_one_sentence(tmp_path):
         extract(f"{tmp_path}/s", f"{tmp_path}/out")
 
 
-@pytest.mark.parametrize("changes", [{"only": "image"}, {"partition_size": 0}])
+@pytest.mark.parametrize("changes", [{"only": "image"}, {"partition_size": 0}, {"max_rejects": 2}])
 def test_options_that_cannot_be_are_refused(changes):
     with pytest.raises(UsageError):
         ExtractOptions(**changes)

@@ -6,9 +6,11 @@ import pytest
 
 from cutline import recipe
 from cutline.demo import DemoOptions, make_demo
-from cutline.errors import UsageError
+from cutline.errors import CutlineError, UsageError
 from cutline.options import CompileOptions
 from cutline.table import compile_table
+from sidecars import as_bytes, record
+from tar_bytes import by_tarfile
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,38 @@ def test_a_sidecar_that_was_mended_by_hand_stays_as_it_is(demo):
     again = recipe.run(f"{root}")
     assert path.read_bytes() == mended
     assert again.compile.rows == expected.rows + 1
+
+
+def write_shard(path, members):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(by_tarfile(members))
+
+
+def samples(count, extra=()):
+    names = [f"{number:05}" for number in range(count)]
+    sidecars = [(f"{name}.json", as_bytes(record(f"{name}.jpg"))) for name in names]
+    return [*sidecars, *((f"{name}.jpg", b"jpeg") for name in names), *extra]
+
+
+def test_sidecars_that_get_into_no_file_are_rejects_as_of_a_compile_from_the_shards(tmp_path):
+    root = tmp_path / "set"
+    bad = ("../outside.json", as_bytes(record("outside.jpg")))
+    for shard in "abc":
+        write_shard(root / f"{shard}.tar", samples(5, [bad]))
+    with pytest.raises(CutlineError, match=r"10 duplicate \(b\.tar/00000\.json: another member"):
+        recipe.run(root)
+    options = CompileOptions(max_rejects=1)
+    summary = recipe.run(root, options)
+    assert (summary.compile.sidecars, summary.compile.rows) == (18, 5)
+    assert summary.compile.rejects == {"duplicate": 10, "unreadable": 3}
+    assert summary.extract.shortfall == ""
+    lines = pq.read_table(root / "set.rejects.parquet")["source"].to_pylist()
+    assert len(lines) == 13
+    straight = compile_table(f"{root}/*.tar", f"{tmp_path}/straight.parquet", options)
+    assert straight.rejects == summary.compile.rejects
+    assert sorted(pq.read_table(tmp_path / "straight.rejects.parquet")["source"].to_pylist()) == (
+        sorted(lines)
+    )
 
 
 def test_shards_beside_the_data_folder_are_found_too(demo):

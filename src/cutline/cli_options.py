@@ -26,6 +26,13 @@ Command = Callable[..., Any]
 CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 """What every common reader of parquet knows."""
 
+MAX_REJECTS: Final = click.option(
+    "--max-rejects",
+    type=click.FloatRange(0, 1),
+    default=DEFAULTS.max_rejects,
+    show_default=True,
+    help="The share that may be rejected, no_width not counted.",
+)
 ALLOW_DAMAGED: Final = click.option("--allow-damaged", is_flag=True, help="Bear damage in shards.")
 FORCE_UNLOCK: Final = click.option(
     "--force-unlock", is_flag=True, help="Take over the lock of another host's run."
@@ -158,13 +165,7 @@ def compile_options(command: Command) -> Command:
         show_default=True,
         help="Sidecars a part.",
     )
-    @click.option(
-        "--max-rejects",
-        type=click.FloatRange(0, 1),
-        default=DEFAULTS.max_rejects,
-        show_default=True,
-        help="The share of sidecars that may be rejected, no_width not counted.",
-    )
+    @MAX_REJECTS
     @click.option(
         "--compression",
         type=click.Choice(CODECS),
@@ -201,11 +202,12 @@ def extract_options(command: Command) -> Command:
         help="Sidecars are *.json, images are all others.",
     )
     @click.option("--overwrite", is_flag=True, help="Replace whatever files are there.")
+    @MAX_REJECTS
     @ALLOW_DAMAGED
     @FORCE_UNLOCK
     @functools.wraps(command)
     def run(**arguments: Any) -> Any:
-        names = ("only", "overwrite", "allow_damaged", "force_unlock")
+        names = ("only", "overwrite", "max_rejects", "allow_damaged", "force_unlock")
         chosen = {name: arguments.pop(name) for name in names}
         return command(options=ExtractOptions(**chosen), **arguments)
 

@@ -49,6 +49,8 @@ class ExtractOptions:
         Replace also files that have the right size, and those that somebody has changed.
     partition_size
         Files a task.
+    max_rejects
+        The share of members that may become no file before the job ends with a shortfall.
     allow_damaged
         Be content with what can be read of damaged shards.
     force_unlock
@@ -58,6 +60,7 @@ class ExtractOptions:
     only: Literal["images", "sidecars"] | None = None
     overwrite: bool = False
     partition_size: int = 5_000
+    max_rejects: float = 0.1
     allow_damaged: bool = False
     force_unlock: bool = False
 
@@ -67,6 +70,8 @@ class ExtractOptions:
             raise UsageError(f"There are no {self.only} to extract: give images or sidecars.")
         if self.partition_size < 1:
             raise UsageError("A task needs at least one file: raise --partition-size.")
+        if not 0 <= self.max_rejects <= 1:
+            raise UsageError("The most rejects are a share: give --max-rejects from 0 to 1.")
 
 
 DEFAULTS: Final = ExtractOptions()
@@ -77,7 +82,8 @@ class ExtractSummary(Summary):
     """What became of the members; `rejects` counts by reason those that became no file.
 
     `files` and `bytes` are what was written, `skipped` counts the files that were there already;
-    `damages` says what is damaged in the shards, as lines of a ledger.
+    `lost` are lines of a ledger: the sidecars that became no file, and what is damaged in the
+    shards.
     """
 
     data: str
@@ -87,13 +93,13 @@ class ExtractSummary(Summary):
     skipped: int
     rejects: dict[str, int]
     seconds: float
-    damages: pa.Table
+    lost: pa.Table
     shortfall: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
         body = asdict(self)
-        del body["damages"], body["shortfall"]
+        del body["lost"], body["shortfall"]
         return {"job": "extract", **body}
 
 
@@ -178,8 +184,7 @@ def extract(
     refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
     for line in refused[:EXAMPLES]:
         watcher.say(line)
-    damage = "" if options.allow_damaged else shortfall(indexes, "the folder")
-    return summary(folder, indexes, settled, batches, damage, clock.total())
+    return summary(folder, indexes, settled, batches, options, clock.total())
 
 
 def summary(
@@ -187,11 +192,16 @@ def summary(
     indexes: list[ShardIndex],
     settled: Settled,
     batches: list[FilesDone],
-    damage: str,
+    options: ExtractOptions,
     seconds: float,
 ) -> ExtractSummary:
     """Add up what became of the members."""
     counts = sum((batch.counts for batch in batches), Counter[str]())
+    shortfalls = [
+        refusal(settled, options.max_rejects),
+        store.unwritten(counts["unwritable"], "file", folder),
+        "" if options.allow_damaged else shortfall(indexes, "the folder"),
+    ]
     rejects = settled.rejects + Counter(
         {"unwritable": counts["unwritable"], DAMAGED: len(damaged(indexes))}
     )
@@ -203,10 +213,21 @@ def summary(
         skipped=counts["unchanged"] + counts["kept"],
         rejects={reason: count for reason, count in sorted(rejects.items()) if count},
         seconds=seconds,
-        damages=damage_lines(indexes),
-        shortfall=" ".join(
-            filter(None, [store.unwritten(counts["unwritable"], "file", folder), damage])
-        ),
+        lost=pa.concat_tables([settled.lost, damage_lines(indexes)]),
+        shortfall=" ".join(filter(None, shortfalls)),
+    )
+
+
+def refusal(settled: Settled, most: float) -> str:
+    """Say in one sentence that too many members became no file; empty if they are few."""
+    refused = settled.rejects.total()
+    members = refused + len(settled.lines)
+    if refused <= most * members:
+        return ""
+    return (
+        f"{refused:,} of {members:,} members of the shards became no file, more than the share of"
+        f" {most:g} that --max-rejects allows (the first: {settled.examples[0]}): unpack shards"
+        " that use the same names into folders of their own, or raise --max-rejects."
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cutline.errors import UsageError
 from cutline.parquet import open_parquet, sound
@@ -21,6 +22,11 @@ EMPTY: Final = pa.Table.from_batches([], LEDGER)
 
 DAMAGED: Final = "damaged_shard"
 """The reason of a line of the ledger that is no reject: nobody knows what was there."""
+
+
+def rejects_among(lines: pa.Table) -> pa.Table:
+    """Take those lines of a ledger that are about sidecars."""
+    return lines.filter(pc.not_equal(lines["reason"], DAMAGED))
 
 
 class Rejects(NamedTuple):

@@ -1,7 +1,7 @@
 """Which members of the shards become which files: settled for all shards before any is written."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -11,7 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cutline.columns import table_of_rows
 from cutline.index import ShardIndex, member_lines
+from cutline.ledger import LEDGER
 from cutline.plan import LINES, shown_source
 
 EXAMPLES: Final = 10
@@ -28,13 +30,15 @@ WHY: Final = {
 class Settled:
     """The members that become files, in source order, and how many do not for which reason.
 
-    `folders` are the members that are folders.
+    `folders` are the members that are folders. `lost` are the sidecars that become no file, as
+    lines of a ledger: what a compile from the shards says of them.
     """
 
     lines: pa.Table
     folders: list[bytes]
     rejects: Counter[str]
     examples: list[str]
+    lost: pa.Table
 
 
 def settle(indexes: list[ShardIndex], only: str | None, shards: Mapping[bytes, int]) -> Settled:
@@ -52,7 +56,7 @@ def settle(indexes: list[ShardIndex], only: str | None, shards: Mapping[bytes, i
         The shards that are in the folder of the files, and their sizes. A member of that path and
         another size is refused: it would replace the shard.
     """
-    members = pa.concat_tables([member_lines(index, ["reason"]) for index in indexes])
+    members = pa.concat_tables([member_lines(index, ["reason", "sidecar"]) for index in indexes])
     members = chosen(members.combine_chunks(), only)
     regular = pc.is_null(members["reason"]).to_numpy()
     of_shards = regular & would_replace(members, shards)
@@ -71,6 +75,7 @@ def settle(indexes: list[ShardIndex], only: str | None, shards: Mapping[bytes, i
         folders=sorted(filter(None, folders)),
         rejects=Counter({reason: len(lines) for reason, lines in refused.items()}),
         examples=examples[:EXAMPLES],
+        lost=table_of_rows([one for each in refused.items() for one in lost(*each)], LEDGER),
     )
 
 
@@ -122,6 +127,14 @@ def folders_among(paths: Iterable[bytes]) -> set[bytes]:
     among = {path for path, behind in pairs if behind.startswith(path + b"\0")}
     tops = {path.partition(b"\0")[0] for path in ordered if b"\0" in path}
     return tops | {path.replace(b"\0", b"/") for path in among}
+
+
+def lost(reason: str, lines: pa.Table) -> Iterator[tuple[str, str, str, None]]:
+    """Say of the sidecars that become no file what they are for a compile."""
+    for line in lines.filter(lines["sidecar"]).to_pylist():
+        source = shown_source(line["shard"], line["path"])
+        outcome = reason if reason == "duplicate" else "unreadable"
+        yield source, outcome, line["fault"] or WHY[reason], None
 
 
 def shown(reason: str, lines: pa.Table) -> list[str]:

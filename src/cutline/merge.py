@@ -34,7 +34,7 @@ def merge(
     outputs: store.Outputs,
     receipts: list[Receipt],
     options: CompileOptions,
-    damages: pa.Table = ledger.EMPTY,
+    lost: pa.Table = ledger.EMPTY,
 ) -> Merged:
     """Merge parts into the table and the ledger, unless that has been done.
 
@@ -46,23 +46,23 @@ def merge(
         Those of all parts, in order.
     options
         How to write the table, and how many rejects to bear.
-    damages
-        What is damaged in the shards, as lines of the ledger.
+    lost
+        More lines of the ledger: sidecars of shards that are in no part, and what is damaged there.
 
     Raises
     ------
     CutlineError
         Too many sidecars were rejected; the table that was there is as it was.
     """
-    digest = merge_digest(receipts, damages, options)
+    digest = merge_digest(receipts, lost, options)
     before = None if options.fresh else read_merged(outputs)
     if before and (before.digest, before.files) == (digest, stamps(outputs)):
-        check_rejects(before, outputs, receipts, options)
+        check_rejects(before, outputs, receipts, lost, options)
         return before
     twice = duplicates.find(outputs, receipts)
-    merged = Merged(digest, *count(receipts, twice))
-    check_rejects(merged, outputs, receipts, options)
-    write_tables(outputs, receipts, twice, damages, options)
+    merged = Merged(digest, *count(receipts, twice, lost))
+    check_rejects(merged, outputs, receipts, lost, options)
+    write_tables(outputs, receipts, twice, lost, options)
     write_merged(outputs, msgspec.structs.replace(merged, files=stamps(outputs)))
     return merged
 
@@ -71,26 +71,26 @@ def write_tables(
     outputs: store.Outputs,
     receipts: list[Receipt],
     twice: duplicates.Duplicates,
-    damages: pa.Table,
+    lost: pa.Table,
     options: CompileOptions,
 ) -> None:
     """Publish the ledger and then the table."""
     with store.publish(outputs.ledger, outputs.staging) as file:
         rejects = (duplicates.ledger_lines(outputs, receipt, twice) for receipt in receipts)
-        parts.write_table(file, chain(rejects, [damages]), ledger.LEDGER, options.compression)
+        parts.write_table(file, chain(rejects, [lost]), ledger.LEDGER, options.compression)
     with store.publish(outputs.table, outputs.staging) as file:
         rows = parts.ahead(partial(duplicates.unique_rows, outputs, twice=twice), receipts)
         parts.write_table(file, rows, options.schema, options.compression)
 
 
-def merge_digest(receipts: list[Receipt], damages: pa.Table, options: CompileOptions) -> str:
+def merge_digest(receipts: list[Receipt], lost: pa.Table, options: CompileOptions) -> str:
     """Digest what the table is made from."""
     state = hashlib.blake2b(options.identity(), digest_size=20)
     state.update(options.compression.encode())
     for receipt in receipts:
         # And not its digest alone: what was unreadable may be a row now, of the same sidecar.
         state.update(receipt.footer()[RECEIPT_KEY])
-    state.update(repr(damages.to_pylist()).encode())
+    state.update(repr(lost.to_pylist()).encode())
     return state.hexdigest()
 
 
@@ -119,17 +119,24 @@ def stamps(outputs: store.Outputs) -> list[list[int]]:
     return found
 
 
-def count(receipts: list[Receipt], twice: duplicates.Duplicates) -> tuple[int, dict[str, int]]:
+def count(
+    receipts: list[Receipt], twice: duplicates.Duplicates, lost: pa.Table
+) -> tuple[int, dict[str, int]]:
     """Count the rows of the table, and the rejects by reason."""
     again = sum(map(len, twice.values()))
     rejects = Counter({"duplicate": again} if again else {})
+    rejects.update(ledger.rejects_among(lost)["reason"].to_pylist())
     for receipt in receipts:
         rejects.update(receipt.rejects)
     return sum(receipt.rows for receipt in receipts) - again, dict(sorted(rejects.items()))
 
 
 def check_rejects(
-    merged: Merged, outputs: store.Outputs, receipts: list[Receipt], options: CompileOptions
+    merged: Merged,
+    outputs: store.Outputs,
+    receipts: list[Receipt],
+    lost: pa.Table,
+    options: CompileOptions,
 ) -> None:
     """Fail a job of which too much was rejected: its source or its options are likely wrong."""
     sidecars = merged.rows + sum(merged.rejects.values())
@@ -138,7 +145,8 @@ def check_rejects(
         return
     top = sorted(faults, key=lambda reason: -faults[reason])[:3]
     shown = "; ".join(
-        f"{faults[reason]:,} {reason} ({example(reason, outputs, receipts)})" for reason in top
+        f"{faults[reason]:,} {reason} ({example(reason, outputs, receipts, lost)})"
+        for reason in top
     )
     raise CutlineError(
         f"{sum(faults.values()):,} of {sidecars:,} sidecars were rejected, more than the share of"
@@ -147,10 +155,11 @@ def check_rejects(
     )
 
 
-def example(reason: str, outputs: store.Outputs, receipts: list[Receipt]) -> str:
+def example(reason: str, outputs: store.Outputs, receipts: list[Receipt], lost: pa.Table) -> str:
     """Show the first reject of a reason."""
     twice = duplicates.find(outputs, receipts) if reason == "duplicate" else {}
-    holder = next(one for one in receipts if reason in one.rejects or one.index in twice)
-    rejects = duplicates.ledger_lines(outputs, holder, twice)
+    holders = (one for one in receipts if reason in one.rejects or one.index in twice)
+    holder = next(holders, None)
+    rejects = duplicates.ledger_lines(outputs, holder, twice) if holder else lost
     first = rejects.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
     return f"{first['source']}: {first['detail']}"

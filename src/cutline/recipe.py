@@ -106,11 +106,15 @@ def run(
     clock = watch.Clock()
     table, data = layout(root)
     shards = shards_of(root)
-    chosen = ExtractOptions(allow_damaged=options.allow_damaged, force_unlock=options.force_unlock)
+    chosen = ExtractOptions(
+        max_rejects=options.max_rejects,
+        allow_damaged=options.allow_damaged,
+        force_unlock=options.force_unlock,
+    )
     extracted = extract(shards, data, chosen, client=client, watcher=watcher) if shards else None
-    damages = extracted.damages if extracted else ledger.EMPTY
+    lost = extracted.lost if extracted else ledger.EMPTY
     compiled = compile_table(
-        Folder(data), table, options, damages=damages, client=client, watcher=watcher
+        Folder(data), table, options, lost=lost, client=client, watcher=watcher
     )
     captions = write_captions(table, data, options, client=client, watcher=watcher)
     checked = VerifyOptions(force_unlock=options.force_unlock)

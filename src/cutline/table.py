@@ -75,7 +75,7 @@ def compile_table(
     table: store.AnyPath,
     options: CompileOptions = DEFAULTS,
     *,
-    damages: pa.Table = ledger.EMPTY,
+    lost: pa.Table = ledger.EMPTY,
     client: Client | None = None,
     watcher: watch.Watcher = watch.SILENT,
 ) -> CompileSummary:
@@ -90,8 +90,8 @@ def compile_table(
         The path of the table, ``X.parquet``; ``X.parts/`` and ``X.rejects.parquet`` stand beside.
     options
         How to compile.
-    damages
-        What was damaged in the shards that loose sidecars were unpacked from, for the ledger: see
+    lost
+        What did not get from shards into a folder of loose sidecars, for the ledger: see
         `ExtractSummary`. Of shards that are read in place the compile finds that itself.
     client
         The Dask cluster to work on; without one, Dask's scheduler of this process.
@@ -130,11 +130,11 @@ def compile_table(
             timings.keep(outputs, receipts)
         with clock.stage("merge"):
             check_columns(receipts, options)
-            unsound = pa.concat_tables([damages, damage_lines(listing.indexes)])
-            merged = merge.merge(outputs, receipts, options, unsound)
+            lost = pa.concat_tables([lost, damage_lines(listing.indexes)])
+            merged = merge.merge(outputs, receipts, options, lost)
     return CompileSummary(
         table=outputs.table,
-        sidecars=sum(receipt.sidecars for receipt in receipts),
+        sidecars=sum(receipt.sidecars for receipt in receipts) + len(ledger.rejects_among(lost)),
         rows=merged.rows,
         rejects=merged.rejects,
         parts=len(parts),
