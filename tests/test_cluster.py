@@ -94,10 +94,18 @@ def test_a_port_of_the_dashboard_that_is_busy_gives_another_without_a_warning(bu
 @pytest.mark.parametrize("address", ["203.0.113.7:8787", "no host.invalid:8787"])
 def test_a_dashboard_that_cannot_be_there_is_said_in_a_sentence(address):
     with (
-        pytest.raises(CutlineError, match=r"does not start \(.*\): correct its options\.$"),
+        pytest.raises(CutlineError, match=r"does not start \(.*[^.]\): correct its options, "),
         connect(Local(workers=1, dashboard_address=address)),
     ):
         pass
+
+
+def test_a_script_whose_workers_would_run_it_again_is_told_how_to_keep_them_from_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from cutline import Local, connect\nwith connect(Local(workers=1)): pass\n")
+    done = subprocess.run([sys.executable, script], stderr=subprocess.PIPE, text=True, check=False)
+    assert 'put its work below `if __name__ == "__main__":`.' in done.stderr.splitlines()[-1]
+    assert len(re.findall("(?m)^Traceback", done.stderr)) <= 4  # of this process alone
 
 
 # A scheduler that is running

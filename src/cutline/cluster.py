@@ -4,6 +4,8 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import logging
+import multiprocessing
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +21,7 @@ from distributed.utils import LoopRunner
 
 from cutline import late
 from cutline.clusterfile import Address, Cluster, Local, has_dashboard
-from cutline.errors import CutlineError, UsageError
+from cutline.errors import CutlineError, UsageError, said
 from cutline.prefork import ENVIRONMENT, uncollected
 from cutline.stopping import ctrl_c_held
 
@@ -86,6 +88,8 @@ def start(cluster: Local) -> Iterator[Client]:
 
 def local_cluster(cluster: Local) -> LocalCluster:
     """Start the processes."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        sys.exit(1)  # a worker that runs the script which started it, whose own process tells that
     address = cluster.dashboard_address
     of_scheduler: dict[str, object] = {}
     if not has_dashboard(cluster):
@@ -114,8 +118,10 @@ def local_cluster(cluster: Local) -> LocalCluster:
             started.close()
         raise
     except (OSError, ValueError, RuntimeError) as error:
+        reason = said(error).rstrip(".")
         raise CutlineError(
-            f"The local cluster does not start ({error}): correct its options."
+            f"The local cluster does not start ({reason}): correct its options, or if this is a"
+            ' script, put its work below `if __name__ == "__main__":`.'
         ) from error
     return started
 
