@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import dask
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -101,6 +102,7 @@ COMPILE = ("compile", "good", "t.parquet")
         (["captions", "missing.parquet", "images"], "is not there: compile it first"),
         (["captions", "not.parquet", "images"], "is not a parquet file: compile it again"),
         (["captions", "a_file", "images"], "is a file: name the folder"),
+        (["captions", "t.parquet", "images", "--caption-field", "x"], "are in the table t.parquet"),
         (["captions", "t.parquet", "missing"], "There is no folder missing: name the folder"),
         (["captions", "t.parquet", "a_file"], "There is no folder a_file: name the folder"),
         (["run", "missing"], "missing/data is not there: put images and sidecars into it"),
@@ -204,6 +206,22 @@ def test_captions_that_cannot_be_written_end_with_one_sentence_after_the_summary
     assert json.loads(result.stdout)["rejects"] == {"unwritable": 1}
     assert result.stderr.startswith("cutline: 1 caption file could not be written below ")
     assert sum(held is not None for held in texts("images").values()) == 4
+
+
+def test_a_table_without_a_row_is_said_with_what_became_of_the_sidecars(typed, place):
+    write_sidecars("bare", {name: record(width=...) for name in numbered(3)})
+    result = typed("compile", "bare", "bare.parquet", "--quiet")
+    assert result.exit_code == 1
+    assert "No sidecar gave a row (no_width 3), and the table is empty" in result.stderr
+    assert pq.read_metadata("bare.parquet").num_rows == 0
+
+
+def test_a_table_may_be_named_by_its_url(typed, place):
+    table = f"file://{place}/t.parquet"
+    written = typed("captions", table, "images", "--json", "--quiet")
+    assert json.loads(written.stdout)["written"] == 5
+    assert CliRunner().invoke(cutline, ["head", table]).exit_code == 0
+    assert "rows_without_image 5" in typed("verify", table, "images", "--quiet").stderr
 
 
 # What is printed

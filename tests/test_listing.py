@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutline.errors import CutlineError
 from cutline.folder import Folder
 from cutline.listing import CAPTION, IMAGE, IMAGES, SIDECAR, Listing
 
@@ -45,6 +46,17 @@ def test_a_listing_is_what_walking_finds(tmp_path_factory, paths):
     assert set(found) == by_walking(root)
     sidecars = {path for kind, path in found if kind == SIDECAR}
     assert sidecars == set(Folder(str(root)).list()["path"].to_pylist())
+
+
+def test_a_folder_that_cannot_be_listed_is_named_in_one_sentence(tmp_path):
+    place = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):  # together longer than a path may be
+        os.mkdir("x" * 250, dir_fd=place)
+        above, place = place, os.open("x" * 250, os.O_RDONLY, dir_fd=place)
+        os.close(above)
+    os.close(place)
+    with pytest.raises(CutlineError, match=r"/x+/? cannot be listed: File name too long\. Mend it"):
+        list(Listing(str(tmp_path)).files())
 
 
 def test_a_pipe_and_a_socket_are_no_images(tmp_path):

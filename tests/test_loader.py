@@ -163,6 +163,18 @@ def test_an_entry_of_the_same_id_is_replaced_where_it_stands(dataset):
     assert now == others
 
 
+def test_an_entry_of_other_images_is_replaced_only_if_they_are_gone(dataset):
+    other = dataset.root / "other"
+    other.mkdir()
+    dataset.put([{"id": "dalle3", "instance_data_dir": str(other)}])
+    with pytest.raises(UsageError, match=r"'dalle3' is that of the images in .*other: choose"):
+        dataset.write()
+    assert dataset.written() == [{"id": "dalle3", "instance_data_dir": str(other)}]
+    other.rmdir()
+    dataset.write()
+    assert dataset.written()[0] == loader_entry(dataset.table, dataset.data)
+
+
 @pytest.mark.parametrize("switch", ["disabled", "disable"])
 def test_a_disabled_text_cache_does_not_count_and_its_id_stays_taken(dataset, switch):
     off = {"id": "text-embeds", "dataset_type": "text_embeds", switch: True}

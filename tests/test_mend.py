@@ -277,7 +277,30 @@ def test_a_link_to_nowhere_is_no_place_for_a_caption(dataset):
     assert taken.is_symlink()
 
 
+def test_samples_that_are_newer_than_the_table_are_for_a_compile_and_not_for_a_move(tmp_path):
+    made = intact(tmp_path / "set")
+    made.add("late.png")
+    found = made.verify()
+    assert "compile the table again, in which 1 sidecars are not, as it was made," in (
+        found.shortfall
+    )
+    assert found.mend.command == f"cutline compile {made.data} {made.table}"
+    made.prepare()
+    assert made.verify().ok
+
+
+def test_the_command_that_mends_looks_at_what_was_looked_at(tmp_path):
+    made = intact(tmp_path / "set")
+    made.add("no.png", width=None)
+    made.prepare()
+    assert made.verify(strategy="parquet").mend.command.endswith(" --strategy parquet")
+    os.rename(made.data, tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", made.data)  # as one that is on another disk
+    assert f"move={tmp_path}/orphans" in made.verify().mend.command
+
+
 def test_orphans_that_come_again_go_to_another_folder(dataset):
+    (dataset.data / "late.json").unlink()
     assert shlex.split(dataset.verify().mend.command)[-1] == f"move={dataset.root}/orphans"
     move(dataset, dataset.root / "orphans")
     Image.new("RGB", SIZE).save(dataset.data / "late.png")

@@ -177,6 +177,20 @@ def test_a_trainers_file_that_cannot_be_read_costs_no_other_step(root):
     assert os.path.exists(summary.report.page)
 
 
+def test_the_entry_of_a_dataset_that_was_moved_is_told_with_the_command_that_replaces_it(
+    root, tmp_path
+):
+    run(str(root))
+    (tmp_path / "elsewhere").mkdir()
+    moved = tmp_path / "elsewhere/flowers"
+    root.rename(moved)
+    summary = run(str(moved))
+    assert summary.shortfall == (
+        f"The images of the entry 'flowers' in {moved}/multidatabackend.json are not there: replace"
+        f" it by `cutline loader {moved}/flowers.parquet {moved}/data --id flowers`."
+    )
+
+
 def test_two_entries_of_its_id_are_told_as_the_loader_tells_them(root):
     (root / "multidatabackend.json").write_text('[{"id": "flowers"}, {"id": "flowers"}]')
     assert "2 entries have the id 'flowers'" in run(str(root)).shortfall

@@ -192,6 +192,13 @@ def test_a_column_is_text_as_it_is_or_the_json_of_anything_else():
     assert judged(fields, rules=rules).columns == (" a\nb ", "", "7", '[1,{"a":null}]', None, None)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_python_writes_and_json_does_not_have_is_named(number):
+    found = judge(b"a.json", as_bytes(record(title="é", score=float(number))), RULES)
+    assert found.reason == "bad_json"
+    assert found.detail.startswith(f"{number.lstrip('-')} is not JSON: ")
+
+
 def test_a_column_that_is_nested_too_deep_to_be_written_is_bad_json():
     rules = Rules(columns=(("deep", "deep"),))
     for levels, taken in ((254, True), (255, False), (1023, False)):

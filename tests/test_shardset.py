@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -55,6 +56,16 @@ def test_one_shard_a_glob_and_a_list_are_shards(touch, monkeypatch):
     assert open_source(listed) == ShardSet(f"{folder}/y", ("b.tar", "c.tar"))
     monkeypatch.chdir(folder / "y")
     assert open_source("b.tar") == open_source("./[b].tar") == open_source(f"{folder}/y/b.tar")
+
+
+def test_a_shard_whose_path_looks_like_a_glob_is_that_shard(touch):
+    folder = touch("br [x]/a[1].tar")
+    assert open_shards(f"{folder}/br [x]/a[1].tar").names == ("a[1].tar",)
+
+
+def test_a_list_may_be_of_paths_of_pathlib(touch):
+    folder = touch("a.tar", "b.tar")
+    assert open_shards(sorted(Path(folder).glob("*.tar"))).names == ("a.tar", "b.tar")
 
 
 def test_links_to_shards_are_shards_as_a_download_cache_has_them(touch):

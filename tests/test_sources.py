@@ -359,7 +359,10 @@ def test_a_source_that_is_a_file_is_refused_with_the_mend(tmp_path):
         open_source(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize("url", ["nosuch://bucket/x", "://", "memory://nothing/here"])
+@pytest.mark.parametrize(
+    "url",
+    ["nosuch://bucket/x", "://", "memory://nothing/here", "reference://x", "dir://x"],
+)
 def test_a_url_that_leads_nowhere_is_refused(url):
     with pytest.raises(UsageError, match=r"The source .* (cannot be opened|is not there)"):
         open_source(url)

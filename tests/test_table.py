@@ -417,6 +417,10 @@ def test_two_columns_of_one_name_are_refused(columns):
         {"max_rejects": -0.1},
         {"max_rejects": 1.1},
         {"rules": Rules(caption_fields=())},
+        {"rules": Rules(caption_fields="short_caption")},
+        {"rules": Rules(columns={"a": "b"})},
+        {"compression": "lzma"},
+        {"compression": None},
     ],
 )
 def test_options_that_cannot_be_are_refused(changes):

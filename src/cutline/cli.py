@@ -1,5 +1,6 @@
 """The command line: parse, call, print."""
 
+import functools
 from typing import Any, Final
 
 import click
@@ -7,10 +8,11 @@ import orjson
 from rich.console import Console
 
 from cutline import demo, head, mend, recipe, store
-from cutline.captions import CaptionsSummary, caption_source, write_captions
+from cutline.captions import CaptionsSummary, caption_source, is_table, write_captions
 from cutline.cli_end import one_sentence, standard_output, tell
 from cutline.cli_options import (
     Checked,
+    Command,
     compile_options,
     extract_options,
     job,
@@ -21,6 +23,7 @@ from cutline.errors import UsageError
 from cutline.export import FORMATS, default_name, export
 from cutline.extract import ExtractSummary, extract
 from cutline.loader import beside, entry_file, same_images, write_loader
+from cutline.options import DEFAULTS, CompileOptions
 from cutline.records import Rules
 from cutline.report.write import ReportSummary, report_table
 from cutline.shardset import open_shards
@@ -59,13 +62,33 @@ def compile_command(source: str, table: str, **job: Any) -> CompileSummary:
     return compile_table(source, table, **job)
 
 
+def for_sidecars(command: Command) -> Command:
+    """Refuse the options that say where captions are, for a table that has them already."""
+
+    @functools.wraps(command)
+    def run(*, source: str, options: CompileOptions, **arguments: Any) -> Any:
+        with one_sentence():
+            if is_table(source) and options.rules != DEFAULTS.rules:
+                raise UsageError(
+                    f"The captions are in the table {source} already: compile it with these"
+                    " options, or name the sidecars."
+                )
+        return command(source=source, options=options, **arguments)
+
+    return run
+
+
 @cutline.command("captions")
 @click.argument("source", type=CAPTION_SOURCE)
 @click.argument("data", type=DATA)
 @compile_options
+@for_sidecars
 @job
 def captions_command(source: str, data: str, **job: Any) -> CaptionsSummary:
-    """Write one caption text file per image of SOURCE, a table or sidecars, below DATA."""
+    """Write one caption text file per image of SOURCE, a table or sidecars, below DATA.
+
+    The options of a compile are for sidecars; what is in a table is written as it is.
+    """
     return write_captions(source, data, **job)
 
 

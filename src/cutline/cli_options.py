@@ -17,14 +17,11 @@ from cutline.cluster import connect
 from cutline.clusterfile import Address, Cluster, Local, has_dashboard, read_cluster
 from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions
-from cutline.options import DEFAULTS, CompileOptions
+from cutline.options import CODECS, DEFAULTS, CompileOptions
 from cutline.records import Rules
 from cutline.stopping import stoppable
 
 Command = Callable[..., Any]
-
-CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
-"""What every common reader of parquet knows."""
 
 MAX_REJECTS: Final = click.option(
     "--max-rejects",

@@ -43,11 +43,8 @@ class Folder:
         """Find the sidecars."""
         try:
             paths = walk_folder(os.fsencode(self.root))
-        except OSError as error:  # nobody knows how many sidecars are in there
-            folder = shown_path(error.filename)
-            raise CutlineError(
-                f"The folder {folder} cannot be listed: {error.strerror}. Mend it or move it away."
-            ) from error
+        except OSError as error:
+            raise unlisted(error) from error
         return lines_of(sorted_array(paths))
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
@@ -64,6 +61,14 @@ class Folder:
         with open_folder(self.root) as root:
             for path in lines["path"].to_pylist():
                 yield read_file(root, path)
+
+
+def unlisted(error: OSError) -> CutlineError:
+    """Say that a folder cannot be listed: nobody knows how much is in there."""
+    return CutlineError(
+        f"The folder {shown_path(error.filename)} cannot be listed: {error.strerror}. Mend it or"
+        " move it away."
+    )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ files by extension, hidden ones too, and links to files.
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from cutline import checks, store
 from cutline.columns import table_of
+from cutline.folder import unlisted
 from cutline.records import shown_path
 from cutline.shuffle import Run
 
@@ -81,7 +83,7 @@ class Listing:
         folders = [b""]
         while folders:
             prefix = folders.pop()
-            with os.scandir(os.path.join(self.root, prefix)) as entries:
+            with scanned(os.path.join(self.root, prefix)) as entries:
                 for entry in entries:
                     file = file_of(entry, prefix)
                     if file is not None:
@@ -96,6 +98,14 @@ class Listing:
             self.linked += checks.found([shown_path(path)])
         else:
             folders.append(path + b"/")
+
+
+def scanned(folder: bytes) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
+    """Look into a folder."""
+    try:
+        return os.scandir(folder)
+    except OSError as error:
+        raise unlisted(error) from error
 
 
 def file_of(entry: os.DirEntry[bytes], prefix: bytes) -> File | None:

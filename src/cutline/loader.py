@@ -199,7 +199,26 @@ def with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
     kind = dataset_type(same[0])
     if kind != "image":
         raise UsageError(f"The id {entry['id']!r} is that of a {kind} entry: choose another one.")
+    images = folder_of(same[0])
+    if images and not is_folder(images, entry["instance_data_dir"]):
+        raise UsageError(
+            f"The id {entry['id']!r} is that of the images in {images}: choose another one."
+        )
     return [entry if other is same[0] else other for other in entries]
+
+
+def folder_of(entry: Entry) -> str | None:
+    """Give the folder of an entry's images, if it is there."""
+    folder = entry.get("instance_data_dir")
+    try:
+        return folder if isinstance(folder, str) and os.path.isdir(folder) else None
+    except ValueError:  # no path has a NUL, nor half a character
+        return None
+
+
+def is_gone(entry: Entry) -> bool:
+    """Tell whether an entry says where its images are, and there is no such folder."""
+    return isinstance(entry.get("instance_data_dir"), str) and folder_of(entry) is None
 
 
 def same_images(path: str, entries: list[Entry], name: str, data: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
@@ -10,6 +11,9 @@ import pyarrow as pa
 from cutline.errors import UsageError
 from cutline.plan import FORMAT
 from cutline.records import Rules
+
+CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
+"""What every common reader of parquet knows."""
 
 COLUMNS: Final = ("width", "height", "caption", "filename")
 
@@ -48,6 +52,12 @@ class CompileOptions:
         """Refuse what cannot be."""
         if not self.rules.caption_fields:
             raise UsageError("A caption has to come from somewhere: give a --caption-field.")
+        if isinstance(self.rules.caption_fields, str):
+            raise UsageError("The caption fields are a tuple of names: write (name,).")
+        if isinstance(self.rules.columns, Mapping):
+            raise UsageError("The columns are pairs of a name and a field: write them as a tuple.")
+        if self.compression not in CODECS:
+            raise UsageError(f"The compression is one of {', '.join(CODECS)}.")
         if self.partition_size < 1:
             raise UsageError("A part needs at least one sidecar: raise --partition-size.")
         if not 0 <= self.max_rejects <= 1:

@@ -30,6 +30,7 @@ def open_parquet(path: str, mend: str = "name a table") -> Iterator[pq.ParquetFi
     UsageError
         There is no such file, it is a folder, or it is not parquet.
     """
+    path = path.removeprefix("file://")
     if not os.path.exists(path):
         raise UsageError(f"There is no {path}: name a table that `cutline compile` has made.")
     if os.path.isdir(path):

@@ -1,6 +1,7 @@
 """The whole recipe on one dataset folder: from shards to the trainer's entry and the report."""
 
 import os
+import shlex
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.folder import Folder
 from cutline.loader import (
     entry_file,
+    is_gone,
     loader_entry,
     read_entries,
     same_images,
@@ -166,6 +168,9 @@ def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
         if not mine:
             write_loader(table, data, out, options)
         elif with_entry(entries, loader_entry(table, data, options)) != entries:
+            if is_gone(mine[0]):
+                replace = shlex.join(["cutline", "loader", table, data, "--id", name])
+                return EntrySummary(out, name, written=False, shortfall=moved(name, out, replace))
             watcher.say(f"{out} has an entry {name!r} of its own: left as it is.")
         for line in same_images(out, entries, name, data):
             watcher.say(line)
@@ -173,6 +178,11 @@ def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
         refused = f"The trainer's file {out} was not written: {error}"
         return EntrySummary(out, name, written=False, shortfall=refused)
     return EntrySummary(out, name, written=not mine)
+
+
+def moved(name: str, out: str, replace: str) -> str:
+    """Say that an entry of the trainer's file is of a dataset that has been moved."""
+    return f"The images of the entry {name!r} in {out} are not there: replace it by `{replace}`."
 
 
 def layout(root: store.AnyPath) -> tuple[str, str]:

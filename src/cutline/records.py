@@ -83,6 +83,10 @@ class Rules:
     raw_captions: bool = False
 
 
+NO_NUMBER: Final = re.compile("NaN|Infinity")
+"""What Python's `json` writes and reads, and JSON does not have."""
+
+
 def judge(path: bytes, data: bytes, rules: Rules) -> Outcome:
     r"""Decide what one sidecar is.
 
@@ -136,7 +140,8 @@ def parse(data: bytes) -> dict[str, Any] | Reject:
     try:
         record = orjson.loads(data.removeprefix(BOM))
     except orjson.JSONDecodeError as error:
-        return Reject("bad_json", str(error))
+        found = NO_NUMBER.match(error.doc, error.pos)
+        return Reject("bad_json", f"{found[0]} is not JSON: {error}" if found else str(error))
     if not isinstance(record, dict):
         return Reject("not_object", f"the sidecar holds {shown(record)}")
     return record

@@ -2,6 +2,7 @@
 
 import sys
 from typing import Final
+from zipfile import BadZipFile
 
 import fsspec
 
@@ -13,6 +14,7 @@ REFUSALS: Final = (
     ("botocore.exceptions", "ClientError"),
     ("gcsfs.retry", "HttpError"),
     ("httpx", "HTTPError"),
+    ("httpx2", "HTTPError"),
 )
 """What the packages below fsspec raise that is no OSError: the module, and the base of its errors.
 """
@@ -77,8 +79,19 @@ class Remote:
 
 
 def open_filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """Open the file system of a URL, which forgets what this process has listed there before."""
-    filesystem, path = fsspec.url_to_fs(url)
+    """Open the file system of a URL, which forgets what this process has listed there before.
+
+    Raises
+    ------
+    ValueError
+        The URL cannot be one; there is no such protocol.
+    ImportError
+        A package for it is missing.
+    """
+    try:
+        filesystem, path = fsspec.url_to_fs(url)
+    except (AttributeError, TypeError, BadZipFile) as error:  # a host, a target that is not named
+        raise ValueError(said(error)) from error
     filesystem.invalidate_cache()
     return filesystem, path
 

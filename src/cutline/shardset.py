@@ -13,7 +13,7 @@ from cutline.errors import UsageError
 from cutline.remote import open_filesystem, refusals
 from cutline.shards import Shards
 
-Where: TypeAlias = str | os.PathLike[str] | Sequence[str]
+Where: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """What names a source: a folder, a shard, a glob of shards, or a list of shards."""
 
 PACKED: Final = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
@@ -57,7 +57,7 @@ def open_shards(source: Where) -> ShardSet:
 
 def shard_paths(path: str) -> list[str]:
     """Find the shards that a path, a URL or a glob names, packed ones too."""
-    if is_pattern(path) and not os.path.isdir(path):
+    if is_pattern(path) and not os.path.exists(path):
         return matches(path)
     if is_shard_name(path) and not os.path.isdir(path):
         if "://" not in path and not os.path.exists(path):
@@ -66,7 +66,7 @@ def shard_paths(path: str) -> list[str]:
     return [f"{path.rstrip('/')}/{name}" for name in names_in(path) if is_shard_name(name)]
 
 
-def shard_set(paths: Iterable[str], named: str) -> ShardSet:
+def shard_set(paths: Iterable[store.AnyPath], named: str) -> ShardSet:
     """Take some paths or URLs as shards; `named` is what the user called them.
 
     Raises
@@ -89,8 +89,9 @@ def shard_set(paths: Iterable[str], named: str) -> ShardSet:
     return ShardSet(root, tuple(sorted(names, key=os.fsencode)))
 
 
-def absolute(path: str) -> str:
+def absolute(path: store.AnyPath) -> str:
     """Make a path absolute; a URL is."""
+    path = os.fspath(path)
     return path if "://" in path else store.absolute(path)
 
 

@@ -54,6 +54,7 @@ def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
     UsageError
         There is no such table, or it lacks a column.
     """
+    table = table.removeprefix("file://")
     try:
         stamp = stamp_of(table)
         metadata = pq.read_metadata(table)

@@ -132,6 +132,10 @@ def compile_table(
             check_columns(receipts, options)
             lost = pa.concat_tables([lost, damage_lines(listing.indexes)])
             merged = merge.merge(outputs, receipts, options, lost)
+    shortfalls = [
+        no_row(merged, outputs),
+        "" if options.allow_damaged else shortfall(listing.indexes, "the table"),
+    ]
     return CompileSummary(
         table=outputs.table,
         sidecars=sum(receipt.sidecars for receipt in receipts) + len(ledger.rejects_among(lost)),
@@ -143,7 +147,7 @@ def compile_table(
         seconds=clock.total(),
         stages=clock.stages,
         damaged_shards=listing.damaged_shards,
-        shortfall="" if options.allow_damaged else shortfall(listing.indexes, "the table"),
+        shortfall=" ".join(filter(None, shortfalls)),
     )
 
 
@@ -175,6 +179,17 @@ def drop_rejects(job: Job, done: list[Receipt]) -> None:
     for name in os.listdir(outputs.rejects):
         if f"{outputs.rejects}/{name}" not in kept:
             store.remove(f"{outputs.rejects}/{name}")
+
+
+def no_row(merged: merge.Merged, outputs: store.Outputs) -> str:
+    """Say in one sentence that the table is empty; empty if it is not."""
+    if merged.rows:
+        return ""
+    rejects = ", ".join(f"{reason} {number:,}" for reason, number in merged.rejects.items())
+    return (
+        f"No sidecar gave a row ({rejects}), and the table is empty: see {outputs.ledger} for why,"
+        " and whether these are the sidecars that you mean."
+    )
 
 
 def space_to_finish(outputs: store.Outputs) -> int:

@@ -84,7 +84,9 @@ class VerifySummary(Summary):
         if not failing:
             return ""
         wrong = f"The trainer would stop, or train on less than there is: {', '.join(failing)}"
-        if self.is_elsewhere:
+        if not self.rows:
+            mend = "; the table has no row: see its ledger for why, and compile it again"
+        elif self.is_elsewhere:
             mend = f"; most rows have no image in {self.data}: name the folder that they are of"
         else:
             mend = f"; {self.mend.what} with `{self.mend.command}`" if self.mend else ""
@@ -105,9 +107,17 @@ class VerifySummary(Summary):
         failing = checks.failures(self.findings)
         if self.is_elsewhere:
             return None
+        new = self.orphans.get("not_compiled")
+        if "images_without_row" in failing and new:
+            again = ["cutline", "compile", self.data, self.table]
+            what = f"compile the table again, in which {new:,} sidecars are not, as it was made,"
+            return Mend(what, shlex.join(again))
         if "images_without_row" in failing:
-            folder = new_folder(os.path.join(os.path.dirname(self.data), "orphans"))
+            above = os.path.dirname(os.path.realpath(self.data))  # and not where a link to it is
+            folder = new_folder(os.path.join(above, "orphans"))
             move = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
+            if self.findings.keys().isdisjoint(checks.CAPTION_FILE_CHECKS):
+                move += ["--strategy", "parquet"]
             return Mend("move images without row out of the way", shlex.join(move))
         if not set(checks.CAPTION_FILE_CHECKS).isdisjoint(failing):
             write = ["cutline", "captions", self.table, self.data]

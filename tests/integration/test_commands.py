@@ -1,6 +1,7 @@
 """The commands, as they are installed, each on a cluster of its own."""
 
 import json
+import os
 import re
 import socket
 from contextlib import suppress
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from processes import run
+from sidecars import numbered, write_sidecars
 from trees import texts, tree
 
 ONE = ("--workers", "1", "--dashboard-address", "127.0.0.1:0")
@@ -32,6 +34,21 @@ def root(request, tmp_path_factory):
     made = run("cutline", "demo", folder, "--loose", "--records", request.param)
     assert (made.returncode, made.stderr) == (0, "")
     return folder, json.loads(made.stdout)
+
+
+def test_modules_in_the_folder_at_hand_are_not_taken_for_those_of_python(tmp_path):
+    for name in ("types", "random", "dask"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('This is mine.')")
+    write_sidecars(tmp_path / "data", numbered(3))
+    result = run("cutline", "compile", "data", "t.parquet", *ONE, "--json", cwd=tmp_path)
+    assert summary(result)["rows"] == 3
+
+
+def test_where_names_are_not_utf8_nothing_is_done(tmp_path):
+    plain = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX"}
+    result = run("cutline", "head", "x", env=os.environ | plain)
+    assert result.returncode == 1
+    assert result.stderr == "cutline: The names of files are not UTF-8 here: set PYTHONUTF8=1.\n"
 
 
 def test_a_demo_prints_what_it_writes_down(root):
