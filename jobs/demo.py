@@ -19,6 +19,8 @@ def step(title: str, *command: str) -> None:
 
 def main() -> None:
     """Tour DIR/dalle3, which must not be there yet."""
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     root = Path(sys.argv[1]) / "dalle3"
     step("A dataset with planted faults, and what must be counted on it", "demo", str(root))
     table, data, orphans = root / "dalle3.parquet", root / "data", f"move={root / 'orphans'}"
