@@ -4,7 +4,7 @@ BIN := .venv/bin
 SETUP := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults test-browser check bench pictures clean
+.PHONY: help setup demo test test-bench test-faults test-browser check bench pictures clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench: $(SETUP)  ## side by side with the recipe's loops and the naive bag, as r
 
 clean:  ## remove what the targets above made
 	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+test-bench: $(SETUP)  ## that the benchmarks measure what they say, on small data
+	$(BIN)/python -m pytest -m bench tests/test_benchmarks.py
 
 test-faults: $(SETUP)  ## kills, full disks, power cuts (10 minutes; needs strace, and root to mount)
 	$(BIN)/python -m pytest -m faults tests/faults

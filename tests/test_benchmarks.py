@@ -31,6 +31,8 @@ from room import MountError, fresh_data, fresh_ext4, fresh_folder, has_room, kin
 from samples import samples_in
 from verdict import at_least, at_most, noted, runs_table, verdicts_table
 
+pytestmark = pytest.mark.bench
+
 RECORDS = 300
 ROWS = RECORDS - RECORDS // 50
 

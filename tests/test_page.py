@@ -66,7 +66,7 @@ def test_the_figure_does_not_hold_bytes_against_rows():
     for stage, each_second in (("e", 300_000_000), ("s", 10)):
         for second in range(1, 10):
             watched.stages[stage].done += each_second
-            watched.stages[stage].draw(watched.stages[stage].began + second)
+            watched.stages[stage].add_point(watched.stages[stage].began + second)
         data = page.lines_data(watched)
         assert data["name"] == ["extract-files (MB)" if stage == "e" else "compile-rows"]
         assert data["y"][0][-1] == 300 if stage == "e" else 10
@@ -96,7 +96,7 @@ def test_the_figure_has_a_line_a_stage():
     stage = watched.stages["s"]
     for second in range(1, 30):
         stage.done += 10
-        stage.draw(stage.began + second)
+        stage.add_point(stage.began + second)
     data = page.lines_data(watched)
     assert data["name"] == ["compile-rows"]
     assert len(data["x"][0]) == len(data["y"][0]) > 10
