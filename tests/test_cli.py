@@ -103,6 +103,7 @@ COMPILE = ("compile", "good", "t.parquet")
         (["captions", "not.parquet", "images"], "is not a parquet file: compile it again"),
         (["captions", "a_file", "images"], "is a file: name the folder"),
         (["captions", "t.parquet", "images", "--caption-field", "x"], "are in the table t.parquet"),
+        (["compile", "nosuch://x/a.tar", "t.parquet"], "cannot be opened (Protocol not known"),
         (["captions", "t.parquet", "missing"], "There is no folder missing: name the folder"),
         (["captions", "t.parquet", "a_file"], "There is no folder a_file: name the folder"),
         (["run", "missing"], "missing/data is not there: put images and sidecars into it"),
@@ -212,7 +213,7 @@ def test_a_table_without_a_row_is_said_with_what_became_of_the_sidecars(typed, p
     write_sidecars("bare", {name: record(width=...) for name in numbered(3)})
     result = typed("compile", "bare", "bare.parquet", "--quiet")
     assert result.exit_code == 1
-    assert "No sidecar gave a row (no_width 3), and the table is empty" in result.stderr
+    assert "cutline: No sidecar gave a row (no_width 3): see whether" in result.stderr
     assert pq.read_metadata("bare.parquet").num_rows == 0
 
 

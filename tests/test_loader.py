@@ -167,7 +167,9 @@ def test_an_entry_of_other_images_is_replaced_only_if_they_are_gone(dataset):
     other = dataset.root / "other"
     other.mkdir()
     dataset.put([{"id": "dalle3", "instance_data_dir": str(other)}])
-    with pytest.raises(UsageError, match=r"'dalle3' is that of the images in .*other: choose"):
+    with pytest.raises(
+        UsageError, match=r"'dalle3' is that of the images in .*other: take that entry out"
+    ):
         dataset.write()
     assert dataset.written() == [{"id": "dalle3", "instance_data_dir": str(other)}]
     other.rmdir()

@@ -281,12 +281,19 @@ def test_samples_that_are_newer_than_the_table_are_for_a_compile_and_not_for_a_m
     made = intact(tmp_path / "set")
     made.add("late.png")
     found = made.verify()
-    assert "compile the table again, in which 1 sidecars are not, as it was made," in (
+    assert "; compile the table again as it was made, for there are newer sidecars," in (
         found.shortfall
     )
     assert found.mend.command == f"cutline compile {made.data} {made.table}"
     made.prepare()
     assert made.verify().ok
+
+
+def test_a_table_that_another_tool_has_made_is_not_to_be_compiled(tmp_path):
+    made = intact(tmp_path / "set")
+    os.remove(made.root / "set.rejects.parquet")
+    made.add("late.png")
+    assert made.verify().mend.what == "move images without row out of the way"
 
 
 def test_the_command_that_mends_looks_at_what_was_looked_at(tmp_path):

@@ -191,6 +191,27 @@ def test_the_entry_of_a_dataset_that_was_moved_is_told_with_the_command_that_rep
     )
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"instance_data_dir": "/proc"},
+        {"instance_data_dir": "datasets/flowers"},
+        {"instance_data_dir": "{output_dir}/flowers"},
+        {"type": "aws", "instance_data_dir": ""},
+    ],
+)
+def test_an_entry_whose_images_somebody_has_elsewhere_is_left_alone(root, place):
+    run(str(root))
+    out = root / "multidatabackend.json"
+    entries = json.loads(out.read_text())
+    entries[0] |= place
+    out.write_text(json.dumps(entries))
+    listener = Listener()
+    assert run(str(root), watcher=listener).shortfall == ""
+    assert f"{out} has an entry 'flowers' of its own: left as it is." in listener.said
+    assert json.loads(out.read_text()) == entries
+
+
 def test_two_entries_of_its_id_are_told_as_the_loader_tells_them(root):
     (root / "multidatabackend.json").write_text('[{"id": "flowers"}, {"id": "flowers"}]')
     assert "2 entries have the id 'flowers'" in run(str(root)).shortfall

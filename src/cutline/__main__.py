@@ -14,7 +14,6 @@ JOBS = {"compile", "captions", "run", "extract", "verify", "report"}
 def main() -> None:
     """Begin to load what workers need, and run the command line."""
     check_folder()
-    check_encoding()
     open_streams()
     # The processes that are started from here on import what is installed, and not a random.py of
     # the folder that this is run in.
@@ -37,12 +36,6 @@ def check_folder() -> None:
         os.getcwd()
     except FileNotFoundError:
         sys.exit("cutline: The folder that this is run in is gone: go to another one.")
-
-
-def check_encoding() -> None:
-    """Refuse to work where names of files are not UTF-8: they would be other names."""
-    if sys.getfilesystemencoding() != "utf-8":
-        sys.exit("cutline: The names of files are not UTF-8 here: set PYTHONUTF8=1.")
 
 
 def open_streams() -> None:

@@ -36,7 +36,7 @@ MADE: Final = ("written", "replaced", "unchanged")
 class CaptionsSummary(Summary):
     """What became of the caption files; `rejects` counts the samples that have none by reason.
 
-    `damage` says in one sentence what could not be read of shards.
+    `compiled` is what fell short in the compile of sidecars that comes first.
     """
 
     data: str
@@ -45,19 +45,19 @@ class CaptionsSummary(Summary):
     unchanged: int
     rejects: dict[str, int]
     seconds: float
-    damage: str = ""
+    compiled: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Give the object that ``--json`` prints."""
         body = asdict(self)
-        del body["damage"]
+        del body["compiled"]
         return {"job": "captions", **body}
 
     @property
     def shortfall(self) -> str:
         """What was not done, in one sentence; empty if all was."""
         unwritten = store.unwritten(self.rejects.get("unwritable", 0), "caption file", self.data)
-        return " ".join(filter(None, [unwritten, self.damage]))
+        return " ".join(filter(None, [unwritten, self.compiled]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +125,19 @@ def write_captions(
     scratch = f"{workspace.folder}/captions.parquet"
     with store.locked(workspace, watcher.say, force=options.force_unlock) as staging:
         job = Job(folder, staging)
-        damage = ""
+        shortfall = ""
         if is_table(source):
             counts = caption_files(source, job, client, watcher)
         else:
             compiled = compile_table(source, scratch, options, client=client, watcher=watcher)
             counts = caption_files(scratch, job, client, watcher) + Counter(compiled.rejects)
-            damage = compiled.shortfall
+            shortfall = compiled.shortfall
         store.Outputs(scratch).remove()
     done = {name: counts.pop(name, 0) for name in MADE}
     rejects = dict(sorted(counts.items()))
-    return CaptionsSummary(folder, **done, rejects=rejects, seconds=clock.total(), damage=damage)
+    return CaptionsSummary(
+        folder, **done, rejects=rejects, seconds=clock.total(), compiled=shortfall
+    )
 
 
 def caption_source(source: str) -> None:

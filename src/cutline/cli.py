@@ -1,6 +1,7 @@
 """The command line: parse, call, print."""
 
 import functools
+import sys
 from typing import Any, Final
 
 import click
@@ -46,6 +47,8 @@ CAPTION_SOURCE: Final = Checked("SOURCE", caption_source)
 @click.version_option(package_name="cutline")
 def cutline() -> None:
     """Turn the JSON sidecars of an image-text dataset into one parquet table and caption files."""
+    if sys.getfilesystemencoding() != "utf-8":  # then they would be other names
+        sys.exit("cutline: The names of files are not UTF-8 here: set PYTHONUTF8=1.")
 
 
 @cutline.command("compile")

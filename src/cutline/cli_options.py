@@ -23,13 +23,18 @@ from cutline.stopping import stoppable
 
 Command = Callable[..., Any]
 
-MAX_REJECTS: Final = click.option(
-    "--max-rejects",
-    type=click.FloatRange(0, 1),
-    default=DEFAULTS.max_rejects,
-    show_default=True,
-    help="The share that may be rejected, no_width not counted.",
-)
+
+def max_rejects(about: str) -> Callable[[Command], Command]:
+    """Give a command the option that says when too much is rejected."""
+    return click.option(
+        "--max-rejects",
+        type=click.FloatRange(0, 1),
+        default=DEFAULTS.max_rejects,
+        show_default=True,
+        help=about,
+    )
+
+
 ALLOW_DAMAGED: Final = click.option("--allow-damaged", is_flag=True, help="Bear damage in shards.")
 FORCE_UNLOCK: Final = click.option(
     "--force-unlock", is_flag=True, help="Take over the lock of another host's run."
@@ -162,7 +167,7 @@ def compile_options(command: Command) -> Command:
         show_default=True,
         help="Sidecars a part.",
     )
-    @MAX_REJECTS
+    @max_rejects("The share of sidecars that may be rejected, no_width not counted.")
     @click.option(
         "--compression",
         type=click.Choice(CODECS),
@@ -199,7 +204,7 @@ def extract_options(command: Command) -> Command:
         help="Sidecars are *.json, images are all others.",
     )
     @click.option("--overwrite", is_flag=True, help="Replace whatever files are there.")
-    @MAX_REJECTS
+    @max_rejects("The share of members that may become no file.")
     @ALLOW_DAMAGED
     @FORCE_UNLOCK
     @functools.wraps(command)

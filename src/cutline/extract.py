@@ -14,6 +14,7 @@ from itertools import chain
 from time import perf_counter
 from typing import Any, Final, Literal
 
+import imagesize
 import pyarrow as pa
 import pyarrow.compute as pc
 from distributed import Client
@@ -26,7 +27,7 @@ from cutline.index import ShardIndex, damage_lines, damaged, index_shards, short
 from cutline.ledger import DAMAGED
 from cutline.members import EXAMPLES, Settled, settle
 from cutline.plan import Part, shown_source, write_plan
-from cutline.records import shown_path
+from cutline.records import TOO_LARGE, Reject, parse, shown_path
 from cutline.room import check_room, told_of_room
 from cutline.running import bag_of, results
 from cutline.shards import OpenShard, Shards
@@ -282,7 +283,7 @@ def needed(parts: Iterable[Part], job: Job) -> list[store.Room]:
     began = perf_counter()
     with store.SmallFiles(job.folder) as files:
         needs = [
-            files.lacks(os.fsdecode(path), size)
+            files.lacks(os.fsdecode(path), size, kept=not job.overwrite)
             for part in parts
             for lines in [part.lines()]
             for path, size in zip(lines["path"].to_pylist(), lines["size"].to_pylist(), strict=True)
@@ -322,10 +323,11 @@ def extract_part(part: Part, job: Job) -> FilesDone:
         store.SmallFiles(job.folder, job.staging) as files,
     ):
         for path, offset, size in zip(*columns, strict=True):
-            copy, is_left = partial(shard.copy, offset, size), partial(is_debris, shard, offset)
+            copy = partial(shard.copy, offset, size)
+            may_go = partial(is_debris, path, shard, offset)
             try:
                 outcome = files.put_made(
-                    os.fsdecode(path), size, copy, is_left, overwrite=job.overwrite
+                    os.fsdecode(path), size, copy, may_go, overwrite=job.overwrite
                 )
             except OSError as error:
                 if error.errno not in store.BLOCKED:
@@ -338,16 +340,22 @@ def extract_part(part: Part, job: Job) -> FilesDone:
     return FilesDone(counts, pc.sum(lines["size"]).as_py(), written, tuple(refused[:EXAMPLES]))
 
 
-def is_debris(shard: OpenShard, offset: int, file: int, length: int) -> bool:
-    """Tell whether a shorter or longer file is what a tool left of a member, or is no such thing.
+def is_debris(path: bytes, shard: OpenShard, offset: int, file: int, length: int) -> bool:
+    """Tell whether a file of another size than its member is nothing that somebody has made.
 
-    A tool that is stopped leaves the beginning. What begins as the member does, with the brace of a
-    sidecar or the magic of an image, and is not its beginning, is what somebody has made of it.
+    That is what is not what its name says: no JSON object for a sidecar, no image for all others;
+    and what has only the beginning of an image, as a tool leaves it that is stopped.
     """
-    if os.pread(file, 1, 0) != shard.read(1, offset):
-        return True
-    for start in range(0, length, PIECE):
-        size = min(PIECE, length - start)
-        if os.pread(file, size, start) != shard.read(size, offset + start):
-            return False
-    return True
+    if path.endswith(b".json"):
+        return length <= TOO_LARGE and isinstance(parse(os.pread(file, length, 0)), Reject)
+    with open(file, "rb", closefd=False) as image:
+        return min(imagesize.get(image)) < 1 or is_beginning(shard, offset, file, length)
+
+
+def is_beginning(shard: OpenShard, offset: int, file: int, length: int) -> bool:
+    """Tell whether a file holds the beginning of a member, and nothing else."""
+    pieces = [(start, min(PIECE, length - start)) for start in range(0, length, PIECE)]
+    due = shard.pieces([(offset + start, size) for start, size in pieces])
+    return all(
+        os.pread(file, size, start) == data for (start, size), data in zip(pieces, due, strict=True)
+    )

@@ -200,25 +200,27 @@ def with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
     if kind != "image":
         raise UsageError(f"The id {entry['id']!r} is that of a {kind} entry: choose another one.")
     images = folder_of(same[0])
-    if images and not is_folder(images, entry["instance_data_dir"]):
+    if images and is_there(images) and not is_folder(images, entry["instance_data_dir"]):
         raise UsageError(
-            f"The id {entry['id']!r} is that of the images in {images}: choose another one."
+            f"The id {entry['id']!r} is that of the images in {images}: take that entry out, or"
+            " choose another --id."
         )
     return [entry if other is same[0] else other for other in entries]
 
 
 def folder_of(entry: Entry) -> str | None:
-    """Give the folder of an entry's images, if it is there."""
+    """Give the folder of an entry's images, if that is known: an absolute path of this machine."""
     folder = entry.get("instance_data_dir")
+    is_path = isinstance(folder, str) and os.path.isabs(folder) and "{" not in folder
+    return str(folder) if is_path and entry.get("type", "local") == "local" else None
+
+
+def is_there(folder: str) -> bool:
+    """Tell whether what an entry has for the path of a folder is one."""
     try:
-        return folder if isinstance(folder, str) and os.path.isdir(folder) else None
+        return os.path.isdir(folder)
     except ValueError:  # no path has a NUL, nor half a character
-        return None
-
-
-def is_gone(entry: Entry) -> bool:
-    """Tell whether an entry says where its images are, and there is no such folder."""
-    return isinstance(entry.get("instance_data_dir"), str) and folder_of(entry) is None
+        return False
 
 
 def same_images(path: str, entries: list[Entry], name: str, data: str) -> list[str]:

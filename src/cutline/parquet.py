@@ -71,4 +71,6 @@ def sound(path: str, mend: str = "compile it again") -> Iterator[None]:
     try:
         yield
     except UNSOUND as error:
+        if isinstance(error, OSError) and error.errno:  # of the file system, and not of pyarrow
+            raise CutlineError(f"{path} cannot be read ({said(error)}): see to that.") from error
         raise CutlineError(f"{path} is damaged ({said(error)}): {mend}.") from error

@@ -21,7 +21,7 @@ from cutline import store
 from cutline.parquet import UNSOUND
 from cutline.records import shown_path
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version of the part files; a part of another version is made anew."""
 
 LINES: Final = pa.schema(

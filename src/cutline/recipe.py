@@ -15,7 +15,9 @@ from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.folder import Folder
 from cutline.loader import (
     entry_file,
-    is_gone,
+    folder_of,
+    is_folder,
+    is_there,
     loader_entry,
     read_entries,
     same_images,
@@ -115,9 +117,14 @@ def run(
     )
     extracted = extract(shards, data, chosen, client=client, watcher=watcher) if shards else None
     lost = extracted.lost if extracted else ledger.EMPTY
-    compiled = compile_table(
-        Folder(data), table, options, lost=lost, client=client, watcher=watcher
-    )
+    try:
+        compiled = compile_table(
+            Folder(data), table, options, lost=lost, client=client, watcher=watcher
+        )
+    except CutlineError:
+        if extracted and extracted.shortfall:  # which may be why
+            watcher.say(extracted.shortfall)
+        raise
     captions = write_captions(table, data, options, client=client, watcher=watcher)
     checked = VerifyOptions(force_unlock=options.force_unlock)
     verified = verify_dataset(table, data, checked, client=client, watcher=watcher)
@@ -165,12 +172,15 @@ def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
         options = LoaderOptions(id=name)
         entries = read_entries(out)
         mine = [entry for entry in entries if entry.get("id") == name]
+        images = folder_of(mine[0]) if mine else None
         if not mine:
             write_loader(table, data, out, options)
-        elif with_entry(entries, loader_entry(table, data, options)) != entries:
-            if is_gone(mine[0]):
-                replace = shlex.join(["cutline", "loader", table, data, "--id", name])
-                return EntrySummary(out, name, written=False, shortfall=moved(name, out, replace))
+        elif images and not is_there(images):
+            replace = shlex.join(["cutline", "loader", table, data, "--id", name])
+            return EntrySummary(out, name, written=False, shortfall=moved(name, out, replace))
+        elif (images and not is_folder(images, data)) or (
+            with_entry(entries, loader_entry(table, data, options)) != entries
+        ):
             watcher.say(f"{out} has an entry {name!r} of its own: left as it is.")
         for line in same_images(out, entries, name, data):
             watcher.say(line)

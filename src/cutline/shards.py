@@ -80,7 +80,7 @@ class Shards:
         place = f"{self.root}/{name}"
         try:
             shard: OpenShard = RemoteShard(place) if "://" in place else LocalShard(place)
-        except refusals() as error:
+        except refusals(ValueError, ImportError) as error:
             raise CutlineError(f"The shard {place} cannot be read: {said(error)}.") from error
         try:
             yield shard

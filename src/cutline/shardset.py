@@ -60,7 +60,9 @@ def shard_paths(path: str) -> list[str]:
     if is_pattern(path) and not os.path.exists(path):
         return matches(path)
     if is_shard_name(path) and not os.path.isdir(path):
-        if "://" not in path and not os.path.exists(path):
+        if "://" in path:
+            open_filesystem(path)  # which refuses a URL that cannot be one
+        elif not os.path.exists(path):
             raise FileNotFoundError(path)
         return [path]
     return [f"{path.rstrip('/')}/{name}" for name in names_in(path) if is_shard_name(name)]

@@ -133,7 +133,7 @@ def compile_table(
             lost = pa.concat_tables([lost, damage_lines(listing.indexes)])
             merged = merge.merge(outputs, receipts, options, lost)
     shortfalls = [
-        no_row(merged, outputs),
+        no_row(merged),
         "" if options.allow_damaged else shortfall(listing.indexes, "the table"),
     ]
     return CompileSummary(
@@ -181,15 +181,12 @@ def drop_rejects(job: Job, done: list[Receipt]) -> None:
             store.remove(f"{outputs.rejects}/{name}")
 
 
-def no_row(merged: merge.Merged, outputs: store.Outputs) -> str:
-    """Say in one sentence that the table is empty; empty if it is not."""
+def no_row(merged: merge.Merged) -> str:
+    """Say in one sentence that the table has no row; empty if it has any."""
     if merged.rows:
         return ""
     rejects = ", ".join(f"{reason} {number:,}" for reason, number in merged.rejects.items())
-    return (
-        f"No sidecar gave a row ({rejects}), and the table is empty: see {outputs.ledger} for why,"
-        " and whether these are the sidecars that you mean."
-    )
+    return f"No sidecar gave a row ({rejects}): see whether these are the ones that you mean."
 
 
 def space_to_finish(outputs: store.Outputs) -> int:

@@ -14,6 +14,7 @@ from rich.text import Text
 from cutline import checks
 from cutline.checks import Check, Finding, Findings
 from cutline.shown import cell
+from cutline.store import Outputs
 from cutline.summary import Summary
 
 STYLES: Final = {"ok": "green", "warning": "yellow", "FAILS": "bold red"}
@@ -107,10 +108,10 @@ class VerifySummary(Summary):
         failing = checks.failures(self.findings)
         if self.is_elsewhere:
             return None
-        new = self.orphans.get("not_compiled")
-        if "images_without_row" in failing and new:
+        ours = os.path.exists(Outputs.of(self.table).ledger)  # which another tool's table lacks
+        if "images_without_row" in failing and ours and self.orphans.get("not_compiled"):
             again = ["cutline", "compile", self.data, self.table]
-            what = f"compile the table again, in which {new:,} sidecars are not, as it was made,"
+            what = "compile the table again as it was made, for there are newer sidecars,"
             return Mend(what, shlex.join(again))
         if "images_without_row" in failing:
             above = os.path.dirname(os.path.realpath(self.data))  # and not where a link to it is

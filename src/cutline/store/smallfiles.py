@@ -211,13 +211,15 @@ class SmallFiles:
                 os.unlink(attempt)
             raise
 
-    def lacks(self, path: str, length: int) -> Room:
-        """Say what room it takes to put a file of so many bytes."""
+    def lacks(self, path: str, length: int, *, kept: bool = False) -> Room:
+        """Say what room it takes to put a file of so many bytes: none if what is there is kept."""
         needed = room_for(length, self.place)
         try:
             there = os.stat(path, dir_fd=self.root, follow_symlinks=False)
         except OSError:
             return needed
+        if kept and there.st_size:
+            return Room()
         taken = there.st_blocks * 512 if there.st_size != length else needed.bytes
         return Room(max(0, needed.bytes - taken))
 
