@@ -296,6 +296,18 @@ def test_a_table_that_another_tool_has_made_is_not_to_be_compiled(tmp_path):
     assert made.verify().mend.what == "move images without row out of the way"
 
 
+def test_an_image_without_a_width_whose_caption_file_is_empty_is_mended_by_a_move(tmp_path):
+    made = intact(tmp_path / "set")
+    made.add("no.png", width=None)
+    (made.data / "no.txt").write_text(" ")
+    made.prepare()
+    found = made.verify()
+    assert found.findings["empty_caption_files"].count == 1
+    move, folder = shlex.split(found.mend.command)[-1].split("=")
+    assert move == "move"
+    assert cutline.move_orphans(made.table, str(made.data), folder).ok
+
+
 def test_the_command_that_mends_looks_at_what_was_looked_at(tmp_path):
     made = intact(tmp_path / "set")
     made.add("no.png", width=None)

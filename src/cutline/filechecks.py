@@ -89,7 +89,7 @@ def check_files(records: Records, data: str) -> tuple[Findings, list[Orphan]]:
         "caption_files_without_image": found(shown_path(key) + ".txt" for key in alone.to_pylist()),
         "sidecars_without_image": found(map(shown_path, lonely)),
         "empty_caption_files": found(map(shown_path, blank)),
-        **orphan_findings(orphans),
+        **orphan_findings(orphans, set(blank)),
     }
     strays = sorted(others(alone, rows["key"]).to_pylist())
     return findings, [*orphans, *(Orphan(key + b".txt", *STRAY) for key in strays)]
@@ -158,9 +158,13 @@ def explain_orphans(records: Records, root: int) -> list[Orphan]:
     return list(explain(pairs, Ledger(records.ledger), files, root))
 
 
-def orphan_findings(orphans: list[Orphan]) -> Findings:
-    """Count orphans; one that has no width and has a caption file is nobody's oversight."""
-    settled = [orphan.reason == "no_width" and orphan.caption is not None for orphan in orphans]
+def orphan_findings(orphans: list[Orphan], blank: set[bytes]) -> Findings:
+    """Count orphans; one that has no width and has a caption in its file is nobody's oversight."""
+    captioned = [orphan.caption is not None and orphan.caption not in blank for orphan in orphans]
+    settled = [
+        orphan.reason == "no_width" and has_caption
+        for orphan, has_caption in zip(orphans, captioned, strict=True)
+    ]
     lines = [f"{shown_path(path)} ({reason}: {detail})" for path, reason, detail, *_ in orphans]
     return {
         "images_without_row": found(compress(lines, map(not_, settled))),
