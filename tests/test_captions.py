@@ -12,6 +12,7 @@ from cutline.captions import is_table, slices_of
 from cutline.data import data_folder
 from cutline.parts import ROW_GROUP
 from cutline.store import Workspace, locked
+from jobs_at_work import Listener
 from oracle import recipe_captions
 from sidecars import numbered, record, write_sidecars
 from trees import texts, tree
@@ -313,6 +314,17 @@ def test_a_file_at_the_name_of_a_folder_is_counted_and_the_rest_goes_through(dat
     table = write_table(tmp_path / "t.parquet", [("a/b.png", "x"), ("c.png", "x")])
     (data / "a").write_bytes(b"")
     assert counts(write_captions(table, str(data))) == (1, 0, 0, {"unwritable": 1})
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_without_any_of_the_images_is_told(data, tmp_path, there):
+    table = write_table(tmp_path / "t.parquet", [("../x.png", "x"), ("a.png", "a"), ("b.png", "b")])
+    if there:
+        (data / "b.png").touch()
+    listener = Listener()
+    write_captions(table, str(data), watcher=listener)
+    told = f"None of the first images that have a caption is in {data}: their caption files will"
+    assert [line.startswith(told) for line in listener.said] == ([] if there else [True])
 
 
 def test_a_pipe_at_the_name_of_a_caption_file_is_replaced(data, tmp_path):

@@ -28,6 +28,9 @@ from cutline.sources import open_source
 from cutline.summary import Summary
 from cutline.table import compile_table
 
+LOOKED_FOR: Final = 100
+"""Images that are looked for before caption files are written to where they should be."""
+
 MADE: Final = ("written", "replaced", "unchanged")
 """What becomes of a caption file; anything else is the reason why a sample has none."""
 
@@ -160,11 +163,24 @@ def caption_files(
     slices = slices_of(table)
     if not slices:
         return Counter()
+    if have_no_image(slices[0], job.folder):
+        watcher.say(
+            f"None of the first images that have a caption is in {job.folder}: their caption files"
+            " will stand there alone."
+        )
     most, lacking = most_needed(slices, job.folder), room_bag(slices, job)
     check_room("The caption files", job.folder, most, lacking, client, watcher)
     load = watch.Load(sum(one.rows for one in slices), "rows")
     batches = results(captions_bag(slices, job), client, watcher, load)
     return sum((batch.counts for batch in batches), Counter[str]())
+
+
+def have_no_image(first: Slice, folder: str) -> bool:
+    """Tell whether no image of the first rows is in a folder: likely it is another one's."""
+    names = first.read(["filename"])["filename"].slice(0, LOOKED_FOR).to_pylist()
+    return not any(
+        name and not path_fault(name) and os.path.lexists(f"{folder}/{name}") for name in names
+    )
 
 
 def captions_bag(slices: list[Slice], job: Job) -> db.Bag:
