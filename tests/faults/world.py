@@ -8,6 +8,7 @@ import dask
 import pyarrow.parquet as pq
 
 import cutline
+from cutline import compile_table, write_captions  # loaded here, and not by each of a thousand jobs
 from cutline.plan import read_receipt
 from oracle import compile_folder
 from sidecars import numbered, record, write_sidecars
@@ -20,8 +21,8 @@ NOTES = {"x.cutline/merged", "x.cutline/timings"}  # of inodes, and of seconds
 def prepare(root):
     """Do the whole work on a dataset in this process, and give both summaries."""
     with dask.config.set(scheduler="synchronous"):
-        compiled = cutline.compile_table(f"{root}/data", f"{root}/x.parquet", OPTIONS)
-        return compiled, cutline.write_captions(f"{root}/x.parquet", f"{root}/data", OPTIONS)
+        compiled = compile_table(f"{root}/data", f"{root}/x.parquet", OPTIONS)
+        return compiled, write_captions(f"{root}/x.parquet", f"{root}/data", OPTIONS)
 
 
 def before():
