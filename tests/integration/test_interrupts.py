@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import dask
+import pyarrow.parquet as pq
 import pytest
 
 from cutline import compile_table
@@ -77,6 +78,8 @@ def test_captions_that_are_stopped_are_whole_and_go_on_in_the_next_run(processes
     images.mkdir()
     with dask.config.set(scheduler="sync"):
         rows = compile_table(str(large[0]), str(table)).rows
+    first = pq.read_table(table, columns=["filename"])["filename"][0].as_py()
+    (images / first).touch()  # or it would be told that there is none
     typed = ("captions", table, images, *OPTIONS, "--json")
     process = processes.start(
         "cutline", *typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
