@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from cutline.errors import CutlineError
 from cutline.folder import Folder
 from cutline.listing import CAPTION, IMAGE, IMAGES, SIDECAR, Listing
+from trees import make_unlistable
 
 names = st.sampled_from(
     ["a.jpg", "a.JPG", ".a.png", "a.b.tiff", "a.txt", "a.TXT", "a.json", ".a.json", "a", "a.",
@@ -49,12 +50,7 @@ def test_a_listing_is_what_walking_finds(tmp_path_factory, paths):
 
 
 def test_a_folder_that_cannot_be_listed_is_named_in_one_sentence(tmp_path):
-    place = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(20):  # together longer than a path may be
-        os.mkdir("x" * 250, dir_fd=place)
-        above, place = place, os.open("x" * 250, os.O_RDONLY, dir_fd=place)
-        os.close(above)
-    os.close(place)
+    make_unlistable(tmp_path)
     with pytest.raises(CutlineError, match=r"/x+/? cannot be listed: File name too long\. Mend it"):
         list(Listing(str(tmp_path)).files())
 

@@ -14,6 +14,7 @@ from cutline.records import TOO_LARGE, Reject
 from cutline.sidecars import CONCURRENT_READS, batches
 from cutline.sources import RemoteFolder, is_sidecar, open_source
 from sidecars import as_bytes, numbered, record, write_sidecars
+from trees import make_unlistable
 
 
 def paths(source):
@@ -101,12 +102,7 @@ def test_the_source_itself_may_be_a_link(tmp_path):
 
 
 def test_a_folder_that_cannot_be_listed_is_named_in_one_sentence(tmp_path):
-    place = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(20):  # together longer than a path may be
-        os.mkdir("x" * 250, dir_fd=place)
-        above, place = place, os.open("x" * 250, os.O_RDONLY, dir_fd=place)
-        os.close(above)
-    os.close(place)
+    make_unlistable(tmp_path)
     with pytest.raises(CutlineError, match=r"/x+/ cannot be listed: File name too long\. Mend it"):
         Folder(os.fspath(tmp_path)).list()
 

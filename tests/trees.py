@@ -30,3 +30,13 @@ def content(path):
 def texts(folder):
     """The caption files of a flat folder: {name: bytes}."""
     return {name: data for name, data in tree(folder).items() if name.endswith(".txt")}
+
+
+def make_unlistable(folder):
+    """Make folders in one another, whose path is longer than one may be."""
+    place = os.open(folder, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("x" * 250, dir_fd=place)
+        above, place = place, os.open("x" * 250, os.O_RDONLY, dir_fd=place)
+        os.close(above)
+    os.close(place)
