@@ -103,13 +103,18 @@ class VerifySummary(Summary):
         return self.images > 0 and (2 * gone > self.rows or not self.rows)
 
     @property
+    def is_older(self) -> bool:
+        """Whether cutline made the table, for it has a ledger, and sidecars are in neither."""
+        new = self.orphans.get("not_compiled", 0)
+        return new > 0 and os.path.exists(Outputs.of(self.table).ledger)
+
+    @property
     def mend(self) -> Mend | None:
         """What mends most of what fails, if there is something."""
         failing = checks.failures(self.findings)
         if self.is_elsewhere:
             return None
-        ours = os.path.exists(Outputs.of(self.table).ledger)  # which another tool's table lacks
-        if "images_without_row" in failing and ours and self.orphans.get("not_compiled"):
+        if "images_without_row" in failing and self.is_older:
             again = ["cutline", "compile", self.data, self.table]
             what = "compile the table again as it was made, for there are newer sidecars,"
             return Mend(what, shlex.join(again))
