@@ -200,7 +200,7 @@ def with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
     if kind != "image":
         raise UsageError(f"The id {entry['id']!r} is that of a {kind} entry: choose another one.")
     images = folder_of(same[0])
-    if images and is_there(images) and not is_folder(images, entry["instance_data_dir"]):
+    if images and folder_exists(images) and not is_folder(images, entry["instance_data_dir"]):
         raise UsageError(
             f"The id {entry['id']!r} is that of the images in {images}: take that entry out, or"
             " choose another --id."
@@ -215,7 +215,7 @@ def folder_of(entry: Entry) -> str | None:
     return str(folder) if is_path and entry.get("type", "local") == "local" else None
 
 
-def is_there(folder: str) -> bool:
+def folder_exists(folder: str) -> bool:
     """Tell whether what an entry has for the path of a folder is one."""
     try:
         return os.path.isdir(folder)

@@ -31,7 +31,7 @@ class Settled:
     """The members that become files, in source order, and how many do not for which reason.
 
     `folders` are the members that are folders. `lost` are the sidecars that become no file, as
-    lines of a ledger: what a compile from the shards says of them.
+    lines of a ledger; the reasons are those that a compile from the shards has for them.
     """
 
     lines: pa.Table
@@ -75,7 +75,7 @@ def settle(indexes: list[ShardIndex], only: str | None, shards: Mapping[bytes, i
         folders=sorted(filter(None, folders)),
         rejects=Counter({reason: len(lines) for reason, lines in refused.items()}),
         examples=examples[:EXAMPLES],
-        lost=table_of_rows([one for each in refused.items() for one in lost(*each)], LEDGER),
+        lost=table_of_rows([one for each in refused.items() for one in lost_among(*each)], LEDGER),
     )
 
 
@@ -129,7 +129,7 @@ def folders_among(paths: Iterable[bytes]) -> set[bytes]:
     return tops | {path.replace(b"\0", b"/") for path in among}
 
 
-def lost(reason: str, lines: pa.Table) -> Iterator[tuple[str, str, str, None]]:
+def lost_among(reason: str, lines: pa.Table) -> Iterator[tuple[str, str, str, None]]:
     """Say of the sidecars that become no file what they are for a compile."""
     for line in lines.filter(lines["sidecar"]).to_pylist():
         source = shown_source(line["shard"], line["path"])

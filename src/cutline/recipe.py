@@ -15,9 +15,9 @@ from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.folder import Folder
 from cutline.loader import (
     entry_file,
+    folder_exists,
     folder_of,
     is_folder,
-    is_there,
     loader_entry,
     read_entries,
     same_images,
@@ -175,7 +175,7 @@ def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
         images = folder_of(mine[0]) if mine else None
         if not mine:
             write_loader(table, data, out, options)
-        elif images and not is_there(images):
+        elif images and not folder_exists(images):
             replace = shlex.join(["cutline", "loader", table, data, "--id", name])
             return EntrySummary(out, name, written=False, shortfall=moved(name, out, replace))
         elif (images and not is_folder(images, data)) or (
