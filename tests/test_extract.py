@@ -16,7 +16,8 @@ from cutline import store
 from cutline.demo import DemoOptions, make_demo
 from cutline.demo.shards import HARMLESS
 from cutline.errors import CutlineError, UsageError
-from cutline.extract import ExtractOptions, extract
+from cutline.extract import extract
+from cutline.options import ExtractOptions
 from cutline.watch import Load, Silent
 from jobs_at_work import Listener
 from tar_bytes import END, by_tarfile, header, member, pax
@@ -386,7 +387,8 @@ def test_a_second_extraction_writes_nothing(demo, tmp_path):
 
 KILLED = """
 import sys
-from cutline.extract import ExtractOptions, extract
+from cutline.extract import extract
+from cutline.options import ExtractOptions
 extract(sys.argv[1], sys.argv[2], ExtractOptions(partition_size=20))
 """
 

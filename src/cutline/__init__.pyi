@@ -5,11 +5,11 @@ from .clusterfile import Address, Local, read_cluster
 from .demo import DemoOptions, Expected, make_demo
 from .errors import CutlineError, UsageError
 from .export import export
-from .extract import ExtractOptions, ExtractSummary, extract
+from .extract import ExtractSummary, extract
 from .head import first_rows
 from .loader import write_loader
 from .mend import caption_orphans, move_orphans, restore_orphans
-from .options import CompileOptions
+from .options import CompileOptions, ExtractOptions
 from .recipe import RunSummary, run
 from .records import Rules
 from .report.write import ReportSummary, report_table

@@ -16,8 +16,7 @@ from cutline.cli_end import one_sentence, standard_output
 from cutline.cluster import connect
 from cutline.clusterfile import Address, Cluster, Local, has_dashboard, read_cluster
 from cutline.errors import CutlineError, UsageError
-from cutline.extract import ExtractOptions
-from cutline.options import CODECS, DEFAULTS, CompileOptions
+from cutline.options import CODECS, DEFAULTS, CompileOptions, ExtractOptions
 from cutline.records import Rules
 from cutline.stopping import stoppable
 

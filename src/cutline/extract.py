@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
 from time import perf_counter
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import imagesize
 import pyarrow as pa
@@ -22,10 +22,10 @@ from distributed.metrics import context_meter
 
 from cutline import events, store, watch
 from cutline.data import new_data_folder
-from cutline.errors import UsageError
 from cutline.index import ShardIndex, damage_lines, damaged, index_shards, shortfall
 from cutline.ledger import DAMAGED
 from cutline.members import EXAMPLES, Settled, settle
+from cutline.options import ExtractOptions
 from cutline.plan import Part, shown_source, write_plan
 from cutline.records import TOO_LARGE, Reject, parse, shown_path
 from cutline.room import check_room, told_of_room
@@ -36,44 +36,6 @@ from cutline.summary import Summary
 
 PIECE: Final = 1 << 20
 """Bytes of a file that are compared at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractOptions:
-    """How to extract.
-
-    Attributes
-    ----------
-    only
-        What to extract: sidecars are members named ``*.json``, images are all others.
-    overwrite
-        Replace also files that have the right size, and those that somebody has changed.
-    partition_size
-        Files a task.
-    max_rejects
-        The share of members that may become no file before the job ends with a shortfall.
-    allow_damaged
-        Be content with what can be read of damaged shards.
-    force_unlock
-        Take over a lock whose owner cannot be asked, because it is on another host.
-    """
-
-    only: Literal["images", "sidecars"] | None = None
-    overwrite: bool = False
-    partition_size: int = 5_000
-    max_rejects: float = 0.1
-    allow_damaged: bool = False
-    force_unlock: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be."""
-        if self.only not in {None, "images", "sidecars"}:
-            raise UsageError(f"There are no {self.only} to extract: give images or sidecars.")
-        if self.partition_size < 1:
-            raise UsageError("A task needs at least one file: raise --partition-size.")
-        if not 0 <= self.max_rejects <= 1:
-            raise UsageError("The most rejects are a share: give --max-rejects from 0 to 1.")
-
 
 DEFAULTS: Final = ExtractOptions()
 

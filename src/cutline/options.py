@@ -1,10 +1,10 @@
-"""How to compile, as one frozen value that travels with the job."""
+"""How to compile and how to extract, each as one frozen value that travels with its job."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import pyarrow as pa
 
@@ -58,10 +58,7 @@ class CompileOptions:
             raise UsageError("The columns are pairs of a name and a field: write them as a tuple.")
         if self.compression not in CODECS:
             raise UsageError(f"The compression is one of {', '.join(CODECS)}.")
-        if self.partition_size < 1:
-            raise UsageError("A part needs at least one sidecar: raise --partition-size.")
-        if not 0 <= self.max_rejects <= 1:
-            raise UsageError("The most rejects are a share: give --max-rejects from 0 to 1.")
+        check_numbers(self.partition_size, self.max_rejects)
         names = [*COLUMNS, *(name for name, _ in self.rules.columns)]
         for name, count in Counter(names).items():
             if count > 1 or not name:
@@ -77,6 +74,48 @@ class CompileOptions:
     def identity(self) -> bytes:
         """Write down every option that changes the bytes of a part."""
         return json.dumps([FORMAT, asdict(self.rules)]).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractOptions:
+    """How to extract.
+
+    Attributes
+    ----------
+    only
+        What to extract: sidecars are members named ``*.json``, images are all others.
+    overwrite
+        Replace also files that have the right size, and those that somebody has changed.
+    partition_size
+        Files a task.
+    max_rejects
+        The share of members that may become no file before the job ends with a shortfall.
+    allow_damaged
+        Be content with what can be read of damaged shards.
+    force_unlock
+        Take over a lock whose owner cannot be asked, because it is on another host.
+    """
+
+    only: Literal["images", "sidecars"] | None = None
+    overwrite: bool = False
+    partition_size: int = 5_000
+    max_rejects: float = 0.1
+    allow_damaged: bool = False
+    force_unlock: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.only not in {None, "images", "sidecars"}:
+            raise UsageError(f"There are no {self.only} to extract: give images or sidecars.")
+        check_numbers(self.partition_size, self.max_rejects)
+
+
+def check_numbers(partition_size: int, max_rejects: float) -> None:
+    """Refuse numbers that cannot be."""
+    if partition_size < 1:
+        raise UsageError("A part cannot be empty: raise --partition-size.")
+    if not 0 <= max_rejects <= 1:
+        raise UsageError("The most rejects are a share: give --max-rejects from 0 to 1.")
 
 
 DEFAULTS: Final = CompileOptions()

@@ -11,7 +11,7 @@ from cutline import ledger, store, watch
 from cutline.captions import CaptionsSummary, write_captions
 from cutline.checks import VerifyOptions
 from cutline.errors import CutlineError, UsageError
-from cutline.extract import ExtractOptions, ExtractSummary, extract
+from cutline.extract import ExtractSummary, extract
 from cutline.folder import Folder
 from cutline.loader import (
     entry_file,
@@ -24,7 +24,7 @@ from cutline.loader import (
     with_entry,
     write_loader,
 )
-from cutline.options import DEFAULTS, CompileOptions
+from cutline.options import DEFAULTS, CompileOptions, ExtractOptions
 from cutline.report.write import ReportSummary, write_report
 from cutline.shardset import shard_paths
 from cutline.summary import Summary
