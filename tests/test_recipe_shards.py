@@ -77,6 +77,16 @@ def samples(count, extra=()):
     return [*sidecars, *((f"{name}.jpg", b"jpeg") for name in names), *extra]
 
 
+def test_a_run_again_leaves_the_captions_that_it_has_written_over_the_texts_of_shards(tmp_path):
+    texts = [(f"{number:05}.txt", b"A text of the shard.") for number in range(5)]
+    write_shard(tmp_path / "set" / "a.tar", samples(5, texts))
+    first = recipe.run(tmp_path / "set")
+    assert (first.extract.files, first.captions.replaced) == (15, 5)
+    again = recipe.run(tmp_path / "set")
+    assert (again.extract.files, again.extract.skipped) == (0, 15)
+    assert again.captions.unchanged == 5
+
+
 def test_sidecars_that_get_into_no_file_are_rejects_as_of_a_compile_from_the_shards(tmp_path):
     root = tmp_path / "set"
     bad = ("../outside.json", as_bytes(record("outside.jpg")))

@@ -14,7 +14,6 @@ from itertools import chain
 from time import perf_counter
 from typing import Any, Final
 
-import imagesize
 import pyarrow as pa
 import pyarrow.compute as pc
 from distributed import Client
@@ -22,20 +21,18 @@ from distributed.metrics import context_meter
 
 from cutline import events, store, watch
 from cutline.data import new_data_folder
+from cutline.debris import CAPTION_FILE, is_debris
 from cutline.index import ShardIndex, damage_lines, damaged, index_shards, shortfall
 from cutline.ledger import DAMAGED
 from cutline.members import EXAMPLES, Settled, settle
 from cutline.options import ExtractOptions
 from cutline.plan import Part, shown_source, write_plan
-from cutline.records import TOO_LARGE, Reject, parse, shown_path
+from cutline.records import shown_path
 from cutline.room import check_room, told_of_room
 from cutline.running import bag_of, results
-from cutline.shards import OpenShard, Shards
+from cutline.shards import Shards
 from cutline.shardset import ShardSet, Where, open_shards
 from cutline.summary import Summary
-
-PIECE: Final = 1 << 20
-"""Bytes of a file that are compared at once."""
 
 DEFAULTS: Final = ExtractOptions()
 
@@ -296,28 +293,9 @@ def extract_part(part: Part, job: Job) -> FilesDone:
                     raise
                 outcome = "unwritable"
                 refused.append(f"{shown_source(part.shard, path)}: {outcome}: {error.strerror}")
+            if outcome == "kept" and path.endswith(CAPTION_FILE):
+                outcome = "unchanged"  # likely the caption that `captions` has written
             counts[outcome] += 1
             written += size if outcome in {"written", "replaced"} else 0
         files.sync()
     return FilesDone(counts, pc.sum(lines["size"]).as_py(), written, tuple(refused[:EXAMPLES]))
-
-
-def is_debris(path: bytes, shard: OpenShard, offset: int, file: int, length: int) -> bool:
-    """Tell whether a file of another size than its member is nothing that somebody has made.
-
-    That is what is not what its name says: no JSON object for a sidecar, no image for all others;
-    and what has only the beginning of an image, as a tool leaves it that is stopped.
-    """
-    if path.endswith(b".json"):
-        return length <= TOO_LARGE and isinstance(parse(os.pread(file, length, 0)), Reject)
-    with open(file, "rb", closefd=False) as image:
-        return min(imagesize.get(image)) < 1 or is_beginning(shard, offset, file, length)
-
-
-def is_beginning(shard: OpenShard, offset: int, file: int, length: int) -> bool:
-    """Tell whether a file holds the beginning of a member, and nothing else."""
-    pieces = [(start, min(PIECE, length - start)) for start in range(0, length, PIECE)]
-    due = shard.pieces([(offset + start, size) for start, size in pieces])
-    return all(
-        os.pread(file, size, start) == data for (start, size), data in zip(pieces, due, strict=True)
-    )
