@@ -170,10 +170,7 @@ def image_filename(path: bytes, image_name: object) -> str | Reject:
         return Reject("no_image_name", "the record has no image_name")
     if not isinstance(image_name, str):
         return Reject("bad_image_name", f"image_name is {shown(image_name)}")
-    fault = component_fault(image_name)
-    if not fault and image_name.endswith(".txt"):
-        fault = "would be overwritten by its own caption file"
-    if fault:
+    if fault := image_fault(image_name):
         return Reject("bad_image_name", f"image_name {shown(image_name)} {fault}")
     folder, slash, _ = path.rpartition(b"/")
     if not slash:
@@ -197,10 +194,7 @@ def folder_name(folder: bytes) -> str | Reject:
 def path_fault(filename: str) -> str | None:
     """Say why a filename cannot be one of the table's, or None if it can."""
     folder, slash, name = filename.rpartition("/")
-    fault = folder_fault(folder) if slash else None
-    if not fault and name.endswith(".txt"):
-        fault = "would be overwritten by its own caption file"
-    return fault or component_fault(name)
+    return (folder_fault(folder) if slash else None) or image_fault(name)
 
 
 def folder_fault(folder: str) -> str | None:
@@ -209,7 +203,14 @@ def folder_fault(folder: str) -> str | None:
     return next(filter(None, faults), None)
 
 
-def component_fault(name: str, limit: int = NAME_LIMIT) -> str | None:
+def image_fault(name: str) -> str | None:
+    """Say why a name cannot be an image's, or None if it can."""
+    if fault := component_fault(name, NAME_LIMIT):
+        return fault
+    return "would be overwritten by its own caption file" if name.endswith(".txt") else None
+
+
+def component_fault(name: str, limit: int) -> str | None:
     """Say why a name is not one plain path component, or None if it is."""
     if name in {"", ".", ".."}:
         return "names no file"
