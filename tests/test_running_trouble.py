@@ -1,5 +1,6 @@
 """Bags on clusters that lose workers, stand still or die; the clusters are of processes."""
 
+import json
 import logging
 import os
 import signal
@@ -132,6 +133,39 @@ def test_a_part_that_kills_workers_is_named_with_its_first_and_last_sidecar(
     monkeypatch.undo()
     again = cutline.compile_table(source, target, OPTIONS)
     assert (again.rows, again.reused_parts) == (30, 5)
+
+
+@dataclass(frozen=True)
+class DeadlyOnce(Folder):
+    """A source that kills the first worker that has made two parts, and says which there were."""
+
+    parts: str
+
+    def read(self, lines):
+        with open(f"{self.parts}.{os.getpid()}", "a") as file:
+            file.write("one more")
+            was_read = file.tell() // len("one more")
+        seen = f"{self.parts}.seen"
+        if was_read == 3 and not os.path.exists(seen):
+            with open(seen, "w") as file:
+                json.dump({entry.name: entry.inode() for entry in os.scandir(self.parts)}, file)
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from Folder(self.root).read(lines)
+
+
+def test_a_worker_that_is_lost_does_not_take_along_the_parts_that_it_has_made(
+    client, tmp_path, monkeypatch
+):
+    source = write_sidecars(tmp_path / "data", numbered(30))
+    folder, workers = tmp_path / "x.parts", len(client.nthreads())
+    monkeypatch.setattr(table, "open_source", lambda _: DeadlyOnce(source, str(folder)))
+    summary = cutline.compile_table(source, tmp_path / "x.parquet", OPTIONS, client=client)
+    assert (summary.rows, summary.parts, summary.reused_parts) == (30, 6, 0)
+    seen = json.loads((tmp_path / "x.parts.seen").read_text())
+    made = {entry.name: entry.inode() for entry in os.scandir(folder)}
+    assert len(seen) >= 2
+    assert seen.items() <= made.items()
+    until(lambda: len(client.nthreads()) == workers, "another worker in its place")
 
 
 def test_what_a_file_system_refuses_on_a_worker_stops_the_others_and_keeps_what_is_done(

@@ -4,6 +4,7 @@ The driver on top wires the bag; the small functions below it run on a worker, o
 stream: read, judge, write.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from time import perf_counter
@@ -19,6 +20,7 @@ from cutline.ordinary import judge_by
 from cutline.parts import Job
 from cutline.plan import Part, Receipt, Timing, digest, shown_source
 from cutline.records import Outcome, Reject, Rules
+from cutline.resume import kept_receipt
 from cutline.running import DeadlyTaskError, results
 from cutline.sidecars import Sidecar
 
@@ -62,7 +64,8 @@ def rows_bag(job: Job, missing: list[Part]) -> db.Bag:
     """
     sidecars = db.from_sequence(missing, partition_size=1).map(read_sidecars, job=job)
     judged = sidecars.map(judge_sidecars, rules=job.options.rules)
-    receipts: db.Bag = judged.map_partitions(write_parts, job, token="compile-rows")
+    stale = {part.index for part in missing if os.path.exists(job.outputs.part(part.index))}
+    receipts: db.Bag = judged.map_partitions(write_parts, job, stale, token="compile-rows")
     return receipts
 
 
@@ -107,9 +110,21 @@ def judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[parts.Judg
     context_meter.digest_metric("read", size, "bytes")
 
 
-def write_parts(streams: Iterable[JudgedStream], job: Job) -> list[Receipt]:
-    """Write the rejects and rows of each part, and give its receipt."""
-    return [write_part(part, judged, job) for part, judged in streams]
+def write_parts(streams: Iterable[JudgedStream], job: Job, stale: set[int]) -> list[Receipt]:
+    """Write the rejects and rows of each part, and give its receipt.
+
+    A worker that is lost takes its results with it, and Dask has all of its tasks done again, even
+    those whose results had been taken. So a part that is there, and was not when the stage began,
+    is made already.
+    """
+    return [
+        made_before(part, job, stale) or write_part(part, judged, job) for part, judged in streams
+    ]
+
+
+def made_before(part: Part, job: Job, stale: set[int]) -> Receipt | None:
+    """Give the receipt of a part that a task before this one has made."""
+    return None if part.index in stale else kept_receipt(part, job)
 
 
 def write_part(part: Part, judged: Iterable[parts.Judged], job: Job) -> Receipt:
