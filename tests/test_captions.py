@@ -433,12 +433,18 @@ def test_damaged_pages_are_said_in_a_sentence(data, tmp_path):
 @pytest.mark.parametrize("held", [b"", b"not parquet at all", b"PAR1"])
 def test_a_file_that_is_no_table_is_refused(data, tmp_path, held):
     (tmp_path / "t.parquet").write_bytes(held)
-    with pytest.raises(UsageError, match=r"is not a parquet file: compile it again\.$"):
+    with pytest.raises(UsageError, match=r"is no parquet file: compile it again\.$"):
         write_captions(str(tmp_path / "t.parquet"), str(data))
 
 
+def test_a_table_that_is_called_like_a_url_is_read_where_it_is(data, tmp_path, monkeypatch):
+    write_table(tmp_path / "s3:t.parquet", [("1.jpg", "a")])
+    monkeypatch.chdir(tmp_path)
+    assert write_captions("s3:t.parquet", str(data)).written == 1
+
+
 def test_a_missing_table_is_refused(data, tmp_path):
-    with pytest.raises(UsageError, match=r"is not there: compile it first\.$"):
+    with pytest.raises(UsageError, match=r"^There is no .*: name a table"):
         write_captions(str(tmp_path / "t.parquet"), str(data))
 
 

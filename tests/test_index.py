@@ -1,6 +1,7 @@
 import os
 import threading
 
+import pyarrow.parquet as pq
 import pytest
 
 from cutline import index
@@ -47,6 +48,20 @@ def test_an_index_that_is_damaged_is_made_again(indexed, tmp_path):
     again = indexed(archive, status.st_mtime_ns)
     assert again.path == path
     assert len(member_lines(again, [])) == 1
+
+
+@pytest.mark.parametrize(
+    "told", [b"", b"[]", b"{}", b'{"count": "1", "first": []}', b'{"count": 1, "first": [[1024]]}']
+)
+def test_an_index_that_tells_of_damage_in_another_way_is_made_again(indexed, tmp_path, told):
+    archive = member(b"1.json", b"{}") + b"\xff" * 512 + header(b"2.json") + END
+    first = indexed(archive)
+    lines = pq.read_table(first.path)
+    with pq.ParquetWriter(first.path, index.INDEX) as writer:
+        writer.write_table(lines)
+        writer.add_key_value_metadata({index.KEY: told})
+    assert indexed(archive, os.stat(tmp_path / "a.tar").st_mtime_ns) == first
+    assert pq.read_metadata(first.path).metadata[index.KEY] != told
 
 
 def test_damages_are_told_with_their_offsets_again_from_the_index(indexed, tmp_path):

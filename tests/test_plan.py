@@ -133,6 +133,32 @@ def test_a_receipt_is_small():
     assert len(RECEIPT.footer()[RECEIPT_KEY]) < 200
 
 
+def changed(**fields):
+    body = json.loads(RECEIPT.footer()[RECEIPT_KEY]) | fields
+    return {RECEIPT_KEY: json.dumps(body).encode()}
+
+
+WITHOUT_COUNT = json.loads(RECEIPT.footer()[RECEIPT_KEY])
+del WITHOUT_COUNT["column_values"]
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [
+        changed(one_count_more=7),
+        {RECEIPT_KEY: json.dumps(WITHOUT_COUNT).encode()},
+        changed(rows="seven"),
+        changed(rejects={"bad_json": None}),
+        changed(column_values=7),
+        {RECEIPT_KEY: b"[1]"},
+        {RECEIPT_KEY: b"7"},
+    ],
+)
+def test_a_receipt_with_other_fields_than_todays_is_none(tmp_path, footer):
+    write_part(tmp_path / "part", footer)
+    assert read_receipt(tmp_path / "part", 7) is None
+
+
 @pytest.mark.parametrize(
     "footer", [{}, {b"cutline": b"{}"}, {b"cutline": b"garbage \xff"}, {b"other": b"{}"}]
 )

@@ -15,6 +15,7 @@ from functools import partial
 from time import perf_counter
 from typing import Final
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from distributed import Client
@@ -232,13 +233,13 @@ def read_damages(path: str) -> Damages | None:
     """Read from an index what is damaged, or None if there is no sound index."""
     try:
         with pq.ParquetFile(path) as file:
-            body = json.loads((file.metadata.metadata or {})[KEY])
+            damages = msgspec.json.decode((file.metadata.metadata or {})[KEY], type=Damages)
             if file.schema_arrow != INDEX:
                 return None
             file.read().validate(full=True)
     except (*UNSOUND, KeyError):
         return None
-    return Damages(body["count"], [(offset, detail) for offset, detail in body["first"]])
+    return damages
 
 
 def write_index(shard: OpenShard, path: str, job: Job) -> Damages:

@@ -1,7 +1,6 @@
 """Parts to the table and its ledger."""
 
 import hashlib
-import os
 from collections import Counter
 from contextlib import suppress
 from functools import partial
@@ -20,14 +19,19 @@ from cutline.plan import RECEIPT_KEY, Receipt
 class Merged(msgspec.Struct, frozen=True):
     """What a merge came to, and the digest of what it was made from.
 
-    `files` are the inodes, sizes and times of modification of the table and its ledger: as long as
-    they and the digest are the same, there is nothing to merge.
+    `files` are the versions of the table and its ledger: as long as they and the digest are the
+    same, there is nothing to merge.
     """
 
     digest: str
     rows: int
     rejects: dict[str, int]
     files: list[list[int]] = []
+
+    @property
+    def sidecars(self) -> int:
+        """How many sidecars there were."""
+        return self.rows + sum(self.rejects.values())
 
 
 def merge(
@@ -114,8 +118,7 @@ def stamps(outputs: store.Outputs) -> list[list[int]]:
     found = []
     for path in (outputs.table, outputs.ledger):
         with suppress(FileNotFoundError):
-            status = os.stat(path)
-            found.append([status.st_ino, status.st_size, status.st_mtime_ns])
+            found.append(list(store.version_of(path)))
     return found
 
 
@@ -139,9 +142,8 @@ def check_rejects(
     options: CompileOptions,
 ) -> None:
     """Fail a job of which too much was rejected: its source or its options are likely wrong."""
-    sidecars = merged.rows + sum(merged.rejects.values())
     faults = {reason: n for reason, n in merged.rejects.items() if reason != "no_width"}
-    if sum(faults.values()) <= options.max_rejects * sidecars:
+    if sum(faults.values()) <= options.max_rejects * merged.sidecars:
         return
     top = sorted(faults, key=lambda reason: -faults[reason])[:3]
     shown = "; ".join(
@@ -149,8 +151,8 @@ def check_rejects(
         for reason in top
     )
     raise CutlineError(
-        f"{sum(faults.values()):,} of {sidecars:,} sidecars were rejected, more than the share of"
-        f" {options.max_rejects:g} that --max-rejects allows, and the table was left as it was:"
+        f"{sum(faults.values()):,} of {merged.sidecars:,} sidecars were rejected, more than the"
+        f" share of {options.max_rejects:g} that --max-rejects allows, and the table was left as it was:"
         f" {shown}; mend them, name another --caption-field, or raise --max-rejects."
     )
 

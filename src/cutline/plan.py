@@ -8,8 +8,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import accumulate, chain, pairwise
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import orjson
@@ -65,8 +66,15 @@ class Part:
 
     def lines(self) -> pa.Table:
         """Read the part's lines."""
-        with pq.ParquetFile(self.plan) as plan:
+        footer = plan_footer(self.plan, store.version_of(self.plan))
+        with pq.ParquetFile(self.plan, metadata=footer) as plan:
             return plan.read_row_group(self.index)
+
+
+@lru_cache(1)  # of 1,160 parts it takes 20 ms to read, and a part's lines 1
+def plan_footer(path: str, version: store.Version) -> pq.FileMetaData:  # noqa: ARG001
+    """Read the footer of a version of a plan, which has an entry for each part."""
+    return pq.read_metadata(path)
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -117,14 +125,12 @@ class Receipt:
 def read_receipt(path: str, index: int) -> Receipt | None:
     """Read the receipt of a part's file, or None if there is none of this format."""
     try:
-        metadata = pq.read_metadata(path).metadata or {}
-        body = json.loads(metadata.get(RECEIPT_KEY, b"{}"))
+        footer = (pq.read_metadata(path).metadata or {}).get(RECEIPT_KEY, b"")
+        body = msgspec.json.decode(footer, type=dict[str, Any])
+        receipt = msgspec.convert({**body, "index": index}, Receipt)
     except UNSOUND:
         return None
-    if body.pop("format", None) != FORMAT:
-        return None
-    body["column_values"] = tuple(body["column_values"])
-    return Receipt(index, **body)
+    return receipt if receipt.footer()[RECEIPT_KEY] == footer else None
 
 
 def write_plan(lines: pa.Table, partition_size: int, outputs: store.Outputs) -> list[Part]:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cutline import parts
+from cutline import parts, store
 from cutline.errors import CutlineError, UsageError
-from cutline.parquet import check_once, sound
+from cutline.parquet import check_once, open_parquet, sound
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some rows of a table; `stamp` is the table's, to know it again."""
+    """Some rows of a table; `version` is the table's, to know it again."""
 
     table: str
-    stamp: tuple[int, int, int]
+    version: store.Version
     row_group: int
     start: int
     rows: int
@@ -31,7 +31,7 @@ class Slice:
             The table is damaged, has text that is not UTF-8, or is another one by now.
         """
         with sound(self.table), pq.ParquetFile(self.table) as table:
-            if stamp_of(self.table) != self.stamp:
+            if store.version_of(self.table) != self.version:
                 raise CutlineError(f"The table {self.table} has been replaced: run this again.")
             rows = table.read_row_group(self.row_group, list(columns))
             rows = rows.slice(self.start, self.rows)
@@ -54,14 +54,10 @@ def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
     UsageError
         There is no such table, or it lacks a column.
     """
-    table = table.removeprefix("file://")
-    try:
-        stamp = stamp_of(table)
-        metadata = pq.read_metadata(table)
-    except FileNotFoundError:
-        raise UsageError(f"The table {table} is not there: compile it first.") from None
-    except pa.ArrowInvalid as error:
-        raise UsageError(f"The table {table} is not a parquet file: compile it again.") from error
+    with open_parquet(table, "compile it again") as file:
+        metadata = file.metadata
+    table = os.path.abspath(table.removeprefix("file://"))
+    version = store.version_of(table)
     schema = metadata.schema.to_arrow_schema()
     kinds = {"caption": ("text", is_text), "filename": ("text", is_text)}
     kinds |= dict.fromkeys(numbers, ("whole numbers", pa.types.is_integer))
@@ -71,19 +67,12 @@ def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
             raise UsageError(
                 f"The table {table} has no column {column} of {kind}: compile it with cutline."
             )
-    table = os.path.abspath(table)
     return [
-        Slice(table, stamp, group, start, min(parts.ROW_GROUP, rows - start))
+        Slice(table, version, group, start, min(parts.ROW_GROUP, rows - start))
         for group in range(metadata.num_row_groups)
         for rows in [metadata.row_group(group).num_rows]
         for start in range(0, rows, parts.ROW_GROUP)
     ]
-
-
-def stamp_of(table: str) -> tuple[int, int, int]:
-    """Tell one table from the next of the same name, which is another file."""
-    status = os.stat(table)
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -138,7 +138,7 @@ def compile_table(
     ]
     return CompileSummary(
         table=outputs.table,
-        sidecars=sum(receipt.sidecars for receipt in receipts) + len(ledger.rejects_among(lost)),
+        sidecars=merged.sidecars,
         rows=merged.rows,
         rejects=merged.rejects,
         parts=len(parts),

@@ -20,7 +20,15 @@ from cutline.store.names import (
     is_part_name,
     part_name,
 )
-from cutline.store.publish import make_folder, publish, remove, remove_attempts, remove_folder
+from cutline.store.publish import (
+    Version,
+    make_folder,
+    publish,
+    remove,
+    remove_attempts,
+    remove_folder,
+    version_of,
+)
 from cutline.store.ranges import copy_range
 from cutline.store.room import Room, free_room, room_for, shown_room, shown_size
 from cutline.store.smallfiles import SmallFiles, write_all
@@ -34,6 +42,7 @@ __all__ = [
     "Room",
     "SmallFiles",
     "StorageError",
+    "Version",
     "Workspace",
     "absolute",
     "copy_range",
@@ -54,5 +63,6 @@ __all__ = [
     "shown_room",
     "shown_size",
     "unwritten",
+    "version_of",
     "write_all",
 ]

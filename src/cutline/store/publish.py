@@ -9,13 +9,21 @@ import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 from cutline.errors import CutlineError
 from cutline.store.trouble import in_words
 
 TRIES: Final = 100
 """How often a folder is emptied that late workers still add to; each time, they may be faster."""
+
+Version: TypeAlias = tuple[int, int, int]
+
+
+def version_of(path: str) -> Version:
+    """Tell a file from those that have been published under its name before and since."""
+    status = os.stat(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @contextmanager
