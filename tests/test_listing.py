@@ -55,10 +55,11 @@ def test_a_folder_that_cannot_be_listed_is_named_in_one_sentence(tmp_path):
         list(Listing(str(tmp_path)).files())
 
 
-def test_a_pipe_and_a_socket_are_no_images(tmp_path):
+def test_a_pipe_and_links_that_lead_nowhere_are_no_images(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "b.png").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "itself.png").symlink_to("itself.png")
     listing = Listing(str(tmp_path))
     assert list(listing.files()) == []
     assert (listing.linked.count, listing.linked.examples) == (1, ("loop",))

@@ -243,6 +243,21 @@ def test_a_folder_of_orphans_is_that_of_one_dataset(dataset, tmp_path):
     assert not (root / "orphans").exists()
 
 
+def test_a_file_where_a_folder_should_be_keeps_what_is_below_it_and_no_other_orphan(
+    dataset, folder
+):
+    move(dataset, folder)
+    (folder / "sub").rename(folder / "elsewhere")
+    (folder / "sub").write_text("in the way")
+    for name in ("sub/new.png", "zoo.png"):
+        Image.new("RGB", SIZE).save(dataset.data / name)
+    with pytest.raises(CutlineError, match=r"1 files are still in .*, such as sub/new\.png: name"):
+        move(dataset, folder)
+    assert (dataset.data / "sub" / "new.png").exists()
+    assert (folder / "zoo.png").exists()
+    assert (folder / "sub").read_text() == "in the way"
+
+
 def test_what_is_refused_is_listed_once_however_often_it_is_moved(dataset):
     orphans = dataset.root / "orphans"
     move(dataset, orphans)

@@ -4,6 +4,7 @@ import uuid
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -306,6 +307,34 @@ def test_an_object_that_vanishes_after_the_listing_is_unreadable(memory):
     assert [type(data) for _, data, _ in source.read(lines)] == [bytes, Reject, bytes]
 
 
+class Unreachable(MemoryFileSystem):
+    """A server that goes away when it is asked for a list."""
+
+    protocol = "unreachable"
+
+    def find(self, *_, **__):
+        raise ConnectionResetError(104, "the server has gone")
+
+
+def test_a_server_that_goes_while_it_is_listed_is_one_sentence():
+    fsspec.register_implementation("unreachable", Unreachable)
+    with pytest.raises(CutlineError) as caught:
+        RemoteFolder("unreachable://folder").list()
+    assert str(caught.value) == (
+        "The source unreachable://folder cannot be read (the server has gone): see to it and run"
+        " this again."
+    )
+
+
+def test_a_worker_that_lacks_a_package_for_the_source_says_so_in_one_sentence(memory):
+    lines = open_source(memory[0]).list()
+    lacking = RemoteFolder("nothing-like-this://folder")
+    with pytest.raises(
+        CutlineError, match=r"^The source nothing-like-this://folder cannot be read"
+    ):
+        list(lacking.read(lines))
+
+
 def test_an_object_whose_size_the_listing_does_not_tell_is_still_not_read_beyond_16_mib(memory):
     url, fs = memory
     fs.pipe(f"{fs._strip_protocol(url)}/a.json", bytes(TOO_LARGE + 10))
@@ -326,7 +355,8 @@ def test_batches_are_cut_from_the_lines_in_order_and_hold_what_memory_can(sizes)
     assert [line for batch in cut for line in batch] == lines
     for batch in cut:
         assert 0 < len(batch) <= 8 * CONCURRENT_READS
-        assert sum(min(TOO_LARGE, size or 0) for _, size in batch) < 2**26 + TOO_LARGE
+        held = [2**20 if size is None else min(TOO_LARGE, max(0, size)) for _, size in batch]
+        assert sum(held) < 2**26 + TOO_LARGE
 
 
 # What is asked for

@@ -726,6 +726,22 @@ def test_a_late_worker_that_goes_on_and_on_publishes_nothing_once_another_run_ha
     assert not any(published_late)
 
 
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (
+            errno.ENOENT,
+            "x cannot be read or written: .*: see that it is there on the host of every",
+        ),
+        (errno.EACCES, "x cannot be read or written: .*: get the right to it and run this again"),
+        (errno.EROFS, "x cannot be written: .*: mount it for writing and run this again"),
+    ],
+)
+def test_a_job_that_a_file_system_refuses_something_may_have_been_reading(workspace, number, said):
+    with pytest.raises(StorageError, match=said), locked(workspace, silent):
+        raise OSError(number, os.strerror(number), "/somewhere/x")
+
+
 def test_what_a_file_system_refuses_a_job_is_said_with_what_the_job_still_needs(
     workspace, tmp_path
 ):

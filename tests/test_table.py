@@ -29,7 +29,7 @@ from cutline.records import REASONS, Rules
 from cutline.rows import rows_bag, write_part
 from cutline.running import tasks_of
 from cutline.sources import open_source
-from cutline.table import compile_table, plan_parts
+from cutline.table import compile_table, plan_parts, space_to_finish
 from outputs import check_against_oracle, files_of, ledger_of, ledger_path, rows_of
 from sidecars import numbered, record, write_sidecars
 
@@ -426,6 +426,26 @@ def test_two_columns_of_one_name_are_refused(columns):
 def test_options_that_cannot_be_are_refused(changes):
     with pytest.raises(UsageError):
         CompileOptions(**changes)
+
+
+# What is still needed
+
+
+def test_the_space_that_a_job_still_needs_is_what_its_missing_parts_and_the_table_take(job):
+    planned = plan_parts(job, job.source.list())
+    assert space_to_finish(job.outputs) == 0  # nobody knows before the first part
+    path = Path(job.outputs.part(0))
+    path.write_bytes(bytes(1000))
+    assert space_to_finish(job.outputs) == (2 * len(planned) - 1) * 1000
+
+
+def test_the_space_is_not_known_of_what_is_damaged_or_gone(job):
+    plan_parts(job, job.source.list())
+    Path(job.outputs.part(0)).write_bytes(bytes(1000))
+    Path(job.outputs.plan).write_bytes(b"damaged")
+    assert space_to_finish(job.outputs) == 0
+    shutil.rmtree(job.outputs.parts)
+    assert space_to_finish(job.outputs) == 0
 
 
 # What Dask sees

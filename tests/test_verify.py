@@ -260,6 +260,7 @@ def test_a_size_that_is_not_the_images_own_is_found(dataset):
     assert found(summary) == {"wrong_sizes": (2, examples)}
     assert not summary.ok
     assert found(dataset.verify()) == {}
+    assert found(dataset.verify(sample=100)) == found(summary)  # who names a sample wants sizes
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

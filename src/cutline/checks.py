@@ -28,7 +28,8 @@ class VerifyOptions:
     sizes
         Compare the table's sizes with what the images' own headers say.
     sample
-        Compare so many of them, evenly spread over the table; without it all.
+        Compare so many sizes only, evenly spread over the table; who names it need not ask for
+        sizes.
     force_unlock
         Take over a lock whose owner cannot be asked, because it is on another host.
     """
@@ -45,6 +46,11 @@ class VerifyOptions:
             raise UsageError(f"The caption strategy is one of {', '.join(STRATEGIES)}.")
         if self.sample is not None and self.sample < 1:
             raise UsageError("A sample has at least one image: raise --sample.")
+
+    @property
+    def compares_sizes(self) -> bool:
+        """Whether any size is compared."""
+        return self.sizes or self.sample is not None
 
 
 DEFAULTS: Final = VerifyOptions()
@@ -138,7 +144,7 @@ def looked_for(options: VerifyOptions) -> list[str]:
     skipped: set[str] = set()
     if options.strategy != "textfile":
         skipped.update(CAPTION_FILE_CHECKS)
-    if not options.sizes:
+    if not options.compares_sizes:
         skipped.update(SIZE_CHECKS)
     if options.expect is None:
         skipped.add("sidecar_count")

@@ -81,8 +81,7 @@ def verify_options(command: Command) -> Command:
         force_unlock: bool,
         **arguments: Any,
     ) -> Any:
-        sizes = check_sizes or sample is not None
-        options = VerifyOptions(strategy, expect, sizes, sample, force_unlock)
+        options = VerifyOptions(strategy, expect, check_sizes, sample, force_unlock)
         return command(options=options, rules=Rules(caption_fields), **arguments)
 
     return run

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -79,6 +79,14 @@ def open_folder(path: str) -> Iterator[int]:
         yield folder
     finally:
         os.close(folder)
+
+
+def answer(question: Callable[[], bool]) -> bool:
+    """Ask an entry of a folder what it is; a link that leads to itself is nothing."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def sorted_array(paths: list[bytes]) -> pa.Array:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from cutline import checks, store
 from cutline.columns import table_of
-from cutline.folder import unlisted
+from cutline.folder import answer, unlisted
 from cutline.records import shown_path
 from cutline.shuffle import Run
 
@@ -88,7 +88,7 @@ class Listing:
                     file = file_of(entry, prefix)
                     if file is not None:
                         yield file
-                    elif entry.is_dir() and prefix + entry.name != OURS:
+                    elif answer(entry.is_dir) and prefix + entry.name != OURS:
                         self.enter(entry, prefix, folders)
 
     def enter(self, entry: os.DirEntry[bytes], prefix: bytes, folders: list[bytes]) -> None:
@@ -114,7 +114,7 @@ def file_of(entry: os.DirEntry[bytes], prefix: bytes) -> File | None:
     if extension == b"json":  # a folder of that name is a sidecar too, that cannot be read
         hidden = stem.startswith(b".") or (b"/" + prefix).find(b"/.") >= 0
         return None if hidden else (SIDECAR, prefix + stem, b".json")
-    if not stem or not entry.is_file():
+    if not stem or not answer(entry.is_file):
         return None
     if extension == b"txt":
         return CAPTION, prefix + stem, b".txt"

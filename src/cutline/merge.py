@@ -152,8 +152,8 @@ def check_rejects(
     )
     raise CutlineError(
         f"{sum(faults.values()):,} of {merged.sidecars:,} sidecars were rejected, more than the"
-        f" share of {options.max_rejects:g} that --max-rejects allows, and the table was left as it was:"
-        f" {shown}; mend them, name another --caption-field, or raise --max-rejects."
+        f" share of {options.max_rejects:g} that --max-rejects allows, and the table was left as it"
+        f" was: {shown}; mend them, name another --caption-field, or raise --max-rejects."
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from cutline import store
 from cutline.errors import UsageError
+from cutline.folder import answer
 from cutline.remote import open_filesystem, refusals
 from cutline.shards import Shards
 
@@ -114,16 +115,8 @@ def names_in(folder: str) -> Iterator[str]:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(".") and is_file(entry):
+            if not entry.name.startswith(".") and answer(entry.is_file):
                 yield entry.name
-
-
-def is_file(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry of a folder is a file; a link that leads to itself is none."""
-    try:
-        return entry.is_file()
-    except OSError:
-        return False
 
 
 def holds_shards(folder: str) -> bool:

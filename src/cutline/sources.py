@@ -8,14 +8,14 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import fsspec
 import pyarrow as pa
 
-from cutline.errors import UsageError
+from cutline.errors import CutlineError, UsageError, said
 from cutline.folder import Folder
 from cutline.plan import Stamp
 from cutline.records import TOO_LARGE, Reject
@@ -46,13 +46,13 @@ class RemoteFolder:
 
     def list(self) -> pa.Table:
         """Find the sidecars."""
-        fs, root = open_filesystem(self.url)
-        found = {
-            os.fsencode(path[len(root) :].lstrip("/")): info
-            for path, info in fs.find(root, withdirs=True, detail=True).items()
-        }
-        paths = sorted(path for path in found if is_sidecar(path))
-        infos = [resolved(fs, found[path]) for path in paths]
+        with reached(self.url) as (fs, root):
+            found = {
+                os.fsencode(path[len(root) :].lstrip("/")): info
+                for path, info in fs.find(root, withdirs=True, detail=True).items()
+            }
+            paths = sorted(path for path in found if is_sidecar(path))
+            infos = [resolved(fs, found[path]) for path in paths]
         # What cannot be known again must never seem to be what it was.
         unknown = f"listed {uuid.uuid4()}"
         stamps = [stamp(info) or (unknown if is_file(info) else None) for info in infos]
@@ -72,7 +72,8 @@ class RemoteFolder:
 
     def read(self, lines: pa.Table) -> Iterator[Sidecar]:
         """Read the sidecars of some lines, many at a time."""
-        fs, root = fsspec.url_to_fs(self.url)
+        with reached(self.url) as (fs, root):
+            pass  # what goes wrong from here on is one sidecar's fault
 
         def read_one(line: tuple[bytes, int | None]) -> bytes | Reject:
             path, size = line
@@ -84,6 +85,23 @@ class RemoteFolder:
             for batch in batches(zip(lines["path"].to_pylist(), sizes, strict=True)):
                 for (path, _), data in zip(batch, readers.map(read_one, batch), strict=True):
                     yield path, data, next(stamps)
+
+
+@contextmanager
+def reached(url: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
+    """Open the file system of a source, and say in one sentence if it does not do as it is asked.
+
+    Raises
+    ------
+    CutlineError
+        A server does not answer, or a package for it is missing on this host.
+    """
+    try:
+        yield open_filesystem(url)
+    except refusals(ValueError, ImportError) as error:
+        raise CutlineError(
+            f"The source {url} cannot be read ({said(error)}): see to it and run this again."
+        ) from error
 
 
 def is_sidecar(path: bytes) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from distributed import Client
 
 from cutline import ledger, merge, resume, store, timings, watch
@@ -25,7 +24,7 @@ from cutline.index import (
 )
 from cutline.options import DEFAULTS, CompileOptions
 from cutline.parts import Job
-from cutline.plan import Part, Receipt, missing, write_plan
+from cutline.plan import Part, Receipt, missing, read_plan, write_plan
 from cutline.rows import make_parts
 from cutline.shardset import ShardSet, Where
 from cutline.sources import Origin, open_source
@@ -194,11 +193,12 @@ def space_to_finish(outputs: store.Outputs) -> int:
 
     By the parts that are done; a table is about as large as all of its parts together.
     """
-    if not os.path.exists(outputs.plan):
+    try:
+        sizes = [entry.stat().st_size for entry in os.scandir(outputs.parts)]
+    except OSError:  # it was asked because of another one, which is what the user has to hear of
         return 0
-    planned: int = pq.read_metadata(outputs.plan).num_row_groups
-    sizes = [entry.stat().st_size for entry in os.scandir(outputs.parts)]
-    return (2 * planned - len(sizes)) * sum(sizes) // max(len(sizes), 1)
+    left = max(0, 2 * len(read_plan(outputs.plan)) - len(sizes))
+    return left * sum(sizes) // max(len(sizes), 1)
 
 
 def check_columns(receipts: list[Receipt], options: CompileOptions) -> None:

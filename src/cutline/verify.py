@@ -233,7 +233,7 @@ def check_slice(piece: Piece, job: Job, run: shuffle.Run) -> Findings:
     findings = [rowchecks.check_cells(rows, piece.first)]
     if job.options.strategy == "textfile":
         findings.append(rowchecks.check_caption_files(job.data, rows))
-    if job.options.sizes:
+    if job.options.compares_sizes:
         chosen = [row for row in rows.safe if is_sampled(piece.first + row, job)]
         findings.append(rowchecks.check_sizes(job.data, rows, chosen))
     return checks.merged(findings)

@@ -128,7 +128,7 @@ def locked(
         The file system refuses what the job needs.
     """
     lock = Lock(workspace.lock, Owner.here(unique()))
-    with in_words(workspace.folder, needed):
+    with in_words(workspace.folder, needed, "read or written"):  # a job does both
         try:
             before = acquire(lock, workspace, force=force)
             if before is not None:

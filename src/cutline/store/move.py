@@ -22,17 +22,18 @@ def move(source: bytes, target: bytes) -> bool:
     Returns
     -------
     bool
-        False if `source` is not there, or something has the name `target` already.
+        False if `source` is not there, or something has the name `target` already, or that of a
+        folder on the way.
 
     Raises
     ------
     UsageError
         The two are on different file systems.
     """
-    os.makedirs(os.path.dirname(target), exist_ok=True)
     try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         rename(source, target)
-    except (FileExistsError, FileNotFoundError):
+    except (FileExistsError, FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         if error.errno != errno.EXDEV:

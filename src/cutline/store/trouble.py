@@ -11,12 +11,16 @@ from cutline.store.room import shown_room, shown_size
 
 FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
+UNWRITABLE: Final = {*FULL, errno.EROFS}
+"""What a file system answers to nobody who reads."""
+
 MENDS: Final = {
+    errno.ENOENT: "see that it is there on the host of every worker",
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room or have the quota raised",
     errno.EROFS: "mount it for writing",
-    errno.EACCES: "get the right to write there",
-    errno.EPERM: "get the right to write there",
+    errno.EACCES: "get the right to it",
+    errno.EPERM: "get the right to it",
     errno.EIO: "look after the disk",
 }
 
@@ -54,7 +58,9 @@ class StorageError(CutlineError):
 
 
 @contextmanager
-def in_words(path: str, needed: Callable[[], int] = lambda: 0) -> Iterator[None]:
+def in_words(
+    path: str, needed: Callable[[], int] = lambda: 0, done: str = "written"
+) -> Iterator[None]:
     """Turn what a file system refuses into a `StorageError`.
 
     Parameters
@@ -63,6 +69,8 @@ def in_words(path: str, needed: Callable[[], int] = lambda: 0) -> Iterator[None]
         What is being written, where the error itself does not say.
     needed
         Estimates the bytes that the rest of the job needs; asked when space has run out.
+    done
+        What is being done with the files, as a participle.
     """
     try:
         yield
@@ -73,7 +81,7 @@ def in_words(path: str, needed: Callable[[], int] = lambda: 0) -> Iterator[None]
     except OSError as error:
         number = error.errno or 0
         needs = needed() if number in FULL else 0
-        raise StorageError(fault(error, path), number, needs) from error
+        raise StorageError(fault(error, path, done), number, needs) from error
 
 
 def unwritten(count: int, kind: str, folder: str) -> str:
@@ -87,9 +95,10 @@ def unwritten(count: int, kind: str, folder: str) -> str:
     )
 
 
-def fault(error: OSError, path: str) -> str:
+def fault(error: OSError, path: str, done: str) -> str:
     """Say what a file system refuses."""
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else path
     place = name if os.path.isabs(name) else path
-    refused = f"{place} cannot be written: {error.strerror or ' '.join(str(error).split())}"
+    done = "written" if error.errno in UNWRITABLE else done
+    refused = f"{place} cannot be {done}: {error.strerror or ' '.join(str(error).split())}"
     return f"{refused} ({shown_room(place)})" if error.errno in FULL else refused
