@@ -27,8 +27,10 @@ def judged_plainly(name, kind):
         reason = "directory"
     else:
         reason = None if kind == "regular" else "not_regular"
-    hidden = any(step[:1] == b"." and step != b".." for step in path.split(b"/"))
-    return path, path.endswith(b".json") and not hidden, reason
+    steps = path.split(b"/")
+    hidden = any(step[:1] == b"." and step != b".." for step in steps)
+    below_one = any(step.endswith(b".json") for step in steps[:-1])
+    return path, path.endswith(b".json") and not hidden and not below_one, reason
 
 
 @given(NAMES, KINDS)

@@ -108,6 +108,15 @@ def test_sidecars_that_get_into_no_file_are_rejects_as_of_a_compile_from_the_sha
     )
 
 
+def test_what_is_below_a_folder_named_as_a_sidecar_is_none_in_the_shards_and_unpacked(tmp_path):
+    below = [("a.json/b.json", as_bytes(record("b.jpg"))), ("a.json/b.jpg", b"jpeg")]
+    write_shard(tmp_path / "set" / "a.tar", samples(5, below))
+    unpacked = recipe.run(tmp_path / "set", CompileOptions(max_rejects=1)).compile
+    in_place = compile_table(f"{tmp_path}/set/*.tar", f"{tmp_path}/in place.parquet")
+    assert unpacked.rows == in_place.rows == 5
+    assert unpacked.rejects == {"unreadable": 1}  # the folder, which no member of the shard is
+
+
 def test_shards_beside_the_data_folder_are_found_too(demo):
     root, expected = demo
     shards = sorted((root / "data").iterdir())

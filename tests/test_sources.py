@@ -12,8 +12,8 @@ import oracle
 from cutline.errors import CutlineError, UsageError
 from cutline.folder import WIDE, Folder, read_descriptor, sorted_array
 from cutline.records import TOO_LARGE, Reject
-from cutline.sidecars import CONCURRENT_READS, batches
-from cutline.sources import RemoteFolder, is_sidecar, open_source
+from cutline.sidecars import CONCURRENT_READS, batches, is_sidecar
+from cutline.sources import RemoteFolder, open_source
 from sidecars import as_bytes, numbered, record, write_sidecars
 from trees import make_unlistable
 
@@ -117,9 +117,9 @@ names = st.builds(
 @given(st.lists(names, min_size=1, max_size=4).map(b"/".join))
 def test_a_path_of_a_url_is_judged_as_the_walk_of_a_folder_would(path):
     *folders, name = path.split(b"/")
-    entered = not any(one.startswith(b".") or one.endswith(b".json") for one in folders)
-    found = name.endswith(b".json") and not name.startswith(b".")
-    assert is_sidecar(path) == (entered and found)
+    hidden = any(one.startswith(b".") and one != b".." for one in (*folders, name))
+    found = name.endswith(b".json") and not any(one.endswith(b".json") for one in folders)
+    assert is_sidecar(path.split(b"/")) == (found and not hidden)
 
 
 # What they hold

@@ -22,7 +22,7 @@ class VerifyOptions:
     ----------
     strategy
         Where the trainer takes captions from: ``textfile`` or ``parquet``; with the second,
-        caption files are not looked at.
+        no caption file has to be there.
     expect
         How many sidecars there should be; another number is no failure.
     sizes

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from cutline import store
+from cutline.sidecars import is_sidecar
 from cutline.tar import Member
 from cutline.tar_header import Kind
 
@@ -81,7 +82,7 @@ def entry(name: bytes, kind: Kind) -> Entry:
         reason, fault = "not_regular", f"it is a {kind} member"
     else:
         reason = None
-    return Entry(b"/".join(parts), is_sidecar(parts), reason, fault)
+    return Entry(b"/".join(parts), bool(parts) and is_sidecar(parts), reason, fault)
 
 
 def name_fault(name: bytes, parts: list[bytes]) -> str | None:
@@ -97,10 +98,3 @@ def name_fault(name: bytes, parts: list[bytes]) -> str | None:
     if any(len(part) > NAME_MAX for part in parts):
         return "its name is longer than a file's can be"
     return None
-
-
-def is_sidecar(parts: list[bytes]) -> bool:
-    """Tell whether a member is a sidecar by its name; hidden ones are not, as in folders."""
-    if not parts or not parts[-1].endswith(SUFFIX):
-        return False
-    return not any(part.startswith(b".") and part != b".." for part in parts)

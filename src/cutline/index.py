@@ -34,14 +34,14 @@ from cutline.shardset import ShardSet
 from cutline.sidecars import CONCURRENT_READS
 from cutline.tar import Damage, PackedError, walk
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version of the index files; an index of another version is made anew."""
 
 DAMAGES: Final = 100
 """How many damages of a shard are told one by one; a hostile one has one for every two blocks."""
 
 AT_ONCE: Final = 8
-"""Shards that a task walks at once; fewer where else some threads had no task."""
+"""Shards that a task walks at once at least, where that leaves no thread without a task."""
 
 BATCH: Final = 10_000
 """Members that are held in memory: a hostile shard may have a million."""

@@ -47,6 +47,17 @@ class Source(Protocol):
         """Read the sidecars of some lines."""
 
 
+def is_sidecar(path: Sequence[bytes]) -> bool:
+    """Tell by the components of its path whether a file is a sidecar, as `walk_folder` finds them.
+
+    Hidden ones are none, and a folder named ``x.json`` is itself one, which cannot be read.
+    """
+    *folders, name = path
+    hidden = any(part.startswith(b".") and part != b".." for part in path)
+    named = name.endswith(b".json") and not any(part.endswith(b".json") for part in folders)
+    return named and not hidden
+
+
 def too_large(size: int) -> Reject:
     """Reject a sidecar that is too large."""
     return Reject("too_large", f"{size:,} bytes are more than {TOO_LARGE:,}")

@@ -25,6 +25,7 @@ from cutline.sidecars import (
     CONCURRENT_READS,
     Sidecar,
     batches,
+    is_sidecar,
     lines_of,
     stamp,
     too_large,
@@ -51,7 +52,7 @@ class RemoteFolder:
                 os.fsencode(path[len(root) :].lstrip("/")): info
                 for path, info in fs.find(root, withdirs=True, detail=True).items()
             }
-            paths = sorted(path for path in found if is_sidecar(path))
+            paths = sorted(path for path in found if is_sidecar(path.split(b"/")))
             infos = [resolved(fs, found[path]) for path in paths]
         # What cannot be known again must never seem to be what it was.
         unknown = f"listed {uuid.uuid4()}"
@@ -102,13 +103,6 @@ def reached(url: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
         raise CutlineError(
             f"The source {url} cannot be read ({said(error)}): see to it and run this again."
         ) from error
-
-
-def is_sidecar(path: bytes) -> bool:
-    """Tell whether a path that is relative to the source is one that `walk_folder` would find."""
-    *folders, name = path.split(b"/")
-    hidden = any(part.startswith(b".") for part in (*folders, name))
-    return name.endswith(b".json") and not hidden and not any(map(is_sidecar, folders))
 
 
 def is_file(info: dict[str, Any]) -> bool:

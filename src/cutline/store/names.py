@@ -223,7 +223,7 @@ class Outputs:
 
 
 def part_name(index: int) -> str:
-    """Name a part file; the zeros keep them sorted in any reader's listing."""
+    """Name a part file; the zeros keep the first 100,000 sorted in any reader's listing."""
     return f"part-{index:05}.parquet"
 
 
