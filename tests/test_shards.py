@@ -14,7 +14,7 @@ from cutline.index import index_shards, sidecar_lines
 from cutline.options import CompileOptions
 from cutline.records import TOO_LARGE, Reject
 from cutline.remote import FAR
-from cutline.shards import GAP, LocalShard, RemoteShard, Shards, runs
+from cutline.shards import GAP, LocalShard, RemoteShard, Shards, stretches
 from cutline.shardset import open_shards
 from cutline.store import Outputs, make_folder
 from cutline.table import compile_table
@@ -279,14 +279,14 @@ def test_runs_hold_every_piece_once_in_order_and_neither_wide_gaps_nor_too_much(
     for gap, size in distances:
         spans.append((at + gap, size))
         at += gap + size
-    found = list(runs(spans))
-    assert [span for run in found for span in run.spans] == spans
-    for run in found:
-        assert run.offset == run.spans[0][0]
-        assert run.offset + run.size == sum(run.spans[-1])
-        assert len(run.spans) == 1 or run.size <= FAR
-        ends = [offset + size for offset, size in run.spans]
-        assert all(s[0] - e <= GAP for s, e in zip(run.spans[1:], ends, strict=False))
+    found = list(stretches(spans))
+    assert [span for one in found for span in one.spans] == spans
+    for one in found:
+        assert one.offset == one.spans[0][0]
+        assert one.offset + one.size == sum(one.spans[-1])
+        assert len(one.spans) == 1 or one.size <= FAR
+        ends = [offset + size for offset, size in one.spans]
+        assert all(s[0] - e <= GAP for s, e in zip(one.spans[1:], ends, strict=False))
 
 
 def test_near_pieces_of_a_remote_shard_come_in_one_request(monkeypatch):

@@ -127,15 +127,31 @@ def extract(
         settled = settle(indexes, options.only, shards_below(folder, shards, options))
         job = Job(shards.source, folder, staging, options.overwrite)
         parts = write_plan(settled.lines, options.partition_size, scratch)
-        most = most_needed(settled.lines, folder)
-        lacking = bag_of(parts, needed, job, stage="look-for-room")
-        check_room("The files of the shards", folder, most, lacking, client, watcher)
-        batches = [make_folders(settled.folders, job)]
-        if parts:
-            bag = bag_of(parts, extract_parts, job, stage="extract-files")
-            load = watch.Load(pc.sum(settled.lines["size"]).as_py(), "bytes")
-            batches += results(bag, client, watcher, load)
+        batches = write_files(settled, parts, job, client, watcher)
         scratch.remove()
+    tell_of(batches, settled, folder, watcher)
+    return summary(folder, indexes, settled, batches, options, clock.total())
+
+
+def write_files(
+    settled: Settled, parts: list[Part], job: Job, client: Client | None, watcher: watch.Watcher
+) -> list[FilesDone]:
+    """Write the folders and the files, if there is room for all of them."""
+    lines, lacking = settled.lines, bag_of(parts, needed, job, stage="look-for-room")
+    most = most_needed(lines, job.folder)
+    check_room("The files of the shards", job.folder, most, lacking, client, watcher)
+    folders = make_folders(settled.folders, job)
+    if not parts:
+        return [folders]
+    files = bag_of(parts, extract_parts, job, stage="extract-files")
+    load = watch.Load(pc.sum(lines["size"]).as_py(), "bytes")
+    return [folders, *results(files, client, watcher, load)]
+
+
+def tell_of(
+    batches: list[FilesDone], settled: Settled, folder: str, watcher: watch.Watcher
+) -> None:
+    """Tell of files that were left as they are, and of some members that became none."""
     if kept := sum(batch.counts["kept"] for batch in batches):
         watcher.say(
             f"{kept:,} files in {folder} are not what the shards hold, and were left as they are:"
@@ -144,7 +160,6 @@ def extract(
     refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
     for line in refused[:EXAMPLES]:
         watcher.say(line)
-    return summary(folder, indexes, settled, batches, options, clock.total())
 
 
 def summary(

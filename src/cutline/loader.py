@@ -13,7 +13,7 @@ from cutline.trainer import DEFAULTS, LoaderOptions
 
 Entry: TypeAlias = dict[str, Any]
 
-COLUMNS: Final = ("caption", "filename", "width", "height")
+NAMED: Final = ("caption", "filename", "width", "height")
 
 # configuration/template_vars.py of the trainer replaces these wherever they stand in the file.
 PLACEHOLDER: Final = re.compile(r"\{(?:id|model_family|output_dir|env:[^{}]+)\}")
@@ -94,7 +94,7 @@ def loader_entry(
         "metadata_backend": "parquet",
         "parquet": {
             "path": table_file(os.fspath(table)),
-            **{f"{column}_column": column for column in COLUMNS},
+            **{f"{column}_column": column for column in NAMED},
             "identifier_includes_extension": True,
         },
     }
@@ -133,7 +133,7 @@ def table_file(table: str) -> str:
     if table.endswith((".json", ".jsonl")):
         raise UsageError(f"The trainer would read {table} as JSON: call it {table}.parquet.")
     with open_parquet(table) as file:
-        check_columns(file, table, COLUMNS)
+        check_columns(file, table, NAMED)
         if not file.metadata.num_rows:
             raise UsageError(f"{table} has no row, and the trainer nothing to train on: mend that.")
     return literal(os.path.realpath(table))

@@ -65,12 +65,15 @@ class Rows:
         Two of them, as Python has them.
     safe
         The positions of the rows whose filename leads to a file below the folder.
+    keys
+        The keys of these rows.
     """
 
     table: pa.Table
     filenames: list[str]
     captions: list[str | None]
     safe: list[int]
+    keys: list[bytes]
 
     @classmethod
     def read(cls, one: Slice) -> Self:
@@ -78,11 +81,7 @@ class Rows:
         table = one.read(COLUMNS)
         names, captions = table["filename"].to_pylist(), table["caption"].to_pylist()
         safe = [n for n, name in enumerate(names) if name is not None and not path_fault(name)]
-        return cls(table, names, captions, safe)
-
-    def keys(self) -> list[bytes]:
-        """Give the keys of the safe rows."""
-        return [key(self.filenames[row]).encode() for row in self.safe]
+        return cls(table, names, captions, safe, [key(names[row]).encode() for row in safe])
 
     def paths(self) -> list[bytes]:
         """Give the filenames of the safe rows, in the bytes of the file system."""
@@ -133,7 +132,7 @@ def check_caption_files(data: str, rows: Rows) -> Findings:
     """Compare the caption files that are there with the table."""
     differing, empty = [], []
     with open_folder(data) as root:
-        for row, stem in zip(rows.safe, rows.keys(), strict=True):
+        for row, stem in zip(rows.safe, rows.keys, strict=True):
             path, caption = stem + b".txt", rows.captions[row]
             text = read_caption(root, path)
             if text is None:

@@ -163,22 +163,21 @@ class RemoteShard:
     def pieces(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
         """Read many pieces, in order: many requests at once, near pieces in one."""
         with ThreadPoolExecutor(CONCURRENT_READS) as readers:
-            for batch in batches(runs(spans)):
-                for run, data in zip(batch, readers.map(self.fetch, batch), strict=True):
+            for batch in batches(stretches(spans)):
+                for stretch, data in zip(batch, readers.map(self.fetch, batch), strict=True):
                     if isinstance(data, Reject):
-                        yield from [data] * len(run.spans)
+                        yield from [data] * len(stretch.spans)
                     else:
-                        for offset, size in run.spans:
-                            yield whole(data[offset - run.offset :][:size], size)
+                        for offset, size in stretch.spans:
+                            yield whole(data[offset - stretch.offset :][:size], size)
 
-    def fetch(self, run: "Run") -> bytes | Reject:
-        """Read one run of pieces."""
-        start, stop = run.offset, run.offset + run.size
+    def fetch(self, stretch: "Stretch") -> bytes | Reject:
+        """Read one stretch of pieces."""
         try:
-            data: bytes = self.filesystem.cat_file(self.path, start=start, end=stop)
+            data: bytes = self.filesystem.cat_file(self.path, start=stretch.offset, end=stretch.end)
         except refusals() as error:
             return unreadable(error)
-        if len(data) > run.size:
+        if len(data) > stretch.size:
             raise not_in_ranges(self.place)
         return data
 
@@ -195,27 +194,33 @@ class RemoteShard:
         """Close nothing: fsspec keeps its own connections."""
 
 
-class Run(NamedTuple):
+class Stretch(NamedTuple):
     """Pieces that are near each other, and are read in one go."""
 
     offset: int
     size: int
     spans: list[Span]
 
+    @property
+    def end(self) -> int:
+        """Where the last of its pieces ends."""
+        return self.offset + self.size
 
-def runs(spans: Iterable[Span]) -> Iterator[Run]:
+
+def stretches(spans: Iterable[Span]) -> Iterator[Stretch]:
     """Put pieces together that are near each other; they come by offset."""
-    run: Run | None = None
+    stretch: Stretch | None = None
     for offset, size in spans:
-        if run and offset - run.offset - run.size <= GAP and offset + size - run.offset <= FAR:
-            run.spans.append((offset, size))
-            run = run._replace(size=offset + size - run.offset)
+        end = offset + size
+        if stretch and offset <= stretch.end + GAP and end <= stretch.offset + FAR:
+            stretch.spans.append((offset, size))
+            stretch = stretch._replace(size=end - stretch.offset)
         else:
-            if run:
-                yield run
-            run = Run(offset, size, [(offset, size)])
-    if run:
-        yield run
+            if stretch:
+                yield stretch
+            stretch = Stretch(offset, size, [(offset, size)])
+    if stretch:
+        yield stretch
 
 
 def readable(size: int) -> bool:

@@ -229,7 +229,7 @@ def check_slices(pieces: Iterable[Piece], job: Job) -> list[RowsDone]:
 def check_slice(piece: Piece, job: Job, run: shuffle.Run) -> Findings:
     """Look at one slice, and put the names of its rows into the run."""
     rows = rowchecks.Rows.read(piece.slice)
-    run.add(rows.keys(), pa.table([rows.keys(), rows.paths()], filechecks.NAMES))
+    run.add(rows.keys, pa.table([rows.keys, rows.paths()], filechecks.NAMES))
     findings = [rowchecks.check_cells(rows, piece.first)]
     if job.options.strategy == "textfile":
         findings.append(rowchecks.check_caption_files(job.data, rows))

@@ -141,7 +141,7 @@ class SmallFiles:
         folder = os.dup(self.root)
         try:
             for name in path.split("/") if path else ():
-                above, folder = folder, open_folder(name, folder)
+                above, folder = folder, open_or_make(name, folder)
                 os.close(above)
         except OSError:
             os.close(folder)
@@ -229,7 +229,7 @@ class SmallFiles:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def open_folder(name: str, above: int) -> int:
+def open_or_make(name: str, above: int) -> int:
     """Open a folder in another, and make it if it is not there."""
     if name == "..":
         raise PermissionError(errno.EPERM, "It leads out of the folder", name)
