@@ -92,6 +92,22 @@ def test_a_changed_sidecar_is_read_again_though_its_size_is_the_same(done):
     check_again(*done, reused=3)
 
 
+def test_a_sidecar_is_read_again_though_its_size_and_the_time_that_tar_sets_are_the_same(done):
+    source, table = done
+    path = f"{source}/003.json"
+    status = os.stat(path)
+    write_sidecars(source, {"003.json": record("003.png", width=641)})
+    assert os.path.getsize(path) == status.st_size
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    check_again(source, table, reused=3)
+
+
+def test_another_source_of_the_same_names_sizes_and_times_is_another_source(done, tmp_path):
+    source, table = done
+    shutil.copytree(source, tmp_path / "other")  # with the times, as `cp -p` does
+    check_again(f"{tmp_path}/other", table, reused=0)
+
+
 def test_a_changed_sidecar_is_read_again_though_its_time_is_the_same(done):
     source, _ = done
     time = os.stat(f"{source}/003.json").st_mtime_ns

@@ -22,7 +22,7 @@ from cutline import store
 from cutline.parquet import UNSOUND
 from cutline.records import shown_path
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The version of the part files; a part of another version is made anew."""
 
 LINES: Final = pa.schema(
@@ -48,7 +48,8 @@ and `fault` says why they cannot be read, if so. The last three are null for loo
 Stamp: TypeAlias = tuple[int | str | None, ...]
 """What tells that a sidecar has changed.
 
-Of a local file mode, size and time of modification; of one behind a URL size and ETag; of one in a
+Of a local file mode, size and the times of modification and of change, of which tar and cp set the
+first to what they like and nobody sets the second; of one behind a URL size and ETag; of one in a
 shard the shard, that one's stamp, and why it cannot be read.
 """
 

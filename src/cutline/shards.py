@@ -114,7 +114,7 @@ class LocalShard:
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         status = os.fstat(self.descriptor)
         self.size = status.st_size
-        self.stamp = f"{status.st_size} {status.st_mtime_ns}"
+        self.stamp = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
         self.read = local(self.descriptor)
 
     def pieces(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
