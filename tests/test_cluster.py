@@ -157,7 +157,7 @@ def test_a_scheduler_without_workers_is_said_in_a_sentence(impatient):
 
 
 def test_a_scheduler_with_workers_like_this_process_is_joined(client):
-    with connect(Address(client.scheduler.address)) as joined:
+    with connect(client.scheduler.address) as joined:  # which is short for an Address
         assert joined.submit(sum, [1, 2]).result() == 3
         assert joined.nthreads() == client.nthreads()
     assert client.submit(sum, [1, 2]).result() == 3

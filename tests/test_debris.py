@@ -24,8 +24,9 @@ MADE = {
     "c.json": b"null",
     "d.jpg": b"",
     "e.txt": b"A red fox.\n",
+    "f.cls": b"17",
 }
-"""Members: a sidecar with something behind it, an image, no object, nothing, a text."""
+"""Members: a sidecar with something behind it, an image, no object, nothing, a text, a class."""
 
 
 @pytest.fixture(params=["", "memory://"], ids=["local", "behind a URL"])
@@ -63,6 +64,7 @@ def put(request, tmp_path, monkeypatch):
         ("b.png", b"an error page"),
         ("d.jpg", b"an error page"),
         ("e.txt", b""),
+        ("f.cls", b"1"),
     ],
 )
 def test_what_a_tool_left_of_a_file_that_was_stopped_is_replaced(put, name, left):
@@ -78,6 +80,7 @@ def test_what_a_tool_left_of_a_file_that_was_stopped_is_replaced(put, name, left
         ("b.png", MADE["b.png"] + b"with a comment"),
         ("c.json", b"{}"),
         ("d.jpg", png(12)),
+        ("f.cls", b"3"),
     ],
 )
 def test_a_file_that_somebody_has_changed_is_kept_and_told_until_all_are_to_be_replaced(
@@ -103,4 +106,4 @@ def test_files_that_are_kept_need_no_room(put, monkeypatch):
         put(name, b"{}" if name.endswith("json") else png(12))
     monkeypatch.setattr(store, "free_room", lambda _: store.Room(0, 0))
     (told,), _ = put("a.json", b"{}")
-    assert told.startswith("4 files")
+    assert told.startswith("5 files")

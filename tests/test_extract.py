@@ -280,7 +280,7 @@ def test_a_file_of_the_right_size_is_left_alone_and_one_of_another_is_made_anew(
     out = tmp_path / "out"
     out.mkdir()
     (out / "a").write_bytes(b"mine!")
-    (out / "b").write_bytes(b"torn")
+    (out / "b").write_bytes(b"new")  # torn
     summary = extract(f"{tmp_path}/s", f"{out}")
     assert tree(out) == {b"a": b"mine!", b"b": b"new b", b"c": b"new c"}
     assert (summary.files, summary.skipped, summary.bytes) == (2, 1, 10)

@@ -295,9 +295,33 @@ def test_too_many_rejects_are_told_by_their_top_reasons_with_an_example_of_each(
         "7 of 12 sidecars were rejected, more than the share of 0.5 that --max-rejects allows, and"
         " the table was left as it was: 3 bad_json (000.json: broken at 1); 2 duplicate (003.json:"
         " its sample is that of a.png, which came first); 1 no_caption (004.json: no text in"
-        " short_caption; the record has title, width); mend them, name another --caption-field, or"
-        " raise --max-rejects."
+        " short_caption; the record has title, width); mend them, or raise --max-rejects."
     )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "mend"),
+    [
+        (Reject("no_caption", "no text"), "name another --caption-field, or raise"),
+        (Reject("no_image_name", "no"), "see whether these are the sidecars that you mean, or"),
+        (row("same.png"), "give folders or shards that use the same names a table each, or"),
+        (Reject("bad_width", "width is 0"), "mend them, or raise"),
+    ],
+)
+def test_what_to_do_about_too_many_rejects_is_said_by_their_reason(outputs, outcome, mend):
+    with pytest.raises(CutlineError, match=mend):
+        merged(outputs, 3, [row("same.jpg"), *[outcome] * 4], CompileOptions())
+
+
+@pytest.mark.parametrize("outcome", [no_width(), Reject("bad_json", "broken")])
+def test_a_table_without_a_row_replaces_none(outputs, outcome):
+    merged(outputs, 3, OUTCOMES)
+    before = contents(outputs), files_of(outputs)
+    with pytest.raises(
+        CutlineError, match=r"^No sidecar gave a row \(.* 4\): .* left as it was\.$"
+    ):
+        merged(outputs, 3, [outcome] * 4, CompileOptions(max_rejects=1))
+    assert (contents(outputs), files_of(outputs)) == before
 
 
 def test_too_many_rejects_leave_what_was_there(outputs):
@@ -312,10 +336,10 @@ def test_rejects_up_to_the_share_are_borne_and_no_width_is_not_counted(outputs):
     outcomes = [row(f"{n}.png") for n in range(9)] + [no_width()] * 9
     rejects = [Reject("bad_json", "broken")] * 2
     borne = CompileOptions(max_rejects=0.1)
+    assert merged(outputs, 5, [no_width()], CompileOptions(max_rejects=0)).rows == 0
     assert merged(outputs, 5, outcomes + rejects, borne).rejects == {"bad_json": 2, "no_width": 9}
     with pytest.raises(CutlineError, match="3 of 21"):
         merged(outputs, 5, outcomes + rejects + rejects[:1], borne)
-    assert merged(outputs, 5, [no_width()], CompileOptions(max_rejects=0)).rows == 0
 
 
 def test_a_lower_share_is_held_against_a_table_that_is_merged_already(outputs):

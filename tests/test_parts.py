@@ -205,6 +205,27 @@ def test_damaged_files_of_a_part_are_named_in_one_sentence(outputs):
         parts.read_rejects(outputs, receipt)
 
 
+def test_a_bit_that_flips_in_a_page_is_damage_and_no_other_row(outputs):
+    judged = [(b"%02d.json" % n, ROW._replace(filename=f"{n}.png")) for n in range(100)]
+    receipt, _ = published(outputs, judged)
+    path = outputs.part(3)
+    first = pq.read_metadata(path).row_group(0).column(3)
+    with open(path, "rb") as file:
+        flipped = bytearray(file.read())
+    flipped[first.data_page_offset + first.total_compressed_size - 5] ^= 1  # in its data
+    with open(path, "wb") as file:
+        file.write(flipped)
+    with pytest.raises(CutlineError, match=r"is damaged .*checksum"):
+        parts.read_rows(outputs, receipt)
+
+
+def test_rejects_of_other_columns_are_none(outputs):
+    receipt, _ = published(outputs)
+    path = outputs.part_rejects(3, receipt.digest)
+    pq.write_table(pq.read_table(path).drop_columns("reason"), path)
+    assert not parts.has_rejects(outputs, receipt)
+
+
 def test_a_part_has_its_rejects_if_they_are_there_and_whole(outputs):
     receipt, _ = published(outputs)
     path = outputs.part_rejects(3, receipt.digest)

@@ -232,6 +232,15 @@ def test_an_entry_of_the_same_images_under_another_name_is_told(root):
     assert [line for line in listener.said if "has an entry 'flowers' of the same images" in line]
 
 
+def test_an_entry_whose_images_are_not_there_any_more_is_told(root):
+    run(str(root))
+    root.rename(root.parent / "roses")
+    listener = Listener()
+    run(str(root.parent / "roses"), watcher=listener)
+    (told,) = [line for line in listener.said if "entry 'flowers'" in line]
+    assert told.endswith("multidatabackend.json are not there: take it out.")
+
+
 def test_paths_may_be_those_of_pathlib(root, tmp_path):
     table, data = root / "flowers.parquet", root / "data"
     assert cutline.run(root).compile.rows == 10

@@ -117,6 +117,16 @@ def test_what_is_below_a_folder_named_as_a_sidecar_is_none_in_the_shards_and_unp
     assert unpacked.rejects == {"unreadable": 1}  # the folder, which no member of the shard is
 
 
+def test_where_there_are_only_damaged_shards_that_is_what_is_said(tmp_path):
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    (tmp_path / "set" / "data" / "a.tar").write_bytes(b"<html>404 Not Found</html>")
+    damaged = r"1 of 1 shards are damaged, .* \(the first: a\.tar at byte 0: .*fetch them anew"
+    with pytest.raises(CutlineError, match=rf"There is no .json file .*{damaged}"):
+        recipe.run(tmp_path / "set")
+    with pytest.raises(CutlineError, match=rf"^{damaged}"):
+        compile_table(f"{tmp_path}/set/data", tmp_path / "t.parquet")
+
+
 def test_shards_beside_the_data_folder_are_found_too(demo):
     root, expected = demo
     shards = sorted((root / "data").iterdir())

@@ -27,7 +27,7 @@ from cutline.store import (
     publish,
     remove,
 )
-from cutline.store.lock import Owner, boot_id, read_owner, start_time
+from cutline.store.lock import Owner, boot_id, name_once, read_owner, start_time
 from trees import tree
 
 
@@ -490,6 +490,22 @@ def test_a_second_run_is_refused_and_told_who_is_at_work(workspace):
     said = str(caught.value)
     assert f"process {os.getpid()} on {socket.gethostname()} since 20" in said
     assert said.endswith(": wait for it to end.")
+
+
+def test_a_lock_is_held_where_a_file_has_one_name_only(workspace, monkeypatch):
+    def link(*_, **__):
+        raise OSError(errno.EPERM, "Operation not permitted")  # as FAT says
+
+    monkeypatch.setattr(os, "link", link)
+    with locked(workspace, silent):
+        assert read_owner(workspace.lock).pid == os.getpid()
+        with pytest.raises(CutlineError, match="Another run is at work"), locked(workspace, silent):
+            pass
+        claim = Path(workspace.attempts, "claim")
+        claim.write_bytes(b"{}")
+        with pytest.raises(FileExistsError):  # of two at once, one has it
+            name_once(str(claim), workspace.lock)
+    assert not os.path.exists(workspace.lock)
 
 
 def test_a_run_goes_on_undisturbed_after_a_second_one_was_refused(workspace):

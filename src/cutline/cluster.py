@@ -39,6 +39,8 @@ TALKATIVE: Final = (
 PATIENCE: Final = 15
 """Seconds that a scheduler has to answer, and its first worker to be there."""
 
+ALONE: Final = Local()
+
 CONFIG: Final = {
     # What a worker has not begun stays with the scheduler: a worker that dies takes down the task
     # that it was at, and no other.
@@ -52,14 +54,21 @@ CONFIG: Final = {
 
 
 @contextmanager
-def connect(cluster: Cluster) -> Iterator[Client]:
+def connect(cluster: Cluster | str = ALONE) -> Iterator[Client]:
     """Start a cluster or join one, and give a client of it that works with this cutline.
+
+    Parameters
+    ----------
+    cluster
+        A local cluster to start, which is the default; or the address of a scheduler that runs.
 
     Raises
     ------
     CutlineError
         It cannot be reached, has no workers, or they have other versions.
     """
+    if isinstance(cluster, str):
+        cluster = Address(cluster)
     threshold = logging.root.manager.disable
     with ExitStack() as stack:
         for name in TALKATIVE:

@@ -43,10 +43,12 @@ def check_report(path: str) -> None:
     Raises
     ------
     UsageError
-        There is no such folder, or it is one.
+        There is no such folder, or nothing may be written there, or it is one.
     """
-    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(path) or "."):
-        raise UsageError(f"The report cannot be {path}: name a file in a folder that is there.")
+    if os.path.isdir(path) or not os.access(os.path.dirname(path) or ".", os.W_OK | os.X_OK):
+        raise UsageError(
+            f"The report cannot be {path}: name a file in a folder that can be written."
+        )
 
 
 @contextmanager

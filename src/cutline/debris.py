@@ -5,6 +5,7 @@ from typing import Final
 
 import imagesize
 
+from cutline.listing import IMAGES
 from cutline.records import TOO_LARGE, Reject, parse
 from cutline.shards import OpenShard
 
@@ -17,14 +18,16 @@ PIECE: Final = 1 << 20
 def is_debris(path: bytes, shard: OpenShard, offset: int, file: int, length: int) -> bool:
     """Tell whether a file of another size than its member is nothing that somebody has made.
 
-    That is what is not what its name says: no JSON object for a sidecar, no image for all others;
-    and what has only the beginning of an image, as a tool leaves it that is stopped. A text may
-    say anything: it may be the caption that `captions` has written over the shard's.
+    That is what is not what its name says: no JSON object for a sidecar, no image for an image; and
+    what has only the beginning of its member, as a tool leaves it that is stopped. A text may say
+    anything: it may be the caption that `captions` has written over the shard's.
     """
     if path.endswith(CAPTION_FILE):
         return not length
     if path.endswith(b".json"):
         return length <= TOO_LARGE and isinstance(parse(os.pread(file, length, 0)), Reject)
+    if path.rpartition(b".")[2].lower() not in IMAGES:
+        return is_beginning(shard, offset, file, length)
     with open(file, "rb", closefd=False) as image:
         return min(imagesize.get(image)) < 1 or is_beginning(shard, offset, file, length)
 

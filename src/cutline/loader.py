@@ -232,6 +232,15 @@ def same_images(path: str, entries: list[Entry], name: str, data: str) -> list[s
     ]
 
 
+def without_images(path: str, entries: list[Entry], name: str) -> list[str]:
+    """Tell of each entry of the file under another name whose images are not there any more."""
+    return [
+        f"The images of the entry {entry.get('id')!r} in {path} are not there: take it out."
+        for entry in entries
+        if entry.get("id") != name and (images := folder_of(entry)) and not folder_exists(images)
+    ]
+
+
 def is_folder(path: object, folder: str) -> bool:
     """Tell whether what an entry has for a path is that of a folder."""
     try:

@@ -5,15 +5,29 @@ from collections import Counter
 from contextlib import suppress
 from functools import partial
 from itertools import chain
+from typing import Final
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from cutline import duplicates, ledger, parts, store
 from cutline.errors import CutlineError
 from cutline.options import CompileOptions
+from cutline.parquet import UNSOUND
 from cutline.plan import RECEIPT_KEY, Receipt
+
+MEND: Final = "mend them"
+
+MENDS: Final = {
+    "no_caption": "name another --caption-field",
+    "bad_caption": "name another --caption-field",
+    "no_image_name": "see whether these are the sidecars that you mean",
+    "duplicate": "give folders or shards that use the same names a table each",
+    "unreadable": "get the right to read them, or look after their disk",
+}
+"""What to do about most rejects, by their reason."""
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -144,6 +158,8 @@ def check_rejects(
     """Fail a job of which too much was rejected: its source or its options are likely wrong."""
     faults = {reason: n for reason, n in merged.rejects.items() if reason != "no_width"}
     if sum(faults.values()) <= options.max_rejects * merged.sidecars:
+        if not merged.rows and has_rows(outputs.table):
+            raise CutlineError(f"{no_row(merged)} The table was left as it was.")
         return
     top = sorted(faults, key=lambda reason: -faults[reason])[:3]
     shown = "; ".join(
@@ -153,8 +169,28 @@ def check_rejects(
     raise CutlineError(
         f"{sum(faults.values()):,} of {merged.sidecars:,} sidecars were rejected, more than the"
         f" share of {options.max_rejects:g} that --max-rejects allows, and the table was left as it"
-        f" was: {shown}; mend them, name another --caption-field, or raise --max-rejects."
+        f" was: {shown}; {MENDS.get(top[0], MEND)}, or raise --max-rejects."
     )
+
+
+def no_row(merged: Merged) -> str:
+    """Say that there is no row; empty if there are any."""
+    if merged.rows:
+        return ""
+    rejects = ", ".join(f"{reason} {number:,}" for reason, number in merged.rejects.items())
+    return (
+        f"No sidecar gave a row ({rejects}): see whether these are the ones that you mean; shards"
+        " that lie beside sidecars are passed over, and read if they are named, as by"
+        " 'FOLDER/*.tar'."
+    )
+
+
+def has_rows(table: str) -> bool:
+    """Tell whether there is a table that has any."""
+    try:
+        return bool(pq.read_metadata(table).num_rows)
+    except UNSOUND:
+        return False
 
 
 def example(reason: str, outputs: store.Outputs, receipts: list[Receipt], lost: pa.Table) -> str:

@@ -166,7 +166,11 @@ def write_table(
     # Captions and filenames hardly repeat: a dictionary of them costs time and saves nothing.
     repeating = [name for name in schema.names if name in {"width", "height", "reason"}]
     with pq.ParquetWriter(
-        file, schema, compression=compression, use_dictionary=repeating
+        file,
+        schema,
+        compression=compression,
+        use_dictionary=repeating,
+        write_page_checksum=True,
     ) as writer:
         for group in regrouped(tables):
             writer.write_table(group, row_group_size=ROW_GROUP)
@@ -200,7 +204,7 @@ def read_rows(
         Something has replaced or damaged the part's file.
     """
     path = outputs.part(receipt.index)
-    with sound(path, ANEW), pq.ParquetFile(path) as file:
+    with sound(path, ANEW), pq.ParquetFile(path, page_checksum_verification=True) as file:
         metadata = file.metadata.metadata or {}
         if not receipt.footer().items() <= metadata.items():
             raise CutlineError(f"{path} was replaced while it was read: run it again.")
@@ -215,7 +219,8 @@ def has_rejects(outputs: store.Outputs, receipt: Receipt) -> bool:
         metadata = pq.read_metadata(outputs.part_rejects(receipt.index, receipt.digest))
     except UNSOUND:
         return False
-    return bool(metadata.num_rows == sum(receipt.rejects.values()))
+    as_told = metadata.num_rows == sum(receipt.rejects.values())
+    return bool(as_told and metadata.schema.to_arrow_schema() == REJECTS)
 
 
 def read_rejects(outputs: store.Outputs, receipt: Receipt) -> pa.Table:
@@ -223,7 +228,7 @@ def read_rejects(outputs: store.Outputs, receipt: Receipt) -> pa.Table:
     if not receipt.rejects:
         return pa.Table.from_batches([], REJECTS)
     path = outputs.part_rejects(receipt.index, receipt.digest)
-    with sound(path, ANEW), pq.ParquetFile(path) as file:
+    with sound(path, ANEW), pq.ParquetFile(path, page_checksum_verification=True) as file:
         return file.read()
 
 

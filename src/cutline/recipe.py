@@ -22,6 +22,7 @@ from cutline.loader import (
     read_entries,
     same_images,
     with_entry,
+    without_images,
     write_loader,
 )
 from cutline.options import DEFAULTS, CompileOptions, ExtractOptions
@@ -121,9 +122,9 @@ def run(
         compiled = compile_table(
             Folder(data), table, options, lost=lost, client=client, watcher=watcher
         )
-    except CutlineError:
+    except CutlineError as error:
         if extracted and extracted.shortfall:  # which may be why
-            watcher.say(extracted.shortfall)
+            raise CutlineError(f"{error} {extracted.shortfall}") from error
         raise
     captions = write_captions(table, data, options, client=client, watcher=watcher)
     checked = VerifyOptions(force_unlock=options.force_unlock)
@@ -182,7 +183,7 @@ def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
             with_entry(entries, loader_entry(table, data, options)) != entries
         ):
             watcher.say(f"{out} has an entry {name!r} of its own: left as it is.")
-        for line in same_images(out, entries, name, data):
+        for line in [*same_images(out, entries, name, data), *without_images(out, entries, name)]:
             watcher.say(line)
     except CutlineError as error:  # the table and the caption files are there all the same
         refused = f"The trainer's file {out} was not written: {error}"

@@ -81,7 +81,9 @@ class Shards:
         try:
             shard: OpenShard = RemoteShard(place) if "://" in place else LocalShard(place)
         except refusals(ValueError, ImportError) as error:
-            raise CutlineError(f"The shard {place} cannot be read: {said(error)}.") from error
+            raise CutlineError(
+                f"The shard {place} cannot be read ({said(error)}): see to it."
+            ) from error
         try:
             yield shard
         finally:

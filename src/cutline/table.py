@@ -132,7 +132,7 @@ def compile_table(
             lost = pa.concat_tables([lost, damage_lines(listing.indexes)])
             merged = merge.merge(outputs, receipts, options, lost)
     shortfalls = [
-        no_row(merged),
+        merge.no_row(merged),
         "" if options.allow_damaged else shortfall(listing.indexes, "the table"),
     ]
     return CompileSummary(
@@ -155,7 +155,10 @@ def listed(origin: Origin, job: Job, client: Client | None, watcher: watch.Watch
     if not isinstance(origin, ShardSet):
         return Listed(origin.list(), [], None)
     indexes = index_shards(origin, job.outputs, client, watcher, fresh=job.options.fresh)
-    return Listed(sidecar_lines(indexes), indexes, len(damaged(indexes)))
+    lines = sidecar_lines(indexes)
+    if not len(lines) and damaged(indexes):
+        raise CutlineError(shortfall(indexes, "the table"))
+    return Listed(lines, indexes, len(damaged(indexes)))
 
 
 def plan_parts(job: Job, lines: pa.Table, same: Sequence[Part] = ()) -> list[Part]:
@@ -178,14 +181,6 @@ def drop_rejects(job: Job, done: list[Receipt]) -> None:
     for name in os.listdir(outputs.rejects):
         if f"{outputs.rejects}/{name}" not in kept:
             store.remove(f"{outputs.rejects}/{name}")
-
-
-def no_row(merged: merge.Merged) -> str:
-    """Say in one sentence that the table has no row; empty if it has any."""
-    if merged.rows:
-        return ""
-    rejects = ", ".join(f"{reason} {number:,}" for reason, number in merged.rejects.items())
-    return f"No sidecar gave a row ({rejects}): see whether these are the ones that you mean."
 
 
 def space_to_finish(outputs: store.Outputs) -> int:

@@ -13,12 +13,16 @@ from typing import Final
 import msgspec
 
 from cutline.errors import CutlineError
+from cutline.store.move import rename
 from cutline.store.names import Workspace
 from cutline.store.publish import remove, unique
 from cutline.store.trouble import in_words
 
 NO_FLOCK: Final = {errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBADF}
 """What a file system answers that cannot lock a folder; NFS wants a file open for writing."""
+
+NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What a file system answers that gives a file one name only, as FAT does."""
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -165,12 +169,22 @@ def take(lock: Lock, workspace: Workspace, *, force: bool) -> Owner | None:
                 file.write(msgspec.json.encode(lock.owner))
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(claim, lock.path)
+            name_once(claim, lock.path)
         except FileExistsError:
             raise CutlineError(busy(read_owner(lock.path))) from None
         finally:
             remove(claim)
     return before
+
+
+def name_once(claim: str, path: str) -> None:
+    """Give a claim the name of the lock, if no other has it."""
+    try:
+        os.link(claim, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        rename(os.fsencode(claim), os.fsencode(path))
 
 
 def busy(owner: Owner | None) -> str:
