@@ -21,7 +21,7 @@ demo: $(SETUP)  ## make a small dataset with planted faults, prepare it, and sho
 	$(BIN)/python jobs/demo.py demo
 
 test: $(SETUP)  ## the tests (under 8 minutes on 2 cores)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(SETUP)  ## ruff, formatting, mypy strict
 	$(BIN)/ruff check .

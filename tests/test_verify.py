@@ -440,6 +440,19 @@ def test_a_table_of_nothing_leaves_only_orphans(dataset):
     assert summary.orphans == {"not_compiled": len(NAMES)}
 
 
+def test_what_only_a_hand_can_mend_is_said_with_the_command_for_afterwards(dataset):
+    (dataset.data / "a.png").unlink()
+    again = f"with `cutline compile {dataset.data} {dataset.table}`."
+    assert dataset.verify().shortfall == (
+        "The trainer would stop, or train on less than there is: rows_without_image 1; put the"
+        f" images there or move their sidecars away, and compile the table again, {again}"
+    )
+    Image.new("RGB", (10, 20)).save(dataset.data / "a.png")
+    assert dataset.verify(sizes=True).shortfall.endswith(
+        f"wrong_sizes 1; correct the sizes in the sidecars, and compile the table again, {again}"
+    )
+
+
 def test_caption_files_that_fail_are_mended_by_writing_them_and_not_by_a_move(dataset):
     dataset.add("settled.png", width=None)
     dataset.prepare()
@@ -458,7 +471,8 @@ def test_a_folder_of_other_images_is_told_and_nothing_is_to_be_moved(dataset):
     found = cutline.verify_dataset(dataset.table, str(dataset.root))
     assert found.mend is None
     assert found.shortfall.endswith(
-        f"; most rows have no image in {dataset.root}: name the folder that they are of."
+        f"; most rows have no image in {dataset.root}: name the folder that they are of, or give"
+        " the images the names that their sidecars have for them."
     )
 
 

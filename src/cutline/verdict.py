@@ -23,6 +23,15 @@ SHOWN: Final = 3
 """Examples of a finding in the table."""
 
 
+BY_HAND: Final = {
+    "rows_without_image": "put the images there or move their sidecars away",
+    "unlisted_images": "rename the images to small letters, in their sidecars too",
+    "wrong_sizes": "correct the sizes in the sidecars",
+    "unreadable_images": "fetch the images anew or move them away with their sidecars",
+}
+"""What somebody has to do about what fails, before the table is compiled again."""
+
+
 class Mend(NamedTuple):
     """What can be done about what fails, and the command that does it."""
 
@@ -88,7 +97,10 @@ class VerifySummary(Summary):
         if not self.rows:
             mend = "; the table has no row: see its ledger for why, and compile it again"
         elif self.is_elsewhere:
-            mend = f"; most rows have no image in {self.data}: name the folder that they are of"
+            mend = (
+                f"; most rows have no image in {self.data}: name the folder that they are of, or"
+                " give the images the names that their sidecars have for them"
+            )
         else:
             mend = f"; {self.mend.what} with `{self.mend.command}`" if self.mend else ""
         return f"{wrong}{mend}."
@@ -114,10 +126,10 @@ class VerifySummary(Summary):
         failing = checks.failures(self.findings)
         if self.is_elsewhere:
             return None
+        again = shlex.join(["cutline", "compile", self.data, self.table])
         if "images_without_row" in failing and self.is_older:
-            again = ["cutline", "compile", self.data, self.table]
             what = "compile the table again as it was made, for there are newer sidecars,"
-            return Mend(what, shlex.join(again))
+            return Mend(what, again)
         if "images_without_row" in failing:
             above = os.path.dirname(os.path.realpath(self.data))  # and not where a link to it is
             folder = new_folder(os.path.join(above, "orphans"))
@@ -128,7 +140,8 @@ class VerifySummary(Summary):
         if not set(checks.CAPTION_FILE_CHECKS).isdisjoint(failing):
             write = ["cutline", "captions", self.table, self.data]
             return Mend("write the caption files", shlex.join(write))
-        return None
+        named = [what for name, what in BY_HAND.items() if name in failing]
+        return Mend(f"{named[0]}, and compile the table again,", again) if named else None
 
     def as_table(self) -> Table:
         """Lay the checks out for a terminal."""

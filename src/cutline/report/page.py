@@ -111,7 +111,7 @@ def verified_section(verified: VerifySummary) -> str:
     mend = ""
     if verified.mend:
         what, command = verified.mend
-        mend = f'<p class="fine">To {what}:</p><pre>{text(command)}</pre>'
+        mend = f'<p class="fine">To {what.rstrip(",")}:</p><pre>{text(command)}</pre>'
     return (
         "<h2>What the trainer will find</h2>"
         f'<p class="lead">{verified.rows:,} rows and {verified.images:,} images were checked.</p>'
