@@ -112,12 +112,11 @@ def used_by(disk):
 
 
 def test_a_power_cut_at_any_instant_tears_nothing(tmp_path, capsys):
-    world = make_world(tmp_path, first=False)
     image = disk_image(tmp_path / "image", 32)
     copies = []
     job = "import sys; from world import prepare; prepare(sys.argv[1]); print('done')"
     with mounted(image, tmp_path / "disk", "-o", "loop,commit=1") as disk:
-        world.reset(f"{disk}/root")
+        world = make_world(f"{disk}/root", first=False)
         subprocess.run(["sync", "-f", disk], check=True)
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         with subprocess.Popen(
@@ -154,8 +153,8 @@ def look_and_go_on(world, copy, place, code):
     with mounted(copy, place, "-o", "loop") as disk:
         root = f"{disk}/root"
         state = sorted(found(root).items(), key=lambda item: item[0])
-        assert list(world.faults_amid(root, code)) == []
+        assert list(world.faults_amid(code)) == []
         prepare(root)
-        assert list(world.faults_after(root)) == []
+        assert list(world.faults_after()) == []
     os.unlink(copy)
     return hash(tuple(state))

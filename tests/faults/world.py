@@ -1,8 +1,8 @@
 """A small dataset that was prepared once and has changed since, and what must hold on it always."""
 
 import os
-import shutil
 from dataclasses import dataclass
+from functools import cache
 
 import dask
 import pyarrow.parquet as pq
@@ -50,21 +50,33 @@ def changes():
 class World:
     """A dataset to start from, and how it must look in the end.
 
-    `start` and `end` are what is found in it: path to bytes, or to None for a folder.
+    `start` and `end` are what is found in it: path to bytes, or to None for a folder. Its sidecars
+    stay where they are, for no copy of them has their time of change.
     """
 
-    template: str
+    root: str
     start: dict
     end: dict
 
-    def reset(self, root):
-        """Put the dataset to start from at some place."""
-        shutil.rmtree(root, ignore_errors=True)
-        shutil.copytree(self.template, root)  # with the times of modification
+    def reset(self):
+        """Make it again what it was at the start."""
+        for path in sorted(found(self.root).keys() - self.sidecars(), reverse=True):
+            place = f"{self.root}/{path}"
+            (os.rmdir if os.path.isdir(place) else os.unlink)(place)
+        for path in sorted(self.start.keys() - self.sidecars()):
+            if self.start[path] is None:
+                os.mkdir(f"{self.root}/{path}")
+            else:
+                with open(f"{self.root}/{path}", "wb") as file:
+                    file.write(self.start[path])
 
-    def faults_amid(self, root, code):
+    def sidecars(self):
+        """What no run touches: the sidecars and their folders."""
+        return {"data", "data/sub", *(path for path in self.start if path.endswith(".json"))}
+
+    def faults_amid(self, code):
         """Say what is wrong after a run that something happened to."""
-        now = found(root)
+        now = found(self.root)
         for path, data in now.items():
             if not self.may_be(path, data):
                 yield f"{path} is neither as before nor as it must become"
@@ -73,7 +85,7 @@ class World:
                 yield f"{path} is gone"
         if code == 0 and self.without_own(now) != self.without_own(self.end):
             yield "it exits with 0 and work is missing"
-        yield from uneven_receipts(root)
+        yield from uneven_receipts(self.root)
 
     def may_be(self, path, data):
         """Tell whether something may be found at a path in the middle of a run."""
@@ -81,9 +93,9 @@ class World:
             return True
         return any(path in state and state[path] == data for state in (self.start, self.end))
 
-    def faults_after(self, root):
+    def faults_after(self):
         """Say what is wrong after a run that nothing happened to."""
-        now = found(root)
+        now = found(self.root)
         for path in now.keys() ^ self.end.keys():
             yield f"{path} is {'left behind' if path in now else 'missing'}"
         for path in now.keys() & self.end.keys() - NOTES:
@@ -96,20 +108,20 @@ class World:
         return {path: data for path, data in state.items() if "cutline" not in path}
 
 
-def make_world(folder, *, first):
+@cache
+def make_world(root, *, first):
     """Make a world in which the run at hand is the first, or comes after one and changes."""
-    root = f"{folder}/world"
     write_sidecars(f"{root}/data", before())
     if not first:
         prepare(root)
     write_sidecars(f"{root}/data", changes())
     os.remove(f"{root}/data/007.json")
-    template = f"{folder}/template"
-    shutil.copytree(root, template)
     start = found(root)
     summaries = prepare(root)
     check_against_oracle(root, *summaries)
-    return World(template, start, found(root))
+    world = World(root, start, found(root))
+    world.reset()
+    return world
 
 
 def check_against_oracle(root, compiled, captions):
