@@ -83,7 +83,8 @@ def shard_set(paths: Iterable[store.AnyPath], named: str) -> ShardSet:
     for path in found:
         if path.endswith(PACKED):
             raise UsageError(
-                f"The shard {path} is compressed, and only .tar is read: unpack it, and move it away."
+                f"The shard {path} is compressed, and only .tar is read: unpack it and move it"
+                " away."
             )
         if not path.endswith(".tar"):
             raise UsageError(f"The file {path} is no .tar shard: name *.tar files, or a folder.")
