@@ -6,12 +6,12 @@ python cutline_stages.py SOURCE TABLE
 import json
 import sys
 
-from cutline import prefork
+from cutline.process import startup
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    prefork.start_server()  # as the command line does
+    startup.start_server()  # as the command line does
 
     import cutline
 

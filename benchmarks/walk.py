@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from time import process_time
 
-from cutline.tar import local, walk
+from cutline.sources.tar.walking import local, walk
 
 
 def believed(path: str) -> Iterator[tuple[bytes, int, int]]:

@@ -6,7 +6,8 @@ import pytest
 from distributed import Client, LocalCluster
 from hypothesis import settings
 
-from cutline.demo import DemoOptions, make_demo
+from cutline.demo.making import make_demo
+from cutline.demo.samples import DemoOptions
 
 # No deadline: the machine may be busy. What fails once must fail again.
 settings.register_profile("cutline", deadline=None, derandomize=True)

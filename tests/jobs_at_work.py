@@ -3,7 +3,7 @@
 import os
 import time
 
-from cutline.watch import Silent
+from cutline.progress.watcher import Silent
 
 
 class Listener(Silent):

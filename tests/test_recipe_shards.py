@@ -5,10 +5,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from cutline import recipe
-from cutline.demo import DemoOptions, make_demo
+from cutline.demo.making import make_demo
+from cutline.demo.samples import DemoOptions
 from cutline.errors import CutlineError, UsageError
-from cutline.options import CompileOptions
-from cutline.table import compile_table
+from cutline.table.compile_options import CompileOptions
+from cutline.table.compiling import compile_table
 from sidecars import as_bytes, record
 from tar_bytes import by_tarfile
 

@@ -1,22 +1,21 @@
 from .captions import CaptionsSummary, write_captions
-from .checks import VerifyOptions
-from .cluster import connect
-from .clusterfile import Address, Local, read_cluster
+from .cluster import Address, Local, connect, read_cluster
 from .demo import DemoOptions, Expected, make_demo
 from .errors import CutlineError, UsageError
-from .export import export
-from .extract import ExtractSummary, extract
-from .head import first_rows
-from .loader import write_loader
-from .mend import caption_orphans, move_orphans, restore_orphans
-from .options import CompileOptions, ExtractOptions
+from .extract import ExtractOptions, ExtractSummary, extract
 from .recipe import RunSummary, run
-from .records import Rules
-from .report.write import ReportSummary, report_table
-from .table import CompileSummary, compile_table
-from .trainer import LoaderOptions
-from .verdict import VerifySummary
-from .verify import verify_dataset
+from .record import Rules
+from .report import ReportSummary, report_table
+from .table import CompileOptions, CompileSummary, compile_table, first_rows
+from .trainers import LoaderOptions, export, write_loader
+from .verify import (
+    VerifyOptions,
+    VerifySummary,
+    caption_orphans,
+    move_orphans,
+    restore_orphans,
+    verify_dataset,
+)
 
 __all__ = [
     "Address",

@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 
-from cutline import prefork, stopping
+from cutline.process import start_server, stopped_at_once, uncollected
 
 JOBS = {"compile", "captions", "run", "extract", "verify", "report"}
 """The commands that start a cluster."""
@@ -18,10 +18,9 @@ def main() -> None:
     # The processes that are started from here on import what is installed, and not a random.py of
     # the folder that this is run in.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
-    with stopping.stopped_at_once(), prefork.uncollected():
+    with stopped_at_once(), uncollected():
         if JOBS.intersection(sys.argv[1:2]):
-            prefork.start_server()
-            prefork.spare_pandas()
+            start_server()
         from cutline.cli import cutline  # noqa: PLC0415 - after what must come first
 
         gc.freeze()  # what is there by now is never looked through

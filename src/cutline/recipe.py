@@ -7,32 +7,17 @@ from typing import Any
 
 from distributed import Client
 
-from cutline import ledger, store, watch
 from cutline.captions import CaptionsSummary, write_captions
-from cutline.checks import VerifyOptions
 from cutline.errors import CutlineError, UsageError
-from cutline.extract import ExtractSummary, extract
-from cutline.folder import Folder
-from cutline.loader import (
-    entry_file,
-    folder_exists,
-    folder_of,
-    is_folder,
-    loader_entry,
-    read_entries,
-    same_images,
-    with_entry,
-    without_images,
-    write_loader,
-)
-from cutline.options import DEFAULTS, CompileOptions, ExtractOptions
-from cutline.report.write import ReportSummary, write_report
-from cutline.shardset import shard_paths
-from cutline.summary import Summary
-from cutline.table import CompileSummary, compile_table
-from cutline.trainer import LoaderOptions
-from cutline.verdict import VerifySummary
-from cutline.verify import verify_dataset
+from cutline.extract import ExtractOptions, ExtractSummary, extract
+from cutline.plan import ledger
+from cutline.progress import SILENT, Clock, Summary, Watcher
+from cutline.report import ReportSummary, write_report
+from cutline.sources import local_folder, shard_names
+from cutline.store import disk
+from cutline.table import DEFAULTS, CompileOptions, CompileSummary, compile_table
+from cutline.trainers import LoaderOptions, loader, write_loader
+from cutline.verify import VerifyOptions, VerifySummary, verify_dataset
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -80,11 +65,11 @@ class RunSummary(Summary):
 
 
 def run(
-    root: store.AnyPath,
+    root: disk.AnyPath,
     options: CompileOptions = DEFAULTS,
     *,
     client: Client | None = None,
-    watcher: watch.Watcher = watch.SILENT,
+    watcher: Watcher = SILENT,
 ) -> RunSummary:
     """Do all that the recipe does for one dataset.
 
@@ -108,7 +93,7 @@ def run(
     CutlineError
         The job cannot go on; the same call goes on from where it stopped.
     """
-    clock = watch.Clock()
+    clock = Clock()
     table, data = layout(root)
     shards = shards_of(root)
     chosen = ExtractOptions(
@@ -120,7 +105,7 @@ def run(
     lost = extracted.lost if extracted else ledger.EMPTY
     try:
         compiled = compile_table(
-            Folder(data), table, options, lost=lost, client=client, watcher=watcher
+            local_folder.Folder(data), table, options, lost=lost, client=client, watcher=watcher
         )
     except CutlineError as error:
         if extracted and extracted.shortfall:  # which may be why
@@ -135,11 +120,11 @@ def run(
 
 
 def run_in_place(
-    root: store.AnyPath,
+    root: disk.AnyPath,
     options: CompileOptions = DEFAULTS,
     *,
     client: Client | None = None,
-    watcher: watch.Watcher = watch.SILENT,
+    watcher: Watcher = SILENT,
 ) -> RunSummary:
     """Make the table of a dataset from its shards alone; arguments are as for `run`.
 
@@ -152,7 +137,7 @@ def run_in_place(
     CutlineError
         The job cannot go on; the same call goes on from where it stopped.
     """
-    clock = watch.Clock()
+    clock = Clock()
     table, data = layout(root)
     shards = shards_of(root)
     if not shards:
@@ -162,28 +147,31 @@ def run_in_place(
     return RunSummary(compiled, None, clock.total(), report=report)
 
 
-def add_entry(table: str, data: str, watcher: watch.Watcher) -> EntrySummary:
+def add_entry(table: str, data: str, watcher: Watcher) -> EntrySummary:
     """Add the dataset's entry to the trainer's file, unless there is one that says otherwise.
 
     Whatever somebody has changed in an entry stays; `cutline loader` replaces it.
     """
-    out = entry_file(table)
+    out = loader.entry_file(table)
     name = os.path.basename(table).removesuffix(".parquet")
     try:
         options = LoaderOptions(id=name)
-        entries = read_entries(out)
+        entries = loader.read_entries(out)
         mine = [entry for entry in entries if entry.get("id") == name]
-        images = folder_of(mine[0]) if mine else None
+        images = loader.folder_of(mine[0]) if mine else None
         if not mine:
             write_loader(table, data, out, options)
-        elif images and not folder_exists(images):
+        elif images and not loader.folder_exists(images):
             replace = shlex.join(["cutline", "loader", table, data, "--id", name])
             return EntrySummary(out, name, written=False, shortfall=moved(name, out, replace))
-        elif (images and not is_folder(images, data)) or (
-            with_entry(entries, loader_entry(table, data, options)) != entries
+        elif (images and not loader.is_folder(images, data)) or (
+            loader.with_entry(entries, loader.loader_entry(table, data, options)) != entries
         ):
             watcher.say(f"{out} has an entry {name!r} of its own: left as it is.")
-        for line in [*same_images(out, entries, name, data), *without_images(out, entries, name)]:
+        for line in [
+            *loader.same_images(out, entries, name, data),
+            *loader.without_images(out, entries, name),
+        ]:
             watcher.say(line)
     except CutlineError as error:  # the table and the caption files are there all the same
         refused = f"The trainer's file {out} was not written: {error}"
@@ -196,16 +184,21 @@ def moved(name: str, out: str, replace: str) -> str:
     return f"The images of the entry {name!r} in {out} are not there: replace it by `{replace}`."
 
 
-def layout(root: store.AnyPath) -> tuple[str, str]:
+def layout(root: disk.AnyPath) -> tuple[str, str]:
     """Give the paths of a dataset's table and of its data."""
-    path = store.absolute(root)
+    path = disk.absolute(root)
     data = os.path.join(path, "data")
     if not os.path.isdir(data) and not (os.path.isdir(path) and shards_of(path)):
         raise UsageError(f"The folder {data} is not there: put images and sidecars into it.")
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
 
 
-def shards_of(root: store.AnyPath) -> list[str]:
+def shards_of(root: disk.AnyPath) -> list[str]:
     """Find the shards of a dataset: a plain download puts them into ``ROOT/data``."""
     folders = (os.fspath(root), os.path.join(root, "data"))
-    return [path for folder in folders if os.path.isdir(folder) for path in shard_paths(folder)]
+    return [
+        path
+        for folder in folders
+        if os.path.isdir(folder)
+        for path in shard_names.shard_paths(folder)
+    ]

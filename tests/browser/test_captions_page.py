@@ -10,8 +10,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from cutline import CompileOptions, DemoOptions, compile_table, make_demo, run
-from cutline.board import show
-from cutline.plan import read_receipt
+from cutline.plan.receipts import read_receipt
+from cutline.progress.plugin import show
 from schedulers import scheduler
 
 RECORDS = 60_000

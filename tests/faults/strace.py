@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from world import prepare
 
-from cutline.cli_end import one_sentence
+from cutline.cli.endings import one_sentence
 
 CALLS = (
     "open,openat,openat2,creat,mkdir,mkdirat,mknod,mknodat,"

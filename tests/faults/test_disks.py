@@ -11,7 +11,8 @@ import time
 import pytest
 from world import found, make_world, prepare
 
-from cutline.demo import DemoOptions, make_demo
+from cutline.demo.making import make_demo
+from cutline.demo.samples import DemoOptions
 
 CUTS = 24
 

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import cutline
-from cutline import store
 from cutline.errors import CutlineError
+from cutline.store import table_files
 from cutline.store.lock import read_owner
 from oracle import compile_folder
 from sidecars import record, write_sidecars
@@ -124,7 +124,7 @@ class Runs(RuleBasedStateMachine):
             assert self.found_caption(path) == caption
             self.captions[path] = {caption}
         self.tables = {tuple(rows)}
-        parts = {store.part_name(index) for index in range(compiled.parts)}
+        parts = {table_files.TableFiles.part_name(index) for index in range(compiled.parts)}
         assert set(os.listdir(f"{self.root}/x.parts")) == parts
         own = {"merged", "plan.parquet", "rejects", "timings"}
         assert set(os.listdir(f"{self.root}/x.cutline")) == own

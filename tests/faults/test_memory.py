@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 
-from cutline import running
+from cutline.cluster import running
 from jobs_at_work import Listener, wait_at
 from oracle import compile_folder
 from sidecars import numbered, write_sidecars

@@ -8,8 +8,8 @@ import dask
 import pyarrow.parquet as pq
 
 import cutline
-from cutline import compile_table, write_captions  # loaded here, and not by each of a thousand jobs
-from cutline.plan import read_receipt
+from cutline import compile_table, write_captions
+from cutline.plan.receipts import read_receipt
 from oracle import compile_folder
 from sidecars import numbered, record, write_sidecars
 

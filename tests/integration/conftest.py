@@ -1,6 +1,7 @@
 import pytest
 
-from cutline.demo import DemoOptions, make_demo
+from cutline.demo.making import make_demo
+from cutline.demo.samples import DemoOptions
 from processes import Cluster, Processes
 
 

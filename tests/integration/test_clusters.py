@@ -11,7 +11,7 @@ import pytest
 from distributed import Client
 
 from cutline import Address, CutlineError, compile_table, connect
-from cutline.store import Outputs
+from cutline.store.table_files import TableFiles
 from processes import PACKAGES, PATIENCE, run, until
 from sidecars import numbered, write_sidecars
 
@@ -133,7 +133,7 @@ def test_a_worker_with_another_version_is_refused(cluster, packages_with, packag
 def test_a_job_that_is_stopped_leaves_the_cluster_to_others(cluster, processes, large, tmp_path):
     cluster.add_worker("one")
     wait_for_workers(cluster, 1)
-    outputs = Outputs.of(tmp_path / "t.parquet")
+    outputs = TableFiles.of(tmp_path / "t.parquet")
     typed = (
         *("compile", large[0], outputs.table, "--scheduler", cluster.address),
         *("--partition-size", "200", "--json", "--quiet"),

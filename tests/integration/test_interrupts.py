@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cutline import compile_table
-from cutline.store import Outputs
+from cutline.store.table_files import TableFiles
 from processes import members, run, until
 
 OPTIONS = ("--workers", "2", "--dashboard-address", "none")
@@ -19,7 +19,7 @@ OPTIONS = ("--workers", "2", "--dashboard-address", "none")
 @pytest.fixture(scope="module")
 def whole(large, tmp_path_factory):
     """The table and the ledger of a run that nobody stops."""
-    outputs = Outputs.of(tmp_path_factory.mktemp("whole") / "t.parquet")
+    outputs = TableFiles.of(tmp_path_factory.mktemp("whole") / "t.parquet")
     with dask.config.set(scheduler="sync"):
         compile_table(str(large[0]), outputs.table)
     return read(outputs.table), read(outputs.ledger)
@@ -51,7 +51,7 @@ def stopped(process, send, number):
 def test_a_compile_that_is_stopped_goes_on_in_the_next_run(processes, large, whole, tmp_path, way):
     program, send, number = way
     data, expected = large
-    outputs = Outputs.of(tmp_path / "t.parquet")
+    outputs = TableFiles.of(tmp_path / "t.parquet")
     typed = ("compile", data, outputs.table, *OPTIONS, "--partition-size", "200", "--json")
     process = processes.start(
         *program, *typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

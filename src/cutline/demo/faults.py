@@ -13,7 +13,9 @@ from typing import NamedTuple
 import orjson
 
 Fields = dict[str, object]
+
 Write = Callable[[Fields], bytes | None]  # None: a folder stands where the sidecar should be
+
 
 SIDECAR_LIMIT = 16 * 2**20  # bytes; a larger sidecar is `too_large`
 
@@ -133,6 +135,7 @@ FAULTS: dict[str, tuple[Write, ...]] = {
     "unreadable": (_a_folder,),
 }
 
+
 # The earlier record keeps the key. It names the image of the later one, by another extension or
 # by the very same name.
 DUPLICATES = (
@@ -142,6 +145,7 @@ DUPLICATES = (
         Plant("duplicate", extension="jpg", has_image=False),
     ),
 )
+
 TOO_LARGE = Plant("too_large", spoil(lambda sidecar: sidecar.ljust(SIDECAR_LIMIT + 100_000)))
 
 ODDITIES = (

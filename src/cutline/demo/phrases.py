@@ -12,12 +12,16 @@ SUBJECTS = (
     "A bowl of ripe cherries", "A waiter of the Café Zoë", "A lantern painted with 夜市",
     "A market stall in São Paulo", "A birthday cake with a 🦊 on top",
 )  # fmt: skip
+
+
 DOINGS = (
     "seen from behind", "framed by tall grass", "half hidden in the mist", "in sharp focus",
     "drawn with a few bold lines", "reflected in a puddle", "surrounded by fireflies",
     "casting a long shadow", "painted in thick strokes", "covered with fresh snow",
     "at the edge of the picture", "small against the sky",
 )  # fmt: skip
+
+
 PLACES = (
     "beside a frozen lake", "in a narrow cobbled street", "at the foot of a snowy mountain",
     "on an empty beach", "in a crowded railway station", "under a blossoming cherry tree",
@@ -25,21 +29,29 @@ PLACES = (
     "by an open window", "in a garden full of roses", "on a bridge over a wide river",
     "at the end of a wooden pier", "in a workshop cluttered with tools",
 )  # fmt: skip
+
+
 LIGHTS = (
     "in the first light of morning", "at noon, without a cloud", "lit by a single candle",
     "under a pale full moon", "in the blue hour after sunset", "on a grey and rainy day",
     "in warm light from the left", "under strings of coloured bulbs", "in soft, even light",
     "with the sun low behind it", "in the glow of neon signs", "as a storm comes near",
 )  # fmt: skip
+
+
 STYLES = (
     "Photograph", "Oil painting", "Watercolour sketch", "Isometric illustration",
     "Woodcut print", "Children's book illustration", "Wide-angle photograph", "Film still",
 )  # fmt: skip
+
+
 THINGS = (
     "The foreground", "The far background", "The sky", "The left side of the image",
     "The surface of the water", "The main subject", "A row of houses further back",
     "The ground", "The clothing", "The texture of the wood", "A thin line of smoke", "The foliage",
 )  # fmt: skip
+
+
 QUALITIES = (
     "is kept in muted greens and browns, which lets the brighter parts stand out",
     "is rendered in great detail, down to the smallest scratches and stains",
@@ -52,12 +64,17 @@ QUALITIES = (
     "has the grain and the faded contrast of an old print",
     "seems to move, although everything around it is perfectly still",
 )
+
 ENDINGS = ("highly detailed", "soft colours, no text", "muted palette, 35mm", "cosy mood, 4k")
+
 
 # Put together once: two choices from long pools cost half of four from short ones.
 SCENES = [f"{subject} {doing}" for subject, doing in itertools.product(SUBJECTS, DOINGS)]
+
 SETTINGS = [f"{place} {light}" for place, light in itertools.product(PLACES, LIGHTS)]
+
 DETAILS = [f"{thing} {quality}." for thing, quality in itertools.product(THINGS, QUALITIES)]
+
 OPENINGS = [f"{style}, {ending}" for style, ending in itertools.product(STYLES, ENDINGS)]
 
 

@@ -12,6 +12,7 @@ from cutline.errors import UsageError
 
 Form = Literal["loose", "shards", "hostile"]
 
+
 FEWEST, MOST = 100, 2_000_000
 
 

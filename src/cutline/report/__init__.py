@@ -1,1 +1,5 @@
-"""One page about a table that a person would rather look at than read."""
+"""TODO report."""
+
+from cutline.report.writing import ReportSummary, report_table, write_report
+
+__all__ = ["ReportSummary", "report_table", "write_report"]

@@ -6,13 +6,12 @@ from typing import Final
 import pyarrow as pa
 from distributed import Client
 
-from cutline import store, timings, watch
-from cutline.head import first_rows
-from cutline.ledger import DAMAGED, Rejects, count_reasons
-from cutline.parquet import open_parquet
-from cutline.plan import Timing
+from cutline.plan import ledger, receipts, timings
+from cutline.progress import Watcher
 from cutline.report.shapes import Shapes, count_shapes
-from cutline.verdict import VerifySummary
+from cutline.store import TableFiles, parquet
+from cutline.table import head
+from cutline.verify import VerifySummary
 
 ROWS: Final = 6
 """Rows of the table that are shown."""
@@ -22,17 +21,17 @@ ROWS: Final = 6
 class Facts:
     """What the report tells.
 
-    `damages` are lines of the ledger, too, but no rejects: they are about shards. `timings` are of
+    `damages` are lines of the ledger, too, but no rejects: they are about shards. `measured` are of
     the parts whose time is known, and `verified` is what `cutline verify` found, if it was asked.
     """
 
     table: str
     shapes: Shapes
     rows: int
-    rejects: list[Rejects]
-    damages: Rejects | None
+    rejects: list[ledger.Rejects]
+    damages: ledger.Rejects | None
     first: pa.Table
-    timings: list[Timing]
+    measured: list[receipts.Timing]
     verified: VerifySummary | None
 
     @property
@@ -42,20 +41,20 @@ class Facts:
 
 
 def gather(
-    table: str, verified: VerifySummary | None, client: Client | None, watcher: watch.Watcher
+    table: str, verified: VerifySummary | None, client: Client | None, watcher: Watcher
 ) -> Facts:
     """Look at a table and its ledger."""
-    outputs = store.Outputs.of(table)
-    ledger = count_reasons(outputs.ledger)
-    with open_parquet(outputs.table) as file:
+    outputs = TableFiles.of(table)
+    counted = ledger.count_reasons(outputs.ledger)
+    with parquet.open_parquet(outputs.table) as file:
         rows = file.metadata.num_rows
     return Facts(
         table=outputs.table,
         shapes=count_shapes(outputs.table, client, watcher),
         rows=rows,
-        rejects=[each for each in ledger if each.reason != DAMAGED],
-        damages=next((each for each in ledger if each.reason == DAMAGED), None),
-        first=first_rows(outputs.table, ROWS),
-        timings=timings.read(outputs),
+        rejects=[each for each in counted if each.reason != ledger.DAMAGED],
+        damages=next((each for each in counted if each.reason == ledger.DAMAGED), None),
+        first=head.first_rows(outputs.table, ROWS),
+        measured=timings.read(outputs),
         verified=verified,
     )

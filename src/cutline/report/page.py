@@ -7,21 +7,19 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Final
 
-from cutline import checks, head
-from cutline.checks import Check, Finding
-from cutline.ledger import Rejects
-from cutline.plan import Timing
+from cutline.plan import ledger, receipts, timings
+from cutline.record import texts
 from cutline.report.facts import Facts
 from cutline.report.plots import library, script_and_divs
 from cutline.report.shapes import Shapes
-from cutline.shown import UNSEEN, escaped
-from cutline.store import part_name
-from cutline.timings import fastest, slowest
-from cutline.trainer import DEFAULTS
-from cutline.verdict import VerifySummary
+from cutline.store import TableFiles
+from cutline.table import head
+from cutline.trainers import simpletuner
+from cutline.verify import VerifySummary, checks
 
 LONGEST: Final = 400
 """Characters of a caption or a detail that are shown."""
+
 
 # The page may run what is in it, and ask for nothing.
 POLICY: Final = (
@@ -40,7 +38,7 @@ def page(facts: Facts) -> str:
         rejects_section(facts),
         damages_section(facts.damages) if facts.damages else "",
         rows_section(facts) if facts.rows else "",
-        parts_section(facts.timings) if facts.timings else "",
+        parts_section(facts.measured) if facts.measured else "",
         f"<footer>{text(facts.table)}, by cutline {version('cutline')}.</footer>",
     ]
     return f"""<!DOCTYPE html>
@@ -68,7 +66,7 @@ def text(value: object) -> str:
     shown = "" if value is None else str(value)
     if len(shown) > LONGEST:
         shown = shown[:LONGEST] + " …"
-    readable = UNSEEN.sub(escaped, shown).encode(errors="backslashreplace").decode()
+    readable = texts.UNSEEN.sub(texts.escaped, shown).encode(errors="backslashreplace").decode()
     return html.escape(readable)
 
 
@@ -119,7 +117,7 @@ def verified_section(verified: VerifySummary) -> str:
     )
 
 
-def check_line(check: Check, finding: Finding) -> str:
+def check_line(check: checks.Check, finding: checks.Finding) -> str:
     """Show what a check found."""
     fails = check.level == checks.FAILURE
     tag = (
@@ -139,8 +137,8 @@ def plots_section(divs: dict[str, str], shapes: Shapes) -> str:
     """Show the plots."""
     step = f", rounded to {shapes.step} pixels" if shapes.step > 1 else ""
     small = (
-        f" {shapes.small:,} rows are below its {DEFAULTS.minimum_image_size:g} megapixels and left"
-        " out."
+        f" {shapes.small:,} rows are below its {simpletuner.DEFAULTS.minimum_image_size:g}"
+        " megapixels and left out."
         if shapes.small
         else ""
     )
@@ -171,7 +169,7 @@ def rejects_section(facts: Facts) -> str:
     )
 
 
-def reject_line(reject: Rejects, most: int) -> str:
+def reject_line(reject: ledger.Rejects, most: int) -> str:
     """Show one reason."""
     return (
         f'<tr><td class="name inline">{text(reject.reason)}</td>'
@@ -182,7 +180,7 @@ def reject_line(reject: Rejects, most: int) -> str:
     )
 
 
-def damages_section(damages: Rejects) -> str:
+def damages_section(damages: ledger.Rejects) -> str:
     """Show what is damaged in the shards."""
     return (
         '<h2>Damaged shards</h2><p class="lead">What was in these places is not known, and is not'
@@ -202,15 +200,15 @@ def rows_section(facts: Facts) -> str:
     )
 
 
-def parts_section(timings: list[Timing]) -> str:
+def parts_section(measured: list[receipts.Timing]) -> str:
     """Show which parts took long and which did not."""
     heads = "".join(f"<th>{name}</th>" for name in ("part", "first and last sidecar"))
     heads += "".join(
         f'<th class="number">{name}</th>' for name in ("sidecars", "seconds", "sidecars a second")
     )
     groups = [
-        ("Took the longest", slowest(timings)),
-        ("Did the most sidecars a second", fastest(timings)),
+        ("Took the longest", timings.slowest(measured)),
+        ("Did the most sidecars a second", timings.fastest(measured)),
     ]
     bodies = "".join(
         f'<tbody><tr><th colspan="5">{title}</th></tr>{"".join(map(part_line, group))}</tbody>'
@@ -219,15 +217,16 @@ def parts_section(timings: list[Timing]) -> str:
     )
     return (
         "<h2>Slowest and fastest parts</h2>"
-        f'<p class="lead">Of {len(timings):,} whose time is known.</p><div class="box">'
+        f'<p class="lead">Of {len(measured):,} whose time is known.</p><div class="box">'
         f'<table class="stack parts"><thead><tr>{heads}</tr></thead>{bodies}</table></div>'
     )
 
 
-def part_line(timing: Timing) -> str:
+def part_line(timing: receipts.Timing) -> str:
     """Show how long a part took."""
+    name = TableFiles.part_name(timing.index).removesuffix(".parquet")
     return (
-        f'<tr><td class="name inline">{part_name(timing.index).removesuffix(".parquet")}</td>'
+        f'<tr><td class="name inline">{name}</td>'
         f'<td class="mono"><div>{text(timing.first)}</div><div>{text(timing.last)}</div></td>'
         f'<td class="number inline" data-unit="sidecars">{timing.sidecars:,}</td>'
         f'<td class="number inline" data-unit="s">{timing.seconds:,.3f}</td>'

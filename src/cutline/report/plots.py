@@ -18,9 +18,14 @@ from bokeh.resources import Resources
 from cutline.report.shapes import CHARACTERS, Shapes
 
 COLOUR: Final = "#3b8ea5"
+
 INK: Final = "#3a4248"
+
 FAINT: Final = "#e6eaec"
+
 HEIGHT: Final = 300
+
+
 SMALLEST, LARGEST = 5, 42
 """Pixels across, of the circles of the plot of sizes."""
 
@@ -31,6 +36,7 @@ CROWDED: Final = 8
 """Bars whose labels no longer stand side by side."""
 
 ROWS: Final = [("rows", "@count{0,0}"), ("share", "@share{0.0 %}")]
+
 BUCKETS: Final = 24
 """Bars of the plot of aspect ratios; the smaller ones are one bar together."""
 

@@ -10,15 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from distributed import Client
 
-from cutline import events, watch
-from cutline.running import bag_of, results
-from cutline.slices import Slice, slices_of
-from cutline.trainer import DEFAULTS, aspect_bucket
+from cutline.cluster import running
+from cutline.progress import Watcher, events
+from cutline.table import Slice, slices_of
+from cutline.trainers import simpletuner
 
 MOST_SIZES: Final = 500
 """Sizes that are told apart; of more, the edges are rounded to `COARSE` pixels."""
 
 COARSE: Final = 64
+
 LONGEST_EDGE: Final = 8192
 """Pixels; with `COARSE` it bounds how many sizes there can be."""
 
@@ -83,13 +84,13 @@ def coarse_edge(edge: int) -> int:
     return max(COARSE, round(min(edge, LONGEST_EDGE) / COARSE) * COARSE)
 
 
-def count_shapes(table: str, client: Client | None, watcher: watch.Watcher) -> Shapes:
+def count_shapes(table: str, client: Client | None, watcher: Watcher) -> Shapes:
     """Count what the rows of a table look like."""
     slices = slices_of(table, ["width", "height"])
     if not slices:
         return Shapes()
-    bag = bag_of(slices, count_slices, stage="report-rows")
-    return sum(results(bag, client, watcher), Shapes())
+    bag = running.bag_of(slices, count_slices, stage="report-rows")
+    return sum(running.results(bag, client, watcher), Shapes())
 
 
 # On a worker from here on.
@@ -116,8 +117,8 @@ def count_slice(one: Slice) -> Shapes:
         *(column.to_pylist() for column in groups.columns), strict=True
     ):
         sizes[width, height] += count
-        buckets[aspect_bucket(width, height)] += count
-        if width * height < DEFAULTS.minimum_image_size * MEGAPIXEL:
+        buckets[simpletuner.aspect_bucket(width, height)] += count
+        if width * height < simpletuner.DEFAULTS.minimum_image_size * MEGAPIXEL:
             small += count
     lengths = lengths_of(rows["caption"])
     events.tell(events.Done(one.rows, {"rows counted": len(rows)}, {}, perf_counter() - began))

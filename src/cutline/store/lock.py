@@ -1,25 +1,17 @@
 """One run at a time on a job's outputs."""
 
 import errno
-import fcntl
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from cutline.errors import CutlineError
-from cutline.store.move import rename
-from cutline.store.names import Workspace
-from cutline.store.publish import remove, unique
-from cutline.store.trouble import in_words
-
-NO_FLOCK: Final = {errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBADF}
-"""What a file system answers that cannot lock a folder; NFS wants a file open for writing."""
+from cutline.store.disk import one_at_a_time, remove, rename, unique
 
 NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """What a file system answers that gives a file one name only, as FAT does."""
@@ -89,7 +81,7 @@ class Lock:
 
     The lock is a file that names its owner, made in one atomic step. It holds wherever the folder
     is seen, also between hosts. What keeps a run that has lost it from publishing is that its
-    staging folder is gone: see `Workspace.staging`.
+    staging folder is gone: see `Workspace.locked`.
     """
 
     path: str
@@ -102,68 +94,18 @@ class Lock:
         return False
 
 
-@contextmanager
-def locked(
-    workspace: Workspace,
-    say: Callable[[str], None],
-    *,
-    force: bool = False,
-    needed: Callable[[], int] = lambda: 0,
-) -> Iterator[str]:
-    """Hold the lock of a job, and give a staging folder; the attempts of dead runs are removed.
+def take(lock: Lock, attempts: str, *, force: bool) -> Owner | None:
+    """Take a lock that is free, whose owner is dead, or by force; give the owner before.
 
-    Parameters
-    ----------
-    workspace
-        Where the job has its own files.
-    say
-        Told if the lock is taken over.
-    force
-        Take it over from a run that may be alive.
-    needed
-        Estimates the bytes that the rest of the job needs, for who has to make room: see
-        `in_words`, which is what a job that has a lock is in.
-
-    Raises
-    ------
-    CutlineError
-        Another run is at work.
-    StorageError
-        The file system refuses what the job needs.
+    One process of this host does it after the other.
     """
-    lock = Lock(workspace.lock, Owner.here(unique()))
-    with in_words(workspace.folder, needed, "read or written"):  # a job does both
-        try:
-            before = acquire(lock, workspace, force=force)
-            if before is not None:
-                gone = ", which is gone" if before.is_dead() else ""
-                say(f"Took the lock over from {before}{gone}.")
-            yield workspace.staging(lock.owner.run)
-        finally:
-            if lock.is_held():  # if not, another run is at work in these folders
-                with suppress(CutlineError):  # the next run removes it, or tells why it cannot
-                    workspace.sweep()
-                remove(lock.path)
-                workspace.leave()
-
-
-def acquire(lock: Lock, workspace: Workspace, *, force: bool) -> Owner | None:
-    """Take a lock that is free, whose owner is dead, or by force; give the owner before."""
-    while True:
-        workspace.make()
-        with suppress(FileNotFoundError):  # a run that has just ended removed the folders
-            return take(lock, workspace, force=force)
-
-
-def take(lock: Lock, workspace: Workspace, *, force: bool) -> Owner | None:
-    """Take a lock, one process of this host after the other."""
-    with one_at_a_time(workspace.folder):
+    with one_at_a_time(os.path.dirname(lock.path)):
         before = read_owner(lock.path)
         if before is not None:
             if not (force or before.is_dead()):
                 raise CutlineError(busy(before))
             remove(lock.path)
-        claim = f"{workspace.attempts}/lock.{unique()}"
+        claim = f"{attempts}/lock.{unique()}"
         try:
             with open(claim, "xb") as file:
                 file.write(msgspec.json.encode(lock.owner))
@@ -204,18 +146,3 @@ def read_owner(path: str) -> Owner | None:
         return None
     except ValueError as error:  # no JSON, no text, or not that of an owner
         raise CutlineError(f"{path} is not a lock of cutline: remove it.") from error
-
-
-@contextmanager
-def one_at_a_time(folder: str) -> Iterator[None]:
-    """Hold a folder, for which the other processes of this host wait, where it can be held."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in NO_FLOCK:
-                raise
-        yield
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from cutline.errors import CutlineError
-from cutline.store.room import shown_room, shown_size
+from cutline.store.space import shown_room, shown_size
 
 FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
@@ -23,7 +23,6 @@ MENDS: Final = {
     errno.EPERM: "get the right to it",
     errno.EIO: "look after the disk",
 }
-
 
 BLOCKED: Final = {
     *(errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP, errno.EACCES, errno.EPERM),

@@ -1,0 +1,5 @@
+"""TODO captions."""
+
+from cutline.captions.caption_files import CaptionsSummary, caption_source, is_table, write_captions
+
+__all__ = ["CaptionsSummary", "caption_source", "is_table", "write_captions"]

@@ -1,0 +1,5 @@
+"""TODO cli."""
+
+from cutline.cli.commands import cutline
+
+__all__ = ["cutline"]

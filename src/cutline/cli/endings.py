@@ -1,0 +1,74 @@
+"""How a command ends: with a result, or with one sentence and the exit status."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import click
+
+from cutline.errors import CutlineError, UsageError
+from cutline.process import INTERRUPTED
+from cutline.record import texts
+
+
+@contextmanager
+def one_sentence(after_stop: str = "") -> Iterator[None]:
+    """End a command that cannot go on with one sentence, and the exit status that says how.
+
+    `after_stop` says what to do after a Ctrl-C, if the same command does not go on.
+    """
+    try:
+        yield
+    except CutlineError as error:
+        complain(str(error))
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except OSError as error:  # a disk that is full, a folder where nothing may be written
+        complain(f"The job cannot go on ({error}): see to that, and run it again.")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        program = click.get_current_context().find_root().info_name  # cutline, or dask
+        again = f"{program} {shlex.join(sys.argv[1:])}"
+        go_on = f"what is done is kept, go on with: {again}"
+        complain(f"Stopped; {after_stop + '.' if after_stop else go_on}")
+        sys.exit(INTERRUPTED)
+
+
+def complain(sentence: str) -> None:
+    """Say why a command cannot go on."""
+    tell(f"cutline: {sentence}")
+
+
+def tell(sentence: str) -> None:
+    """Print a sentence on standard error; names in it may hold anything."""
+    with suppress(OSError):  # nobody hears, and the exit status says it too
+        click.echo(texts.clean(sentence), err=True)
+
+
+@contextmanager
+def standard_output() -> Iterator[None]:
+    """Print results; a pipe whose reader has read enough is no error.
+
+    Raises
+    ------
+    CutlineError
+        They cannot be printed.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+    except OSError as error:
+        discard_output()
+        raise CutlineError(
+            f"The result cannot be written to standard output: {error.strerror}; see to that."
+        ) from error
+
+
+def discard_output() -> None:
+    """Send what is left of standard output nowhere, or Python complains of it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,41 @@
+"""How to extract, as one frozen value."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cutline.errors import UsageError
+from cutline.plan import planning
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractOptions:
+    """How to extract.
+
+    Attributes
+    ----------
+    only
+        What to extract: sidecars are members named ``*.json``, images are all others.
+    overwrite
+        Replace also files that have the right size, and those that somebody has changed.
+    partition_size
+        Files a task.
+    max_rejects
+        The share of members that may become no file before the job ends with a shortfall.
+    allow_damaged
+        Be content with what can be read of damaged shards.
+    force_unlock
+        Take over a lock whose owner cannot be asked, because it is on another host.
+    """
+
+    only: Literal["images", "sidecars"] | None = None
+    overwrite: bool = False
+    partition_size: int = 5_000
+    max_rejects: float = 0.1
+    allow_damaged: bool = False
+    force_unlock: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.only not in {None, "images", "sidecars"}:
+            raise UsageError(f"There are no {self.only} to extract: give images or sidecars.")
+        planning.check_numbers(self.partition_size, self.max_rejects)

@@ -1,0 +1,154 @@
+"""Which members of the shards become which files: settled for all shards before any is written."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cutline.plan import ledger, shard_index
+from cutline.sources import line_format
+from cutline.store import TableStore, parquet
+
+EXAMPLES: Final = 10
+"""Members that become no file and are told one by one."""
+
+WHY: Final = {
+    "duplicate": "another member has its place",
+    "bad_name": "a shard has this name",
+}
+"""Why a member becomes no file whose own index tells nothing against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The members that become files, in source order, and how many do not for which reason.
+
+    `folders` are the members that are folders. `lost` are the sidecars that become no file, as
+    lines of a ledger; the reasons are those that a compile from the shards has for them.
+    """
+
+    lines: pa.Table
+    folders: list[bytes]
+    rejects: Counter[str]
+    examples: list[str]
+    lost: pa.Table
+
+
+def settle(
+    indexes: list[shard_index.ShardIndex],
+    store: TableStore,
+    only: str | None,
+    shards: Mapping[bytes, int],
+) -> Settled:
+    """Settle which member becomes which file: of those with one name, the first in source order.
+
+    Here, and not where they are written: there it would be the one that comes first by chance.
+
+    Parameters
+    ----------
+    indexes
+        What is in each shard.
+    only
+        Settle the sidecars or the images only.
+    shards
+        The shards that are in the folder of the files, and their sizes. A member of that path and
+        another size is refused: it would replace the shard.
+    """
+    members = pa.concat_tables(
+        [shard_index.member_lines(index, ["reason", "sidecar"], store) for index in indexes]
+    )
+    members = chosen(members.combine_chunks(), only)
+    regular = pc.is_null(members["reason"]).to_numpy()
+    of_shards = regular & would_replace(members, shards)
+    regular &= ~of_shards
+    files = regular.copy()
+    folders = members["path"].filter(pc.equal(members["reason"], "directory")).unique().to_pylist()
+    files[regular] = first_of_each(members["path"].filter(pa.array(regular)), folders)
+    refused = {
+        "duplicate": members.filter(pa.array(regular & ~files)),
+        "bad_name": members.filter(pa.array(of_shards | has_reason(members, "bad_name"))),
+        "not_regular": members.filter(pa.array(has_reason(members, "not_regular"))),
+    }
+    examples = [line for reason, lines in refused.items() for line in shown(reason, lines)]
+    return Settled(
+        lines=members.filter(pa.array(files)).select(line_format.LINES.names),
+        folders=sorted(filter(None, folders)),
+        rejects=Counter({reason: len(lines) for reason, lines in refused.items()}),
+        examples=examples[:EXAMPLES],
+        lost=parquet.table_of_rows(
+            [one for each in refused.items() for one in lost_among(*each)], ledger.LEDGER
+        ),
+    )
+
+
+def has_reason(members: pa.Table, reason: str) -> npt.NDArray[np.bool_]:
+    """Mark the members that are no file for some reason."""
+    has: npt.NDArray[np.bool_] = (
+        pc.equal(members["reason"], reason).fill_null(pa.scalar(value=False)).to_numpy()
+    )
+    return has
+
+
+def would_replace(members: pa.Table, shards: Mapping[bytes, int]) -> npt.NDArray[np.bool_]:
+    """Mark the members that have the path of a shard, and not its size."""
+    paths = pa.array(list(shards), pa.binary())
+    found: npt.NDArray[np.bool_] = np.array(pc.is_in(members["path"], paths))
+    for row in np.flatnonzero(found).tolist():
+        found[row] = members["size"][row].as_py() != shards[members["path"][row].as_py()]
+    return found
+
+
+def chosen(members: pa.Table, only: str | None) -> pa.Table:
+    """Take the sidecars or the images, which are all others; or all."""
+    if only is None:
+        return members
+    sidecars = pc.ends_with(members["path"], b".json")
+    return members.filter(sidecars if only == "sidecars" else pc.invert(sidecars))
+
+
+def first_of_each(paths: pa.ChunkedArray, folders: list[bytes]) -> npt.NDArray[np.bool_]:
+    """Mark the first of each path, unless it is that of a folder: then the folder has it."""
+    codes = paths.combine_chunks().dictionary_encode().indices.to_numpy()
+    first = np.zeros(len(codes), bool)
+    first[np.unique(codes, return_index=True)[1]] = True
+    nested = paths.filter(pc.match_substring(paths, b"/")).to_pylist()
+    taken = {*folders, *folders_among([*nested, *folders])}
+    if taken:
+        first &= ~pc.is_in(paths, pa.array(sorted(taken), pa.binary())).to_numpy()
+    return first
+
+
+def folders_among(paths: Iterable[bytes]) -> set[bytes]:
+    """Find the folders on the way to some paths that are among the paths, and all at the top.
+
+    Not every folder on the way: a name of 4 KB may go through 2,000 of them.
+    """
+    # With a NUL for each slash, whatever is below a path comes right behind it.
+    ordered = sorted({path.replace(b"/", b"\0") for path in paths})
+    pairs = pairwise(ordered)
+    among = {path for path, behind in pairs if behind.startswith(path + b"\0")}
+    tops = {path.partition(b"\0")[0] for path in ordered if b"\0" in path}
+    return tops | {path.replace(b"\0", b"/") for path in among}
+
+
+def lost_among(reason: str, lines: pa.Table) -> Iterator[tuple[str, str, str, None]]:
+    """Say of the sidecars that become no file what they are for a compile."""
+    for line in lines.filter(lines["sidecar"]).to_pylist():
+        source = line_format.shown_source(line["shard"], line["path"])
+        outcome = reason if reason == "duplicate" else "unreadable"
+        yield source, outcome, line["fault"] or WHY[reason], None
+
+
+def shown(reason: str, lines: pa.Table) -> list[str]:
+    """Tell some members that become no file."""
+    return [
+        f"{line_format.shown_source(line['shard'], line['path'])}: {reason}:"
+        f" {line['fault'] or WHY[reason]}"
+        for line in lines.slice(0, EXAMPLES).to_pylist()
+    ]

@@ -1,0 +1,195 @@
+"""What a compile has to do: its plan, and what of it a run before this one has done.
+
+The parts of the run before are looked at by the plan that it left, and meanwhile the source is
+listed: both take about as long, and wait for different things. A receipt holds if nothing that the
+part was made from has changed, and if the new plan has the same sidecars in the same part.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+from distributed import Client
+
+from cutline.cluster import running
+from cutline.errors import CutlineError, UsageError
+from cutline.plan import shard_index
+from cutline.plan.plan_file import Part, pieces, read_plan, write_plan
+from cutline.plan.receipts import PartsContext, Receipt, check_parts
+from cutline.plan.shard_index import ShardIndex
+from cutline.progress import Watcher
+from cutline.sources import Origin, Source, shard_names
+from cutline.store import TableFiles
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """How to plan.
+
+    Attributes
+    ----------
+    identity
+        Every option that changes the bytes of a part, written down.
+    partition_size
+        Sidecars a part.
+    fresh
+        Use nothing that a run before has left.
+    """
+
+    identity: bytes
+    partition_size: int
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do: all parts, the receipts of those that are made, and the shards if there are any.
+
+    `indexes` is None for loose sidecars.
+    """
+
+    parts: list[Part]
+    kept: list[Receipt]
+    indexes: list[ShardIndex] | None
+
+    @property
+    def missing(self) -> list[Part]:
+        """The parts that are left to do."""
+        done = {receipt.index for receipt in self.kept}
+        return [part for part in self.parts if part.index not in done]
+
+    @property
+    def damaged(self) -> list[ShardIndex]:
+        """The shards that are damaged."""
+        return shard_index.damaged(self.indexes or [])
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What the run before has left: its plan, and the receipts of parts that have not changed."""
+
+    planned: list[Part]
+    found: Iterator[Receipt]
+
+    def holding(self, lines: pa.Table, partition_size: int) -> list[Receipt]:
+        """Wait for the receipts that hold for a plan of these lines."""
+        now = list(pieces(lines, partition_size))
+        return [
+            receipt
+            for receipt in self.found
+            if receipt.index < len(now)
+            and now[receipt.index].equals(self.planned[receipt.index].lines())
+        ]
+
+    def is_of(self, lines: pa.Table, held: list[Receipt]) -> bool:
+        """Return whether the plan is also that of these lines, because all of its receipts hold."""
+        covered = sum(part.sidecars for part in self.planned)
+        return len(held) == len(self.planned) and covered == len(lines)
+
+
+def make_plan(
+    origin: Origin,
+    files: TableFiles,
+    options: PlanOptions,
+    client: Client | None,
+    watcher: Watcher,
+) -> Plan:
+    """List a source, freeze the listing as a plan, and find what of it is done.
+
+    Shards are indexed for it. Files that the plan has no use for are removed: parts behind its
+    last one, and rejects of parts that will be made anew.
+
+    Raises
+    ------
+    CutlineError
+        The source cannot be listed, or holds no sidecar.
+    """
+    context = PartsContext(source_of(origin), files, options.identity)
+    with _looked_at(context, options, client, watcher) as before:
+        lines, indexes = _listed(origin, files, options, client, watcher)
+        kept = before.holding(lines, options.partition_size)
+    if not len(lines):
+        raise CutlineError(f"There is no .json file in {context.source}: name another folder.")
+    files.make_folders()
+    # Not written again if it is the same: 0.1 s for a million sidecars.
+    same = before.planned if before.is_of(lines, kept) else []
+    parts = same or write_plan(lines, options.partition_size, files.store, files.plan)
+    _drop_old(files, parts, kept)
+    return Plan(parts, kept, indexes)
+
+
+def source_of(origin: Origin) -> Source:
+    """Return what reads the sidecars of a source on a worker."""
+    return origin.source if isinstance(origin, shard_names.ShardSet) else origin
+
+
+@contextmanager
+def _looked_at(
+    context: PartsContext, options: PlanOptions, client: Client | None, watcher: Watcher
+) -> Iterator[_Before]:
+    """Look at the parts that are there, while the block runs."""
+    files = context.files
+    planned = [] if options.fresh else read_plan(files.store, files.plan)
+    names = files.store.sizes(files.parts) if planned else {}
+    there = [part for part in planned if files.part_name(part.index) in names]
+    if not there:
+        yield _Before(planned, iter(()))
+        return
+    each = running.things_a_task(len(there), client)
+    bag = running.bag_of(there, check_parts, context, stage="check-parts", each=each)
+    with running.sent(bag, client, watcher) as found:
+        yield _Before(planned, found)
+
+
+def _listed(
+    origin: Origin, files: TableFiles, options: PlanOptions, client: Client | None, watcher: Watcher
+) -> tuple[pa.Table, list[ShardIndex] | None]:
+    if not isinstance(origin, shard_names.ShardSet):
+        return origin.list(), None
+    files.store.make_folder(files.workspace.folder)
+    indexes = shard_index.index_shards(
+        origin, files.store, files.indexes, client, watcher, fresh=options.fresh
+    )
+    lines = shard_index.sidecar_lines(indexes, files.store)
+    if not len(lines) and shard_index.damaged(indexes):
+        raise CutlineError(shard_index.shortfall(indexes, "the table"))
+    return lines, indexes
+
+
+def _drop_old(files: TableFiles, parts: list[Part], kept: list[Receipt]) -> None:
+    names = {files.part_name(part.index) for part in parts}
+    for name in files.store.sizes(files.parts):
+        if files.is_part_name(name) and name not in names:
+            files.store.remove(f"{files.parts}/{name}")
+    rejects = {files.part_rejects(receipt.index, receipt.digest) for receipt in kept}
+    for name in files.store.sizes(files.rejects):
+        if f"{files.rejects}/{name}" not in rejects:
+            files.store.remove(f"{files.rejects}/{name}")
+
+
+def space_to_finish(files: TableFiles) -> int:
+    """Estimate what the parts that are missing take, in bytes, and then the table.
+
+    By the parts that are done; a table is about as large as all of its parts together.
+    """
+    try:
+        sizes = files.store.sizes(files.parts).values()
+    except OSError:  # it was asked because of another one, which is what the user has to hear of
+        return 0
+    left = max(0, 2 * len(read_plan(files.store, files.plan)) - len(sizes))
+    return left * sum(sizes) // max(len(sizes), 1)
+
+
+def check_numbers(partition_size: int, max_rejects: float) -> None:
+    """Refuse numbers that cannot be.
+
+    Raises
+    ------
+    UsageError
+        A part would be empty, or the most rejects are no share.
+    """
+    if partition_size < 1:
+        raise UsageError("A part cannot be empty: raise --partition-size.")
+    if not 0 <= max_rejects <= 1:
+        raise UsageError("The most rejects are a share: give --max-rejects from 0 to 1.")

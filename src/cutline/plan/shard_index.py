@@ -1,0 +1,237 @@
+"""What is in each shard: the stage before a compile from shards, and before an extraction.
+
+A task walks a shard and writes a small file of its members: 69 shards of 8 GB are 500 KB each.
+The file's name tells of which shard it is, as that was at the time; the index of a shard that has
+not changed is used again. The driver is on top; below it is what runs on a worker.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from time import perf_counter
+from typing import Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from distributed import Client
+
+from cutline.cluster import running
+from cutline.plan.ledger import DAMAGED, EMPTY, LEDGER
+from cutline.progress import Watcher, events
+from cutline.sources import line_format, shard_names, tar_shards
+from cutline.store import TableStore, parquet
+
+FORMAT: Final = 2
+"""The version of the index files; an index of another version is made anew."""
+
+WALKERS: Final = 32
+"""Shards that a task walks at once at most."""
+
+AT_ONCE: Final = 8
+"""Shards that a task walks at once at least, where that leaves no thread without a task."""
+
+INDEX: Final = pa.schema(
+    [
+        pa.field("path", pa.binary(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("sidecar", pa.bool_(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("fault", pa.string()),
+    ]
+)
+"""A line of an index: a member, in member order.
+
+`path` is its name as a path, where it can be one; `reason` and `fault` say why it cannot be a file.
+"""
+
+KEY: Final = b"cutline"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardIndex:
+    """Where the index of one shard is, and what is damaged in the shard.
+
+    `damages` are the offsets of the first `DAMAGES`, and what is wrong there; `damaged` counts all.
+    """
+
+    shard: str
+    stamp: str
+    path: str
+    damaged: int
+    damages: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexContext:
+    """What every task has to know: the shards, and where indexes are kept."""
+
+    shards: tar_shards.Shards
+    store: TableStore
+    folder: str
+    fresh: bool = False
+
+
+def index_shards(
+    shards: shard_names.ShardSet,
+    store: TableStore,
+    folder: str,
+    client: Client | None,
+    watcher: Watcher,
+    *,
+    fresh: bool = False,
+) -> list[ShardIndex]:
+    """Find what is in each shard, in the order of the shards; `fresh` uses no index that is there.
+
+    Raises
+    ------
+    CutlineError
+        A shard cannot be read, or is packed.
+    """
+    store.make_folder(folder)
+    context = IndexContext(shards.source, store, folder, fresh)
+    each = at_once(shards, client)
+    bag = running.bag_of(shards.names, index_each, context, stage="index-shards", each=each)
+    indexes = sorted(
+        running.results(bag, client, watcher), key=lambda index: os.fsencode(index.shard)
+    )
+    for path in {f"{folder}/{name}" for name in store.sizes(folder)} - {
+        index.path for index in indexes
+    }:
+        store.remove(path)  # of a shard that is no more
+    return indexes
+
+
+def at_once(shards: shard_names.ShardSet, client: Client | None) -> int:
+    """Say how many shards are one task, which walks them at once, because to walk is to wait.
+
+    Behind a URL, with 20 ms to a request, nine shards are walked in the time of one; on a cold
+    disk, six in 1.8 s instead of 3.7.
+    """
+    count = len(shards.names)
+    fair = running.things_a_task(count, client, tasks_a_thread=1)
+    return max(running.things_a_task(count, client), min(AT_ONCE, fair))
+
+
+def sidecar_lines(indexes: list[ShardIndex], store: TableStore) -> pa.Table:
+    """List the sidecars of all shards: sorted shard, then member order."""
+    members = (member_lines(index, ["sidecar"], store) for index in indexes)
+    lines = [table.filter(table["sidecar"]).select(line_format.LINES.names) for table in members]
+    return pa.concat_tables(lines)
+
+
+def member_lines(index: ShardIndex, more: list[str], store: TableStore) -> pa.Table:
+    """Read an index as lines of a plan, and with them some columns of its own."""
+    with parquet.opened_parquet(store, index.path) as file:
+        members = file.read()
+    of_shard = {
+        name: pa.repeat(pa.scalar(value, pa.string()), len(members))
+        for name, value in (("stamp", index.stamp), ("shard", index.shard))
+    }
+    named = {name: members[name] for name in ("path", "size", "offset", "fault", *more)}
+    return pa.table({**named, **of_shard}, pa.schema([*line_format.LINES, *map(INDEX.field, more)]))
+
+
+def damaged(indexes: list[ShardIndex]) -> list[ShardIndex]:
+    """Give those of the shards that are damaged."""
+    return [index for index in indexes if index.damaged]
+
+
+def damage_lines(indexes: list[ShardIndex]) -> pa.Table:
+    """Say in the ledger what is damaged."""
+    lines = [
+        (index.shard, DAMAGED, detail, None) for index in indexes for detail in shown_damages(index)
+    ]
+    return parquet.table_of_rows(lines, LEDGER) if lines else EMPTY
+
+
+def shown_damages(index: ShardIndex) -> Iterator[str]:
+    """Tell each damage of a shard, and how many are not told."""
+    for offset, detail in index.damages:
+        yield f"at byte {offset:,}: {detail}"
+    if index.damaged > len(index.damages):
+        yield f"and {index.damaged - len(index.damages):,} more damages"
+
+
+def shortfall(indexes: list[ShardIndex], output: str) -> str:
+    """Say in one sentence that the output of damaged shards is not whole; empty if it is."""
+    unsound = damaged(indexes)
+    if not unsound:
+        return ""
+    first = f"{unsound[0].shard} {next(shown_damages(unsound[0]))}"
+    return (
+        f"{len(unsound):,} of {len(indexes):,} shards are damaged, and {output} has only what could"
+        f" be read of them (the first: {first}): fetch them anew, or add --allow-damaged."
+    )
+
+
+# On a worker from here on.
+
+
+def index_each(names: Iterable[str], context: IndexContext) -> list[ShardIndex]:
+    """Index some shards, all at once."""
+    began = perf_counter()
+    walkers = ThreadPoolExecutor(WALKERS)
+    try:
+        indexes = list(walkers.map(partial(index_shard, context=context), names))
+    finally:
+        # Not as `with` does it: of a shard that cannot be read nobody is to hear minutes later.
+        walkers.shutdown(wait=False, cancel_futures=True)
+    events.tell(indexed(indexes, perf_counter() - began, context.store))
+    return indexes
+
+
+def index_shard(name: str, context: IndexContext) -> ShardIndex:
+    """Give the index of a shard, which is made if it is not there."""
+    with context.shards.opened(name) as shard:
+        key = hashlib.blake2b(f"{FORMAT} {shard.stamp} {name}".encode(errors="surrogateescape"))
+        path = f"{context.folder}/{key.hexdigest()[:32]}.parquet"
+        damages = None if context.fresh else read_damages(path, context.store)
+        if damages is None:
+            damages = write_index(shard, path, context)
+        return ShardIndex(name, shard.stamp, path, damages.count, tuple(damages.first))
+
+
+def indexed(indexes: list[ShardIndex], seconds: float, store: TableStore) -> events.Done:
+    """Say what is to be told of shards."""
+    damages = [(index.shard, next(shown_damages(index))) for index in damaged(indexes)]
+    return events.Done(
+        task=events.example(" to ".join(sorted({indexes[0].shard, indexes[-1].shard}))),
+        amount=len(indexes),
+        made={"members": sum(parquet.footer_of(store, index.path).num_rows for index in indexes)},
+        rejects={DAMAGED: len(damages)} if damages else {},
+        seconds=seconds,
+        examples={DAMAGED: events.example(*damages[0])} if damages else {},
+    )
+
+
+def read_damages(path: str, store: TableStore) -> tar_shards.Damages | None:
+    """Read from an index what is damaged, or None if there is no sound index."""
+    try:
+        with parquet.opened_parquet(store, path) as file:
+            damages = msgspec.json.decode(
+                (file.metadata.metadata or {})[KEY], type=tar_shards.Damages
+            )
+            if file.schema_arrow != INDEX:
+                return None
+            file.read().validate(full=True)
+    except (*parquet.UNSOUND, KeyError):
+        return None
+    return damages
+
+
+def write_index(
+    shard: tar_shards.OpenShard, path: str, context: IndexContext
+) -> tar_shards.Damages:
+    """Walk a shard, and publish the index of it."""
+    damages = tar_shards.Damages(0, [])
+    with context.store.publish(path) as file, pq.ParquetWriter(file, INDEX) as writer:
+        for members in tar_shards.batches_of_entries(shard, damages):
+            writer.write_table(parquet.table_of(members.columns(), INDEX))
+        writer.add_key_value_metadata({KEY: json.dumps(asdict(damages)).encode()})
+    return damages

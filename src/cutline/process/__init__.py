@@ -1,0 +1,14 @@
+"""TODO process."""
+
+from cutline.process.signals import INTERRUPTED, ctrl_c_held, stoppable, stopped_at_once
+from cutline.process.startup import ENVIRONMENT, start_server, uncollected
+
+__all__ = [
+    "ENVIRONMENT",
+    "INTERRUPTED",
+    "ctrl_c_held",
+    "start_server",
+    "stoppable",
+    "stopped_at_once",
+    "uncollected",
+]

@@ -1,0 +1,104 @@
+"""What a job tells while it runs: to a terminal, to a log, or to nobody."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from cutline.progress.summaries import Summary
+from cutline.store import space
+
+TASKS: Final = "tasks"
+"""The unit of a stage of which nothing better can be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much a stage has to do: sidecars, rows, bytes; or its tasks."""
+
+    amount: int
+    unit: str = TASKS
+
+    def of(self, elements: Iterable[object]) -> int:
+        """Say how much a task has done, by its results: each has an attribute of the unit's name.
+
+        A task is one task, whatever came of it.
+        """
+        return 1 if self.unit == TASKS else sum(getattr(one, self.unit) for one in elements)
+
+    def figure(self, amount: float) -> str:
+        """Write an amount: a number, but of bytes a size, which has its own unit."""
+        return space.shown_size(round(amount)) if self.unit == "bytes" else f"{amount:,.0f}"
+
+    def progress(self, done: float, of: str = " of ") -> str:
+        """Write how much is done of it all."""
+        unit = "" if self.unit == "bytes" else f" {self.unit}"
+        return f"{self.figure(done)}{of}{self.figure(self.amount)}{unit}"
+
+
+class Advance(Protocol):
+    """Told how much more of a stage is done."""
+
+    def __call__(self, amount: int, /) -> None:
+        """Take some of the stage's load."""
+
+
+class Watcher(Protocol):
+    """Somebody who is told how far a job is."""
+
+    def stage(self, name: str, load: Load) -> AbstractContextManager[Advance]:
+        """Follow a stage; what it gives is called as tasks are done."""
+
+    def say(self, line: str) -> None:
+        """Tell something in one line."""
+
+    def report(self, summary: Summary) -> None:
+        """Tell what the job came to."""
+
+
+class Silent:
+    """Tells nobody: the default of the functions."""
+
+    def stage(self, name: str, load: Load) -> AbstractContextManager[Advance]:  # noqa: ARG002
+        """Follow nothing."""
+        return nullcontext(lambda _: None)
+
+    def say(self, line: str) -> None:
+        """Say nothing."""
+
+    def report(self, summary: Summary) -> None:
+        """Report nothing."""
+
+
+SILENT: Final = Silent()
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people say it."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+@dataclass
+class Clock:
+    """How long the stages of a job took, in seconds."""
+
+    began: float = field(default_factory=time.monotonic)
+    stages: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage."""
+        began = time.monotonic()
+        yield
+        self.stages[name] = round(time.monotonic() - began, 3)
+
+    def total(self) -> float:
+        """Give the seconds since the job began."""
+        return round(time.monotonic() - self.began, 3)

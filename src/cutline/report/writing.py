@@ -1,0 +1,76 @@
+"""The report: written by `cutline run` at its end, and by `cutline report`."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from distributed import Client
+
+from cutline.progress import SILENT, Clock, Summary, Watcher
+from cutline.report.facts import gather
+from cutline.store import TableFiles, disk
+from cutline.verify import VerifyOptions, VerifySummary, checks, verify_dataset
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReportSummary(Summary):
+    """Where the page is."""
+
+    page: str
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the object that ``--json`` prints."""
+        return {"job": "report", **asdict(self)}
+
+
+def report_table(
+    table: disk.AnyPath,
+    data: disk.AnyPath | None = None,
+    options: VerifyOptions = checks.DEFAULTS,
+    *,
+    client: Client | None = None,
+    watcher: Watcher = SILENT,
+) -> ReportSummary:
+    """Write ``X.report.html`` beside a table, with what a verification finds if `data` is given.
+
+    Parameters
+    ----------
+    table
+        The table.
+    data
+        The folder that its filenames are relative to.
+    options, client, watcher
+        As of `verify_dataset`.
+
+    Raises
+    ------
+    UsageError
+        There is no such table or folder.
+    CutlineError
+        The page cannot be written.
+    """
+    verified = None
+    if data is not None:
+        verified = verify_dataset(table, data, options, client=client, watcher=watcher)
+    return write_report(table, verified, client=client, watcher=watcher)
+
+
+def write_report(
+    table: disk.AnyPath,
+    verified: VerifySummary | None,
+    *,
+    client: Client | None = None,
+    watcher: Watcher = SILENT,
+) -> ReportSummary:
+    """Write ``X.report.html`` beside a table, with what a verification found.
+
+    The page holds all that it shows, and asks for nothing from elsewhere.
+    """
+    from cutline.report.page import page  # noqa: PLC0415 - bokeh takes 0.4 s, no job but this one
+
+    clock = Clock()
+    outputs = TableFiles.of(table)
+    text = page(gather(outputs.table, verified, client, watcher))
+    with disk.publish(outputs.report) as file:
+        file.write(text.encode())
+    return ReportSummary(outputs.report, clock.total())

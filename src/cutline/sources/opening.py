@@ -1,0 +1,72 @@
+"""Where sidecars are, and their bytes.
+
+A source lists its sidecars once, on the client; workers read them, and tell of each what it was
+like before it was read, so that a file that changes meanwhile is found changed by the next run.
+"""
+
+import os
+from typing import TypeAlias
+
+from cutline.errors import UsageError
+from cutline.sources.local_folder import Folder
+from cutline.sources.remote_file import open_filesystem, refusals
+from cutline.sources.remote_folder import RemoteFolder
+from cutline.sources.shard_names import (
+    ShardSet,
+    Where,
+    holds_shards,
+    is_pattern,
+    is_shard_name,
+    open_shards,
+)
+
+Origin: TypeAlias = Folder | RemoteFolder | ShardSet
+
+
+def open_source(source: Where | Origin) -> Origin:
+    """Take a SOURCE argument.
+
+    Parameters
+    ----------
+    source
+        A local folder or an fsspec URL of one, that holds sidecars or, directly in it, tar shards;
+        one shard; a glob of shards; a list of shards; or what this function gave. A folder that
+        holds both sidecars and shards is a folder of sidecars.
+
+    Raises
+    ------
+    UsageError
+        There is no such thing, or a shard is packed.
+    """
+    if isinstance(source, Origin):
+        return source
+    if not isinstance(source, str | os.PathLike):
+        return open_shards(source)
+    path = os.fspath(source)
+    if "://" in path:
+        return open_remote(path)
+    if os.path.isdir(path):
+        return open_shards(path) if holds_shards(path) else Folder(os.path.abspath(path))
+    if is_shard_name(path) or is_pattern(path):
+        return open_shards(path)
+    if os.path.exists(path):
+        raise UsageError(f"The source {path} is a file: name the folder that holds the sidecars.")
+    raise UsageError(f"The source {path} is not there: name the folder that holds the sidecars.")
+
+
+def open_remote(url: str) -> Origin:
+    """Take the URL of a folder of sidecars or of shards, or of shards by name or glob."""
+    if is_shard_name(url) or is_pattern(url):
+        return open_shards(url)
+    try:
+        fs, root = open_filesystem(url)
+        there = fs.isdir(root)
+        shards = there and holds_shards(url)
+    # An unknown protocol; a package that it needs; a server that does not answer.
+    except refusals(ValueError, ImportError) as error:
+        raise UsageError(
+            f"The source {url} cannot be opened ({error}): correct the URL."
+        ) from error
+    if not there:
+        raise UsageError(f"The source {url} is not there: name the folder that holds the sidecars.")
+    return open_shards(url) if shards else RemoteFolder(url)

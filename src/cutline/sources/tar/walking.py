@@ -1,0 +1,263 @@
+"""Tar shards, walked safely: where the data of each member lies, and where an archive is damaged.
+
+Headers are read, each with what lies behind it in the same 4 KB, so a shard of 8 GB costs what its
+headers cost; and no header is believed until its checksum holds. Bodies have none, nor have the
+long names of pax and GNU and the rest of a long sparse map, which stand in bodies: there a flipped
+bit is another name, as it is another caption in a sidecar.
+
+Behind damage the walk goes on at the next block that is a sound header. It may belong to a tar file
+that is itself a member, or to a member whose long name was in what is damaged and that now has its
+short one: nothing in the format tells, but the damage has been said by then.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from os import pread
+from struct import Struct
+from typing import NamedTuple, Protocol
+from zlib import adler32
+
+from cutline.errors import CutlineError
+from cutline.sources.tar.header import (
+    BLOCK,
+    EXTENDED,
+    LONG_LINK,
+    NOTHING,
+    OCTAL,
+    OLD_SPARSE,
+    REGULAR,
+    Header,
+    Kind,
+    Said,
+    parse_extended,
+    parse_header,
+    stated_sum,
+)
+
+EXTENDED_CAP = 1 << 20  # bytes of an extended header; what it carries is a path
+
+
+PADDING_CAP = 1 << 16  # zero bytes at the end: tar pads to 10 KiB, or by -b; more may be a hole
+
+
+WINDOW = 1 << 12  # bytes read at once: a header, its sidecar of some KB, and the header behind it
+
+
+SCAN_CAP = 1 << 30  # bytes searched for the next header: a file with holes may pretend to 2**62
+
+
+# Where ustar has the last byte of the name; the eleven digits of the size and what ends them; the
+# checksum; the type; and the first byte of a prefix: all in one call, for the price of two slices.
+TELLTALES = Struct("99xB24x11sB12x8sB188xB166x").unpack
+
+
+UP, DOWN = BLOCK - 1, -BLOCK  # to where the next block begins
+
+
+REFUSED = {
+    b"\x1f\x8b": ("compressed with gzip", "gunzip"),
+    b"BZh": ("compressed with bzip2", "bunzip2"),
+    b"\xfd7zXZ\0": ("compressed with xz", "unxz"),
+    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "unzstd"),
+    b"version https://git-lfs": ("only a Git LFS pointer", "git lfs pull"),
+}
+
+
+class ReadAt(Protocol):
+    """How an archive is read, in the order of `os.pread`."""
+
+    def __call__(self, length: int, offset: int, /) -> bytes:
+        """Read `length` bytes at `offset`; fewer only where the file ends."""
+
+
+class Member(NamedTuple):
+    """A member of an archive; its name is a label that the archive gives it, not yet a path."""
+
+    name: bytes
+    offset: int
+    size: int
+    kind: Kind
+    header_offset: int
+
+
+class Damage(NamedTuple):
+    """Where an archive is not as it should be, and how."""
+
+    offset: int
+    detail: str
+
+
+class PackedError(CutlineError):
+    """An archive is compressed; what is said of it is for who knows its name."""
+
+
+class _Step(NamedTuple):
+    """What was found, where the next header should be (None: nowhere), and what was said of it."""
+
+    found: tuple[Member | Damage, ...]
+    after: int | None
+    said: Said
+
+
+def local(descriptor: int) -> ReadAt:
+    """Read an open local file, wherever its own position is."""
+    return partial(pread, descriptor)
+
+
+def walk(read: ReadAt, size: int) -> Iterator[Member | Damage]:
+    """Find each member of a tar archive, in archive order, and each damage.
+
+    Parameters
+    ----------
+    read
+        Reads the archive: `local`, or `cutline.remote.Remote`.
+    size
+        Bytes in the archive.
+
+    Yields
+    ------
+    Member
+        Its data, `size` bytes at `offset`, lies whole in the archive.
+    Damage
+        If there is none, the archive holds these members and nothing else. A hostile archive may
+        yield one for every two blocks.
+
+    Raises
+    ------
+    PackedError
+        The file begins as a compressed one does.
+
+    Notes
+    -----
+    The time is linear in the length of the archive, for each step goes to a later block and a
+    block is read at most once in search, once as a header and once behind one. One extended header
+    is held at most.
+    """
+    _refuse_packed(read(BLOCK, 0))
+    archive = _Archive(read, size)
+    pos, said, window, at, last = 0, NOTHING, b"", 0, -1
+    new = tuple.__new__
+    while True:
+        # A sidecar and the headers on both sides of it come in one read: as fast as two in memory,
+        # and from a cold disk 60,000 samples compile in 4.3 s instead of 7.
+        start = pos - at
+        if start > last:
+            window, at, start = read(WINDOW, pos), pos, 0
+            if (last := len(window) - BLOCK) < 0:
+                break
+        block = window[start : start + BLOCK]
+        # A plain file in few calls: 1.7 us, of it 0.65 its read, where archive.step takes 3.6.
+        # What is not quite one is left to that, which alone decides what is wrong. In ASCII the sum
+        # is below 65521, so the low half of adler32, 1 + the sum modulo 65521, is exact.
+        name_end, digits, size_end, checksum, flag, prefix = TELLTALES(block)
+        if (
+            said is NOTHING
+            and not (name_end or prefix)
+            and flag == REGULAR
+            and size_end <= 0x20
+            and block.isascii()
+            and adler32(block) & 0xFFFF == 1 + stated_sum(checksum)
+            and not digits.strip(OCTAL)
+            and (end := (data := pos + BLOCK) + (length := int(digits, 8))) <= size
+        ):
+            # Member(...) is the same, with 0.1 us of Python around it; _padded(end) is 0.06 us.
+            yield new(Member, (block.partition(b"\0")[0], data, length, "regular", pos))
+            pos = end + UP & DOWN
+            continue
+        step = archive.step(pos, block, said)
+        yield from step.found
+        if step.after is None:
+            return
+        if step.after == pos:  # what was found there was not there before: somebody is writing
+            last = -1
+        pos, said = step.after, step.said
+    yield Damage(pos, "the archive stops without its two zero blocks")
+
+
+class _Archive(NamedTuple):
+    read: ReadAt
+    size: int
+
+    def step(self, pos: int, block: bytes, said: Said) -> _Step:
+        """Take what begins at `pos`: the end, an extended header, a member, or nothing known."""
+        if not block.strip(b"\0"):
+            return self.end(pos, said)
+        header = parse_header(block)
+        if header is None:
+            return self.search(pos, pos + BLOCK, said, "no sound header stands here")
+        if header.flag in EXTENDED:
+            return self.extend(pos, header, said)
+        return self.member(pos, block, header, said)
+
+    def member(self, pos: int, block: bytes, header: Header, said: Said) -> _Step:
+        data = self.behind_sparse_map(pos, block) if header.flag == OLD_SPARSE else pos + BLOCK
+        name, size, _, kind = said.applied_to(header)
+        if data + size > self.size:
+            return self.search(pos, data, said, f"its {size} bytes of data do not fit")
+        found = () if said.once is None else (Member(name, data, size, kind, pos),)
+        return _Step(found, _padded(data + size), said.behind_member())
+
+    def behind_sparse_map(self, pos: int, block: bytes) -> int:
+        """Skip the blocks that continue an old GNU sparse header; each says if one follows."""
+        more = block[482]
+        pos += BLOCK
+        while more:
+            more = any(self.read(BLOCK, pos)[504:505])
+            pos += BLOCK
+        return pos
+
+    def extend(self, pos: int, header: Header, said: Said) -> _Step:
+        """Take an extended header; one that cannot be read takes the next member with it."""
+        data, size = pos + BLOCK, header.size
+        if data + size > self.size:
+            return self.search(pos, data, said, f"its {size} bytes of data do not fit")
+        after = _padded(data + size)
+        if header.flag == LONG_LINK:  # no link is followed
+            return _Step((), after, said)
+        fits = size <= EXTENDED_CAP
+        records = parse_extended(header.flag, self.read(size, data)) if fits else None
+        said = said.joined_by(header.flag, records)
+        if records is None:
+            detail = f"an extended header of {size} bytes and what it describes are left out"
+            return _Step((Damage(pos, detail),), after, said)
+        return _Step((), after, said)
+
+    def end(self, pos: int, said: Said) -> _Step:
+        """Look behind the first zero block, where only zeros should be."""
+        stop = min(self.size, pos + SCAN_CAP)
+        at = self.skip_zeros(pos, stop)
+        if at < stop:  # tar itself stops at the zeros; with GNU tar -A or cat, members follow
+            return self.search(at, at, said, "the archive has ended, but this follows")
+        found = []
+        if said.once:
+            found.append(Damage(pos, "an extended header describes no member"))
+        if at - pos < 2 * BLOCK:
+            found.append(Damage(pos, "the archive stops without its two zero blocks"))
+        if at - pos > PADDING_CAP:
+            found.append(Damage(pos, f"{at - pos} zero bytes follow, as in an unfinished download"))
+        return _Step(tuple(found), None, NOTHING)
+
+    def skip_zeros(self, pos: int, stop: int) -> int:
+        """Find the first block from `pos` that is not zero, or `stop`."""
+        while pos < stop and (chunk := self.read(8 * BLOCK, pos)):
+            if rest := chunk.lstrip(b"\0"):
+                return (pos + len(chunk) - len(rest)) // BLOCK * BLOCK
+            pos += len(chunk)
+        return min(pos, stop)
+
+    def search(self, pos: int, start: int, said: Said, wrong: str) -> _Step:
+        """Say what is wrong at `pos`, and go on with the first sound header from `start`."""
+        places = range(start, min(self.size, start + SCAN_CAP), BLOCK)
+        after = next((at for at in places if parse_header(self.read(BLOCK, at))), None)
+        then = "nothing behind it is read" if after is None else f"the next header is at {after}"
+        return _Step((Damage(pos, f"{wrong}; {then}"),), after, said.behind_member())
+
+
+def _padded(end: int) -> int:
+    return end + UP & DOWN
+
+
+def _refuse_packed(block: bytes) -> None:
+    for magic, (what, mend) in REFUSED.items():
+        if block.startswith(magic) and parse_header(block) is None:
+            raise PackedError(f"is {what}, and only plain tar is read: use {mend} first.")

@@ -1,0 +1,84 @@
+"""How to compile and how to extract, each as one frozen value that travels with its job."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+import pyarrow as pa
+
+from cutline.errors import UsageError
+from cutline.plan import planning, receipts
+from cutline.record import Rules
+
+CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
+"""What every common reader of parquet knows."""
+
+COLUMNS: Final = ("width", "height", "caption", "filename")
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """How to compile.
+
+    Attributes
+    ----------
+    rules
+        What of a record goes into its row.
+    partition_size
+        Sidecars a part.
+    max_rejects
+        The share of sidecars that may be rejected, `no_width` not counted, before the job fails.
+    compression
+        The codec of the table and its ledger, as pyarrow names it.
+    allow_damaged
+        Be content with what can be read of damaged shards.
+    fresh
+        Make every part anew.
+    force_unlock
+        Take over a lock whose owner cannot be asked, because it is on another host.
+    """
+
+    rules: Rules = field(default_factory=Rules)
+    partition_size: int = 10_000
+    max_rejects: float = 0.1
+    compression: str = "zstd"
+    allow_damaged: bool = False
+    fresh: bool = False
+    force_unlock: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if not self.rules.caption_fields:
+            raise UsageError("A caption has to come from somewhere: give a --caption-field.")
+        if isinstance(self.rules.caption_fields, str):
+            raise UsageError("The caption fields are a tuple of names: write (name,).")
+        if isinstance(self.rules.columns, Mapping):
+            raise UsageError("The columns are pairs of a name and a field: write them as a tuple.")
+        if self.compression not in CODECS:
+            raise UsageError(f"The compression is one of {', '.join(CODECS)}.")
+        planning.check_numbers(self.partition_size, self.max_rejects)
+        names = [*COLUMNS, *(name for name, _ in self.rules.columns)]
+        for name, count in Counter(names).items():
+            if count > 1 or not name:
+                raise UsageError(f"The table cannot have two columns {name!r}: rename --column.")
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the table."""
+        types = [pa.int64(), pa.int64(), pa.string(), pa.string()]
+        extra = [(name, pa.string()) for name, _ in self.rules.columns]
+        return pa.schema([*zip(COLUMNS, types, strict=True), *extra])
+
+    @property
+    def planning(self) -> planning.PlanOptions:
+        """What of these decides the plan."""
+        return planning.PlanOptions(self.identity(), self.partition_size, self.fresh)
+
+    def identity(self) -> bytes:
+        """Write down every option that changes the bytes of a part."""
+        return json.dumps([receipts.FORMAT, asdict(self.rules)]).encode()
+
+
+DEFAULTS: Final = CompileOptions()

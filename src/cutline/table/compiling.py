@@ -1,0 +1,129 @@
+"""Sidecars to the table: the compile job.
+
+List, plan, have the missing parts made, merge. The client does it, but for the shards, which
+`index` has the workers walk, and the parts, which `rows` has them make.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+from distributed import Client
+
+from cutline.errors import CutlineError
+from cutline.plan import Receipt, ledger, planning, shard_index, timings
+from cutline.progress import SILENT, Clock, Summary, Watcher
+from cutline.sources import Origin, open_source, shard_names
+from cutline.store import TableFiles, disk
+from cutline.table import merge
+from cutline.table.compile_options import DEFAULTS, CompileOptions
+from cutline.table.part_files import CompileContext
+from cutline.table.rows import make_parts
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CompileSummary(Summary):
+    """What a compile came to; for every run, sidecars = rows + the sum of the rejects.
+
+    Damage is none of the rejects, because nobody knows what was there: `damaged_shards` counts it,
+    and is None for loose sidecars. `shortfall` says in one sentence what was not done.
+    """
+
+    table: str
+    sidecars: int
+    rows: int
+    rejects: dict[str, int]
+    parts: int
+    reused_parts: int
+    stem_mismatches: int
+    seconds: float
+    stages: dict[str, float]
+    damaged_shards: int | None = None
+    shortfall: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the object that ``--json`` prints."""
+        body = asdict(self)
+        del body["stages"], body["shortfall"]
+        if self.damaged_shards is None:
+            del body["damaged_shards"]
+        return {"job": "compile", **body}
+
+
+def compile_table(
+    source: shard_names.Where | Origin,
+    table: disk.AnyPath,
+    options: CompileOptions = DEFAULTS,
+    *,
+    lost: pa.Table = ledger.EMPTY,
+    client: Client | None = None,
+    watcher: Watcher = SILENT,
+) -> CompileSummary:
+    """Compile the sidecars of a source into one parquet table.
+
+    Parameters
+    ----------
+    source
+        A folder of sidecars, flat or nested, or of tar shards, which are read in place; or an
+        fsspec URL of one. Or a shard, a glob of shards, or a list of shards.
+    table
+        The path of the table, ``X.parquet``; ``X.parts/`` and ``X.rejects.parquet`` stand beside.
+    options
+        How to compile.
+    lost
+        What did not get from shards into a folder of loose sidecars, for the ledger: see
+        `ExtractSummary`. Of shards that are read in place the compile finds that itself.
+    client
+        The Dask cluster to work on; without one, Dask's scheduler of this process.
+    watcher
+        Who is told how far the job is.
+
+    Raises
+    ------
+    UsageError
+        There is no such source, or no such folder for the table.
+    CutlineError
+        The job cannot go on. The table that was there is as it was.
+    """
+    clock = Clock()
+    origin = open_source(source)
+    table_files = TableFiles.of(table)
+    needed = partial(planning.space_to_finish, table_files)
+    with table_files.locked(watcher.say, force=options.force_unlock, needed=needed) as files:
+        context = CompileContext(planning.source_of(origin), files, options)
+        with clock.stage("list"):
+            plan = planning.make_plan(origin, files, options.planning, client, watcher)
+        with clock.stage("rows"):
+            made = make_parts(context, plan.missing, client, watcher)
+            receipts = sorted([*plan.kept, *made], key=lambda receipt: receipt.index)
+            timings.keep(files, receipts)
+        with clock.stage("merge"):
+            check_columns(receipts, options)
+            indexes = plan.indexes or []
+            lost = pa.concat_tables([lost, shard_index.damage_lines(indexes)])
+            merged = merge.merge(files, receipts, options, lost)
+    damage = "" if options.allow_damaged else shard_index.shortfall(indexes, "the table")
+    return CompileSummary(
+        table=files.table,
+        sidecars=merged.sidecars,
+        rows=merged.rows,
+        rejects=merged.rejects,
+        parts=len(plan.parts),
+        reused_parts=len(plan.kept),
+        stem_mismatches=sum(receipt.stem_mismatches for receipt in receipts),
+        seconds=clock.total(),
+        stages=clock.stages,
+        damaged_shards=None if plan.indexes is None else len(plan.damaged),
+        shortfall=" ".join(filter(None, [merge.no_row(merged), damage])),
+    )
+
+
+def check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
+    """Refuse an extra column whose field no record has: its name is likely wrong."""
+    rows = sum(receipt.rows for receipt in receipts)
+    for index, (name, field) in enumerate(options.rules.columns):
+        if rows and not any(receipt.column_values[index] for receipt in receipts):
+            raise CutlineError(
+                f"No record has a field {field!r} for the column {name!r}: correct --column."
+            )

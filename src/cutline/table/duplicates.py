@@ -1,0 +1,123 @@
+"""Samples that come twice: the first row of a key, in source order, keeps it.
+
+The others are no rows of the table, but lines of its ledger.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cutline.plan import Receipt, plan_file
+from cutline.record import naming
+from cutline.sources import line_format
+from cutline.store import TableFiles, parquet
+from cutline.table import part_files
+
+
+class Duplicate(NamedTuple):
+    """A row of a part whose key an earlier row has, and the filename that keeps the key."""
+
+    row: int
+    filename: str
+    kept: str
+
+
+Duplicates: TypeAlias = dict[int, list[Duplicate]]
+"""The duplicates of each part that has any, by its index."""
+
+
+def find(files: TableFiles, receipts: list[Receipt]) -> Duplicates:
+    """Find, part by part, the rows whose key an earlier row has.
+
+    If there can be any, a first pass keeps 8 bytes a row: the hashes of the keys. Only keys whose
+    hash occurs twice, mostly none at all, are then compared as text.
+    """
+    if not may_repeat(files, receipts):
+        return {}
+    keys = part_files.ahead(lambda receipt: part_files.keys(filenames(files, receipt)), receipts)
+    hashes = [hashed(each) for each in keys]
+    every = np.sort(np.concatenate(hashes)) if hashes else np.array([], np.int64)
+    suspects = np.unique(every[1:][every[1:] == every[:-1]])
+    kept: dict[str, str] = {}
+    found: Duplicates = {}
+    for receipt, own in zip(receipts, hashes, strict=True):
+        rows = np.flatnonzero(np.isin(own, suspects)) if len(suspects) else own[:0]
+        if len(rows):
+            names = filenames(files, receipt).take(pa.array(rows)).to_pylist()
+            later = list(settle(zip(rows.tolist(), names, strict=True), kept))
+            if later:
+                found[receipt.index] = later
+    return found
+
+
+def may_repeat(files: TableFiles, receipts: list[Receipt]) -> bool:
+    """Tell whether two rows can have one key; to look at a million of them takes 0.4 s.
+
+    No two loose sidecars have one path, so only a row that has another stem than its sidecar can
+    have the key of another one. In shards, which a plan has either none or nothing but, a path may
+    come again.
+    """
+    if any(receipt.stem_mismatches for receipt in receipts):
+        return True
+    with parquet.opened_parquet(files.store, files.plan) as plan:
+        return bool(plan.read_row_group(0, ["shard"])["shard"].null_count == 0)
+
+
+def settle(rows: Iterable[tuple[int, str]], kept: dict[str, str]) -> Iterator[Duplicate]:
+    """Give each key to the first row that has it, and tell the others."""
+    for row, filename in rows:
+        name = naming.key(filename)
+        if name in kept:
+            yield Duplicate(row, filename, kept[name])
+        else:
+            kept[name] = filename
+
+
+def filenames(files: TableFiles, receipt: Receipt) -> pa.Array:
+    """Read the filenames of a part's rows."""
+    return part_files.read_rows(files, receipt, ["filename"])["filename"].combine_chunks()
+
+
+def hashed(keys: pa.Array) -> npt.NDArray[np.int64]:
+    """Hash each key, as this process hashes text."""
+    return np.fromiter(map(hash, keys.to_pylist()), np.int64, len(keys))
+
+
+def unique_rows(files: TableFiles, receipt: Receipt, twice: Duplicates) -> pa.Table:
+    """Read the rows of a part but for its duplicates."""
+    rows = part_files.read_rows(files, receipt)
+    later = twice.get(receipt.index)
+    if not later:
+        return rows
+    keep = np.ones(len(rows), bool)
+    keep[[duplicate.row for duplicate in later]] = False
+    return rows.filter(pa.array(keep))
+
+
+def ledger_lines(files: TableFiles, receipt: Receipt, twice: Duplicates) -> pa.Table:
+    """Read the rejects of a part and add its duplicates, in source order."""
+    rejects = part_files.read_rejects(files, receipt)
+    later = twice.get(receipt.index)
+    if later:
+        added = duplicates_table(files, receipt, rejects, later)
+        rejects = pa.concat_tables([rejects, added]).sort_by("position")
+    return rejects.drop_columns("position")
+
+
+def duplicates_table(
+    files: TableFiles, receipt: Receipt, rejects: pa.Table, later: list[Duplicate]
+) -> pa.Table:
+    """Say of which sidecars the duplicates of a part are: its rows are what was not rejected."""
+    planned = plan_file.Part(files.store, files.plan, receipt.index, receipt.sidecars).lines()
+    paths, shard = planned["path"].to_pylist(), planned["shard"][0].as_py()
+    positions = part_files.row_positions(len(paths), rejects["position"])
+    lines = []
+    for row, filename, kept in later:
+        position = positions[row].as_py()
+        detail = f"its sample is that of {kept}, which came first"
+        source = line_format.shown_source(shard, paths[position])
+        lines.append(part_files.Rejected(position, source, "duplicate", detail, filename))
+    return part_files.rejects_table(lines)

@@ -1,0 +1,171 @@
+"""Sidecars to parts: the stage of a compile that a million records pass.
+
+The driver on top wires the bag; the small functions below it run on a worker, one task a part, as a
+stream: read, judge, write.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from time import perf_counter
+from typing import TypeAlias
+
+import dask.bag as db
+from distributed import Client
+from distributed.metrics import context_meter
+
+from cutline.cluster import running
+from cutline.errors import CutlineError
+from cutline.plan import Receipt, plan_file, receipts
+from cutline.progress import Load, Watcher, events
+from cutline.record import Reject, Rules, judge_by, judging
+from cutline.sources import Sidecar, line_format
+from cutline.table import part_files
+from cutline.table.part_files import CompileContext
+
+Stream: TypeAlias = tuple[plan_file.Part, Iterator[Sidecar]]
+"""One element of the bag: a part, and its sidecars as they are read."""
+
+JudgedStream: TypeAlias = tuple[plan_file.Part, Iterator[part_files.Judged]]
+"""And then what they are judged to be; a part in each tuple of a sidecar would cost 0.3 us more."""
+
+
+def make_parts(
+    context: CompileContext, missing: list[plan_file.Part], client: Client | None, watcher: Watcher
+) -> list[Receipt]:
+    """Read, judge and write the parts that are missing."""
+    if not missing:
+        return []
+    load = Load(sum(part.sidecars for part in missing), "sidecars")
+    try:
+        return list(running.results(rows_bag(context, missing), client, watcher, load))
+    except running.DeadlyTaskError as error:
+        raise CutlineError(deadly(missing[error.partitions[0]], len(error.partitions))) from error
+
+
+def deadly(part: plan_file.Part, count: int) -> str:
+    """Name a part that kills workers."""
+    paths = part.lines()["path"]
+    first, last = (line_format.shown_source(part.shard, paths[place].as_py()) for place in (0, -1))
+    others = f" and {count - 1} more parts have" if count > 1 else " has"
+    return (
+        f"Part {part.index}, from {first} to {last},{others} killed each worker that tried, and all"
+        " other parts are done and kept: give the workers more memory, or take out the sidecar that"
+        " does it, and run this again."
+    )
+
+
+def rows_bag(context: CompileContext, missing: list[plan_file.Part]) -> db.Bag:
+    """Wire the bag: sidecars, then rows and rejects, then a receipt a part.
+
+    The steps fuse to one task a part, through which the sidecars stream. A reject travels as a
+    value, and not through `filter`: the writer counts it, and hears of a part that has no row.
+    """
+    sidecars = db.from_sequence(missing, partition_size=1).map(read_sidecars, context=context)
+    judged = sidecars.map(judge_sidecars, rules=context.options.rules)
+    names = context.files.store.sizes(context.files.parts)
+    stale = {part.index for part in missing if context.files.part_name(part.index) in names}
+    written: db.Bag = judged.map_partitions(write_parts, context, stale, token="compile-rows")
+    return written
+
+
+# On a worker from here on.
+
+
+def read_sidecars(part: plan_file.Part, context: CompileContext) -> Stream:
+    """Read the sidecars of a part, one by one as they are asked for."""
+    with context_meter.meter("list"):
+        lines = part.lines()
+    return part, context.source.read(lines)
+
+
+def judge_sidecars(stream: Stream, rules: Rules) -> JudgedStream:
+    """Decide what each sidecar of a part is, one by one as they are asked for."""
+    part, sidecars = stream
+    return part, judge_each(sidecars, rules)
+
+
+def judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[part_files.Judged]:
+    """Decide what each sidecar is, if it could be read."""
+    judge = judge_by(rules)
+    reading_time = judging_time = 0.0
+    size = 0
+    asked = perf_counter()
+    for path, data, stamp in sidecars:
+        had = perf_counter()
+        if isinstance(data, Reject):
+            outcome: judging.Outcome = data
+        else:
+            size += len(data)
+            outcome = judge(path, data)
+        # Two looks at the clock a sidecar, and the sum of sizes: 0.14 us. What the writer does
+        # with the one before, which is to append it to lists, counts as reading.
+        knew = perf_counter()
+        reading_time += had - asked
+        judging_time += knew - had
+        yield path, outcome, stamp
+        asked = knew
+    context_meter.digest_metric("read", reading_time, "seconds")
+    context_meter.digest_metric("judge", judging_time, "seconds")
+    context_meter.digest_metric("read", size, "bytes")
+
+
+def write_parts(
+    streams: Iterable[JudgedStream], context: CompileContext, stale: set[int]
+) -> list[Receipt]:
+    """Write the rejects and rows of each part, and give its receipt.
+
+    A worker that is lost takes its results with it, and Dask has all of its tasks done again, even
+    those whose results had been taken. So a part that is there, and was not when the stage began,
+    is made already.
+    """
+    return [
+        made_before(part, context, stale) or write_part(part, judged, context)
+        for part, judged in streams
+    ]
+
+
+def made_before(part: plan_file.Part, context: CompileContext, stale: set[int]) -> Receipt | None:
+    """Give the receipt of a part that a task before this one has made."""
+    return None if part.index in stale else receipts.kept_receipt(part, context.parts)
+
+
+def write_part(
+    part: plan_file.Part, judged: Iterable[part_files.Judged], context: CompileContext
+) -> Receipt:
+    """Collect what a part came to, publish it, and tell of it."""
+    began = perf_counter()
+    columns = part_files.PartColumns()
+    columns.fill(judged, part.shard)
+    with context_meter.meter("write"):
+        receipt = publish_part(part, columns, context)
+    seconds = perf_counter() - began
+    done = events.Done(
+        task=f"part {part.index:05}",
+        amount=receipt.sidecars,
+        made={"rows": receipt.rows},
+        rejects=receipt.rejects,
+        seconds=seconds,
+        examples=columns.examples(),
+    )
+    events.count(done)
+    events.tell(done)
+    ends = [line_format.shown_source(part.shard, columns.paths[place]) for place in (0, -1)]
+    timing = receipts.Timing(receipt.index, receipt.digest, receipt.sidecars, seconds, *ends)
+    return replace(receipt, timing=timing)
+
+
+def publish_part(
+    part: plan_file.Part, columns: part_files.PartColumns, context: CompileContext
+) -> Receipt:
+    """Publish the rejects of a part, then its rows with the receipt in their footer."""
+    rows = columns.rows(context.options)
+    receipt = Receipt(
+        index=part.index,
+        digest=receipts.digest(columns.paths, columns.stamps, context.options.identity()),
+        rows=len(rows),
+        rejects=columns.reject_counts(),
+        stem_mismatches=columns.stem_mismatches,
+        column_values=tuple(len(rows) - column.null_count for column in rows.columns[4:]),
+    )
+    part_files.publish(context.files, receipt, rows, columns.rejects)
+    return receipt

@@ -1,0 +1,78 @@
+"""A table cut into slices: rows that are read together, at most a row group of ours."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from cutline.errors import CutlineError, UsageError
+from cutline.store import TableFiles, parquet
+from cutline.table import part_files
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some rows of a table; `version` is the table's, to know it again."""
+
+    files: TableFiles
+    version: tuple[int, ...]
+    row_group: int
+    start: int
+    rows: int
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Read some columns of the rows.
+
+        Raises
+        ------
+        CutlineError
+            The table is damaged, has text that is not UTF-8, or is another one by now.
+        """
+        files = self.files
+        with (
+            parquet.sound(files.table),
+            parquet.opened_parquet(files.store, files.table) as table,
+        ):
+            if files.store.version(files.table) != self.version:
+                raise CutlineError(f"The table {files.table} has been replaced: run this again.")
+            rows = table.read_row_group(self.row_group, list(columns))
+            rows = rows.slice(self.start, self.rows)
+            rows.validate(full=True)
+        return rows
+
+
+def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
+    """Cut a table into slices: its row groups, and a large one of another writer into pieces.
+
+    Parameters
+    ----------
+    table
+        The table.
+    numbers
+        Columns of whole numbers that must be there, beside those of text.
+
+    Raises
+    ------
+    UsageError
+        There is no such table, or it lacks a column.
+    """
+    with parquet.open_parquet(table, "compile it again") as file:
+        metadata = file.metadata
+    files = TableFiles.at(table)
+    version = files.store.version(files.table)
+    schema = metadata.schema.to_arrow_schema()
+    kinds = {"caption": ("text", parquet.is_text), "filename": ("text", parquet.is_text)}
+    kinds |= dict.fromkeys(numbers, ("whole numbers", pa.types.is_integer))
+    parquet.check_once(schema, f"The table {files.table}", kinds)
+    for column, (kind, fits) in kinds.items():
+        if column not in schema.names or not fits(schema.field(column).type):
+            raise UsageError(
+                f"The table {files.table} has no column {column} of {kind}: compile it with"
+                " cutline."
+            )
+    return [
+        Slice(files, version, group, start, min(part_files.ROW_GROUP, rows - start))
+        for group in range(metadata.num_row_groups)
+        for rows in [metadata.row_group(group).num_rows]
+        for start in range(0, rows, part_files.ROW_GROUP)
+    ]

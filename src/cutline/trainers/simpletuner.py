@@ -1,0 +1,164 @@
+"""What SimpleTuner accepts in a dataloader entry, and into which bucket it puts an image.
+
+The limits are those of SimpleTuner 4.10. It checks them at the start of a training, and some only
+after hours of scanning; each one here names the place in its ``simpletuner/helpers``.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from cutline.errors import UsageError
+
+IMAGES: Final = frozenset(
+    b"jpg jpeg png webp bmp gif tif tiff jfif jpe avif jp2".split()  # as Pillow opens them
+)
+
+STRATEGIES: Final = ("textfile", "parquet")
+
+ALIGNMENT: Final = 64
+"""Pixels that the edges of what is trained on are multiples of: its ``aspect_bucket_alignment``."""
+
+
+# The trainer names files by the id, and configuration/template_vars.py looks for braces.
+UNSAFE_IN_ID: Final = re.compile(r"[\x00-\x1f\x7f-\x9f/\\{}]")
+
+
+class Limits(NamedTuple):
+    """The bounds of the sizes under one `resolution_type`."""
+
+    unit: str
+    lowest: float
+    """Of maximum_image_size and target_downsample_size."""
+    below: float
+    """Of these two and of resolution."""
+    minimum: float
+    """The highest minimum_image_size."""
+
+
+# 20 and 512: data_backend/config/validators.py, validate_image_size_constraints.
+# 5: metadata/backends/base.py, meets_resolution_requirements.
+# pixel_area: data_backend/factory.py squares each value into megapixels, but
+# data_backend/config/image.py takes a value up to 10 as megapixels already.
+LIMITS: Final = {
+    "area": Limits("megapixels", 0, 20, 5),
+    "pixel": Limits("pixels", 512, math.inf, math.inf),
+    "pixel_area": Limits("pixels", 11, math.sqrt(20e6), math.sqrt(5e6)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderOptions:
+    """What can be set in the entry; the defaults are the recipe's.
+
+    Attributes
+    ----------
+    id
+        The dataset's name; the trainer keeps its state and names its caches by it.
+    strategy
+        Where the trainer takes captions from: ``textfile`` or ``parquet``.
+    resolution, minimum_image_size, maximum_image_size, target_downsample_size
+        In the unit of `resolution_type`: megapixels for ``area``; for ``pixel_area`` the edge, in
+        pixels, of a square of that area; for ``pixel`` the shorter edge in pixels. 0 leaves one of
+        the last three out of the entry, which is how the trainer understands 0.
+    cache_dir_vae, cache_dir_text
+        Cache folders; by default ``cache/vae/ID`` and ``cache/text/ID`` beside the data. The
+        second only counts when the file has no ``text_embeds`` entry yet.
+
+    Raises
+    ------
+    UsageError
+        The trainer would refuse them, or take them and do something else than they say.
+    """
+
+    id: str = "dalle3"
+    strategy: str = "textfile"
+    resolution: float = 1.0
+    resolution_type: str = "area"
+    minimum_image_size: float = 0.75
+    maximum_image_size: float = 2.0
+    target_downsample_size: float = 1.75
+    cache_dir_vae: str | None = None
+    cache_dir_text: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse at once what would be refused hours later."""
+        for fault in faults(self):
+            raise UsageError(fault)
+
+
+def faults(options: LoaderOptions) -> Iterator[str]:
+    """Say all that is wrong with the options."""
+    if options.strategy not in STRATEGIES:
+        yield f"The caption strategy is one of {', '.join(STRATEGIES)}, not {options.strategy!r}."
+    if options.id in {"", ".", ".."} or UNSAFE_IN_ID.search(options.id):
+        yield f"The id {options.id!r} cannot name a file: use letters, digits, '-' and '_'."
+    if options.resolution_type not in LIMITS:
+        yield f"resolution_type is one of {', '.join(LIMITS)}, not {options.resolution_type!r}."
+    else:
+        yield from unit_faults(options, LIMITS[options.resolution_type])
+        yield from order_faults(options)
+
+
+def unit_faults(options: LoaderOptions, limits: Limits) -> Iterator[str]:
+    """Find sizes out of bounds, which mostly means sizes in the wrong unit."""
+    kind = f"with resolution_type {options.resolution_type}"
+    large = {
+        "maximum_image_size": options.maximum_image_size,
+        "target_downsample_size": options.target_downsample_size,
+    }
+    if not 0 < options.resolution < limits.below:
+        yield f"resolution is above 0 and below {limits.below:g} {limits.unit} {kind}."
+    elif options.resolution_type == "pixel_area" and options.resolution % 1:
+        # data_backend/factory.py, _handle_resolution_conversion
+        yield f"resolution is a whole number of pixels {kind}, not {options.resolution:g}."
+    for name, size in large.items():
+        if size and not limits.lowest <= size < limits.below:
+            bounds = f"from {limits.lowest:g} to below {limits.below:g} {limits.unit}"
+            yield f"{name} is {bounds} {kind}, not {size:g}."
+    minimum = options.minimum_image_size
+    if not (0 <= minimum <= limits.minimum and math.isfinite(minimum)):
+        yield f"minimum_image_size is from 0 to {limits.minimum:g} {limits.unit} {kind}."
+
+
+def order_faults(options: LoaderOptions) -> Iterator[str]:
+    """Find sizes that do not go together."""
+    maximum, target = options.maximum_image_size, options.target_downsample_size
+    if maximum and not target:
+        yield "maximum_image_size needs target_downsample_size, the size of what is larger."
+    # These two the trainer takes, and then does something else than they say.
+    if maximum and options.minimum_image_size > maximum:
+        yield f"minimum_image_size is above maximum_image_size, {maximum:g}: no image is between."
+    if maximum and target > maximum:
+        yield f"target_downsample_size is above maximum_image_size, {maximum:g}: make it smaller."
+
+
+def aspect_bucket(width: int, height: int, resolution: float = 1.0) -> float:
+    """Give the aspect ratio under which the trainer puts an image into a bucket.
+
+    As `calculate_new_size_by_pixel_area` of its ``multiaspect/image.py``, with `resolution` in
+    megapixels, an alignment of 64 and a rounding to 2 digits, which are its defaults: the ratio of
+    the image, and then that of the aligned size that it is cropped to.
+
+    Examples
+    --------
+    >>> aspect_bucket(1792, 1024)
+    1.75
+    >>> aspect_bucket(1000, 1024)
+    1.0
+    """
+    ratio = round(width / height, 2)
+    if ratio in {0.0, 1.0}:  # the trainer divides by a ratio of 0, and drops the image
+        return ratio
+    edge = aligned(int(math.sqrt(resolution * 1e6)))
+    return round(aligned(edge * math.sqrt(ratio)) / aligned(edge / math.sqrt(ratio)), 2)
+
+
+def aligned(pixels: float) -> int:
+    """Round to a multiple of the alignment, and at least that."""
+    return max(round(pixels / ALIGNMENT) * ALIGNMENT, ALIGNMENT)
+
+
+DEFAULTS: Final = LoaderOptions()

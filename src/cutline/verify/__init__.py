@@ -1,0 +1,17 @@
+"""TODO verify."""
+
+from cutline.verify import checks
+from cutline.verify.checks import VerifyOptions
+from cutline.verify.mending import caption_orphans, move_orphans, restore_orphans
+from cutline.verify.verdict import VerifySummary
+from cutline.verify.verification import verify_dataset
+
+__all__ = [
+    "VerifyOptions",
+    "VerifySummary",
+    "caption_orphans",
+    "checks",
+    "move_orphans",
+    "restore_orphans",
+    "verify_dataset",
+]

@@ -1,0 +1,221 @@
+"""What is wrong with rows of a table and with their caption files: a slice on a worker."""
+
+import errno
+import os
+import stat
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO, Final, Self, TypeAlias
+
+import imagesize
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cutline.record import TOO_LARGE, naming, texts
+from cutline.sources import local_folder
+from cutline.store import parquet
+from cutline.table import COLUMNS, Slice
+from cutline.verify import checks
+from cutline.verify.checks import Findings, found
+
+TYPES: Final[dict[str, tuple[str, Callable[[pa.DataType], bool]]]] = {
+    "width": ("a whole number", pa.types.is_integer),
+    "height": ("a whole number", pa.types.is_integer),
+    "caption": ("text", parquet.is_text),
+    "filename": ("text", parquet.is_text),
+}
+
+NO_FILE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ENXIO}
+"""What opening a name answers that no file has; ENXIO is a socket's."""
+
+Size: TypeAlias = tuple[int, int]
+"""Width and height."""
+
+UNREADABLE: Final = (-1, -1)
+"""The size of an image whose header does not tell it, as imagesize says it."""
+
+
+def check_schema(schema: pa.Schema) -> checks.Finding:
+    """Look for the four columns of a table and their types."""
+    return found(
+        f"{name} is {type_of(name, schema)}, not {kind}"
+        for name, (kind, fits) in TYPES.items()
+        if schema.get_field_index(name) < 0 or not fits(schema.field(name).type)
+    )
+
+
+def type_of(name: str, schema: pa.Schema) -> str:
+    """Tell a column's type, or why it has none."""
+    fields = [str(field.type) for field in schema if field.name == name]
+    return " and ".join(fields) or "not there"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a table.
+
+    Attributes
+    ----------
+    table
+        The four columns.
+    filenames, captions
+        Two of them, as Python has them.
+    safe
+        The positions of the rows whose filename leads to a file below the folder.
+    keys
+        The keys of these rows.
+    """
+
+    table: pa.Table
+    filenames: list[str]
+    captions: list[str | None]
+    safe: list[int]
+    keys: list[bytes]
+
+    @classmethod
+    def read(cls, one: Slice) -> Self:
+        """Read a slice of a table."""
+        table = one.read(COLUMNS)
+        names, captions = table["filename"].to_pylist(), table["caption"].to_pylist()
+        safe = [
+            n for n, name in enumerate(names) if name is not None and not naming.path_fault(name)
+        ]
+        return cls(table, names, captions, safe, [naming.key(names[row]).encode() for row in safe])
+
+    def paths(self) -> list[bytes]:
+        """Give the filenames of the safe rows, in the bytes of the file system."""
+        return [self.filenames[row].encode() for row in self.safe]
+
+
+def check_cells(rows: Rows, first: int) -> Findings:
+    """Look at the cells of some rows, before which there are `first` in the table."""
+    table, filenames = rows.table, rows.filenames
+    small = pc.or_(below_one(table["width"]), below_one(table["height"]))
+    blank = [caption is not None and not caption.strip() for caption in rows.captions]
+    unsafe = np.array([name is not None for name in filenames], bool)
+    unsafe[rows.safe] = False
+    faulty = {
+        "nulls": any_null(table),
+        "bad_sizes": pc.fill_null(small, fill_value=False).to_numpy(),
+        "empty_captions": np.array(blank, bool),
+        "unclean_captions": np.array(list(map(is_unclean, rows.captions, blank)), bool),
+        "unsafe_filenames": unsafe,
+    }
+    return {
+        name: found(
+            f"row {first + row:,}" if filenames[row] is None else filenames[row]
+            for row in np.flatnonzero(mask).tolist()
+        )
+        for name, mask in faulty.items()
+    }
+
+
+def below_one(edges: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Tell which edges are below 1, by a 1 of their type: a uint64 may not fit that of Python."""
+    return pc.less(edges, pa.scalar(1, edges.type))
+
+
+def any_null(rows: pa.Table) -> npt.NDArray[np.bool_]:
+    """Tell which rows have a null in one of the four columns."""
+    nulls = [rows[name].is_null().to_numpy() for name in COLUMNS]
+    every: npt.NDArray[np.bool_] = np.logical_or.reduce(nulls)
+    return every
+
+
+def is_unclean(caption: str | None, blank: bool) -> bool:  # noqa: FBT001 - a mask's cell
+    """Tell whether compiling would write a caption in another way."""
+    return not blank and caption is not None and texts.clean(caption) != caption
+
+
+def check_caption_files(data: str, rows: Rows) -> Findings:
+    """Compare the caption files that are there with the table."""
+    differing, empty = [], []
+    with local_folder.open_folder(data) as root:
+        for row, stem in zip(rows.safe, rows.keys, strict=True):
+            path, caption = stem + b".txt", rows.captions[row]
+            text = read_caption(root, path)
+            if text is None:
+                continue
+            if not text.strip():
+                empty.append(texts.shown_path(path))
+            elif caption and caption.strip() and text != caption.encode():
+                differing.append(texts.shown_path(path))
+    return {"differing_caption_files": found(differing), "empty_caption_files": found(empty)}
+
+
+def read_caption(root: int, path: bytes) -> bytes | None:
+    """Read a caption file: None if there is none, and nothing if it cannot be read."""
+    try:
+        file = os.open(path, local_folder.OPEN_FLAGS, dir_fd=root)
+        try:
+            return read_whole(file)
+        finally:
+            os.close(file)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError:
+        return b""
+
+
+def read_whole(file: int) -> bytes:
+    """Read a file; almost every caption comes in the first piece."""
+    data = os.read(file, 4096)
+    while len(data) % 4096 == 0 and len(data) < TOO_LARGE and (more := os.read(file, 2**20)):
+        data += more
+    return data
+
+
+def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
+    """Compare the sizes of some rows with what the images' own headers say.
+
+    As the trainer sees it (`correct_image` of its ``image_manipulation/training_sample.py``), an
+    image is turned as its EXIF orientation says. Of a PNG or a WebP, this is asked only if its row
+    has width and height the other way round: one whose row has its size before turning passes.
+    What is no file is passed over: it is found as `rows_without_image`.
+    """
+    wrong, unreadable = [], []
+    sizes = list(zip(*(rows.table[name].to_pylist() for name in COLUMNS[:2]), strict=True))
+    with local_folder.open_folder(data) as root:
+        for filename, size in ((rows.filenames[row], sizes[row]) for row in chosen):
+            own = own_size(root, filename, size)
+            if own is None:
+                continue
+            if min(own) < 1:
+                unreadable.append(filename)
+            elif own != size:
+                wrong.append(f"{filename} ({own[0]}x{own[1]}, not {size[0]}x{size[1]})")
+    return {"wrong_sizes": found(wrong), "unreadable_images": found(unreadable)}
+
+
+def own_size(root: int, filename: str, size: Size) -> Size | None:
+    """Read the size of an image, of which a row says `size`: None if it is no regular file."""
+    try:
+        descriptor = os.open(filename, local_folder.OPEN_FLAGS, dir_fd=root)
+    except OSError as error:
+        return None if error.errno in NO_FILE else UNREADABLE
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            own: Size = imagesize.get(file, exif_rotation=True)
+            # imagesize does not see how a PNG or a WebP is turned. Pillow does, but may have to
+            # read all of it, and so is asked only before a row is called wrong.
+            swapped = own != size and own == size[::-1]
+            return size if swapped and is_turned(file) else own
+    finally:
+        os.close(descriptor)
+
+
+def is_turned(file: BinaryIO) -> bool:
+    """Tell whether a PNG or a WebP has an EXIF orientation that swaps width and height."""
+    from PIL import ExifTags, Image  # noqa: PLC0415 - hardly any image needs it
+
+    file.seek(0)
+    try:
+        with Image.open(file, formats=("PNG", "WEBP")) as image:
+            return image.getexif().get(ExifTags.Base.Orientation) in {5, 6, 7, 8}
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
+        return False  # another format, or damaged

@@ -1,0 +1,171 @@
+"""What `cutline verify` looks for, and what it found."""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
+
+from cutline.errors import UsageError
+from cutline.trainers import simpletuner
+
+FAILURE, WARNING = "failure", "warning"
+
+EXAMPLES: Final = 5
+"""Examples that a finding keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyOptions:
+    """What to verify.
+
+    Attributes
+    ----------
+    strategy
+        Where the trainer takes captions from: ``textfile`` or ``parquet``; with the second,
+        no caption file has to be there.
+    expect
+        How many sidecars there should be; another number is no failure.
+    sizes
+        Compare the table's sizes with what the images' own headers say.
+    sample
+        Compare so many sizes only, evenly spread over the table; who names it need not ask for
+        sizes.
+    force_unlock
+        Take over a lock whose owner cannot be asked, because it is on another host.
+    """
+
+    strategy: str = "textfile"
+    expect: int | None = None
+    sizes: bool = False
+    sample: int | None = None
+    force_unlock: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.strategy not in simpletuner.STRATEGIES:
+            raise UsageError(f"The caption strategy is one of {', '.join(simpletuner.STRATEGIES)}.")
+        if self.sample is not None and self.sample < 1:
+            raise UsageError("A sample has at least one image: raise --sample.")
+
+    @property
+    def compares_sizes(self) -> bool:
+        """Whether any size is compared."""
+        return self.sizes or self.sample is not None
+
+
+DEFAULTS: Final = VerifyOptions()
+
+
+class Check(NamedTuple):
+    """One thing to look for.
+
+    A failure stops a training, makes it smaller without a word, or trains on something else than
+    the table says; a warning is worth a look and no more.
+    """
+
+    name: str
+    level: str
+    meaning: str
+
+
+CHECKS: Final = (
+    Check("schema", FAILURE, "columns that are missing or of another type"),
+    Check("nulls", FAILURE, "rows with a cell that holds nothing"),
+    Check("bad_sizes", FAILURE, "rows whose width or height is not positive"),
+    Check("empty_captions", FAILURE, "rows whose caption is blank"),
+    Check("unclean_captions", WARNING, "captions of several lines, or with blanks at an end"),
+    Check("unsafe_filenames", FAILURE, "filenames that are absolute or lead out of DATA"),
+    Check("duplicate_filenames", FAILURE, "rows whose sample an earlier row has"),
+    Check("rows_without_image", FAILURE, "rows whose image is not there"),
+    Check("unlisted_images", FAILURE, "rows whose image the trainer passes over for its extension"),
+    Check("images_without_row", FAILURE, "orphans: images that the table does not name"),
+    Check("images_left_out", WARNING, "orphans without a width, with a caption file: passed over"),
+    Check(
+        "images_without_caption_file", FAILURE, "images without a caption file: one stops the start"
+    ),
+    Check(
+        "differing_caption_files", FAILURE, "caption files that say something else than the table"
+    ),
+    Check("empty_caption_files", FAILURE, "caption files with nothing in them"),
+    Check("caption_files_without_image", WARNING, "caption files beside no image"),
+    Check("sidecars_without_image", WARNING, "sidecars whose image is not there"),
+    Check("sidecar_count", WARNING, "how many sidecars there are more or less than expected"),
+    Check("linked_folders", WARNING, "links to folders: neither entered here nor compiled"),
+    Check("wrong_sizes", FAILURE, "rows whose size is not the image's own"),
+    Check("unreadable_images", FAILURE, "images without a header that tells their size"),
+)
+
+CAPTION_FILE_CHECKS: Final = (
+    "images_without_caption_file",
+    "differing_caption_files",
+    "empty_caption_files",
+    "caption_files_without_image",
+)
+
+SIZE_CHECKS: Final = ("wrong_sizes", "unreadable_images")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How often a check found something, and the first examples in alphabetical order."""
+
+    count: int = 0
+    examples: tuple[str, ...] = ()
+
+    def __add__(self, other: "Finding") -> "Finding":
+        """Put together what two tasks found, in any order."""
+        return Finding(self.count + other.count, first_of((*self.examples, *other.examples)))
+
+
+Findings: TypeAlias = dict[str, Finding]
+
+
+def found(examples: Iterable[str]) -> Finding:
+    """Count what was found, all of which is given."""
+    every = list(examples)
+    return Finding(len(every), first_of(every))
+
+
+def first_of(examples: Iterable[str]) -> tuple[str, ...]:
+    """Keep the first examples, whatever order tasks came in."""
+    return tuple(heapq.nsmallest(EXAMPLES, examples))
+
+
+def merged(several: Iterable[Findings]) -> Findings:
+    """Put together what tasks found."""
+    total: Findings = {}
+    for findings in several:
+        for name, finding in findings.items():
+            total[name] = total.get(name, Finding()) + finding
+    return total
+
+
+def looked_for(options: VerifyOptions) -> list[str]:
+    """Name the checks that are made, in order."""
+    skipped: set[str] = set()
+    if options.strategy != "textfile":
+        skipped.update(CAPTION_FILE_CHECKS)
+    if not options.compares_sizes:
+        skipped.update(SIZE_CHECKS)
+    if options.expect is None:
+        skipped.add("sidecar_count")
+    return [check.name for check in CHECKS if check.name not in skipped]
+
+
+def miscount(sidecars: int, expected: int) -> Finding:
+    """Say by how much the number of sidecars is not the expected one."""
+    if sidecars == expected:
+        return Finding()
+    return Finding(abs(sidecars - expected), (f"{sidecars:,} sidecars, not {expected:,}",))
+
+
+def failures(findings: Findings) -> list[str]:
+    """Name the checks that must not find anything, and did."""
+    return [
+        check.name for check in CHECKS if check.level == FAILURE and count(findings, check.name)
+    ]
+
+
+def count(findings: Findings, name: str) -> int:
+    """Say how often a check found something."""
+    return findings.get(name, Finding()).count

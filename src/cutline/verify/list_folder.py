@@ -1,0 +1,122 @@
+"""What is in the folder of the images: listed once, by one process, in bounded memory.
+
+What counts as an image is what SimpleTuner lists (`list_files` of its ``data_backend/local.py``):
+files by extension, hidden ones too, and links to files.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import Final, TypeAlias
+
+import pyarrow as pa
+
+from cutline.record import texts
+from cutline.sources import local_folder
+from cutline.store import disk, parquet
+from cutline.trainers import simpletuner
+from cutline.verify import checks
+from cutline.verify.sorted_runs import Run
+
+IMAGE, CAPTION, SIDECAR = range(3)
+
+FILES: Final = pa.schema(
+    [
+        pa.field("kind", pa.int8(), nullable=False),
+        pa.field("key", pa.binary(), nullable=False),
+        pa.field("extension", pa.binary(), nullable=False),
+    ]
+)
+"""A file: what it is, its path relative to the folder up to the last dot, and the rest."""
+
+BATCH: Final = 2**16
+"""Files that are held at a time."""
+
+OURS: Final = os.fsencode(disk.OWN)
+
+File: TypeAlias = tuple[int, bytes, bytes]
+"""A line of `FILES`; a plain tuple, because millions pass."""
+
+
+class Listing:
+    """The files of the samples below a folder.
+
+    Attributes
+    ----------
+    counts
+        How many images, caption files and sidecars there were so far.
+    linked
+        The links to folders, which are not entered.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.root = os.fsencode(folder)
+        self.counts = [0, 0, 0]
+        self.linked = checks.Finding()
+
+    def write(self, run: Run) -> None:
+        """List everything into a run."""
+        files = self.files()
+        while self.write_batch(islice(files, BATCH), run):
+            pass
+
+    def write_batch(self, files: Iterable[File], run: Run) -> bool:
+        """Put some files into a run, and tell whether there were any."""
+        # Columns that are filled as files come: a list of tuples, turned into columns at the end,
+        # took 0.9 s more for 600,000 files, and all of this takes 0.7.
+        kinds, keys, extensions = list[int](), list[bytes](), list[bytes]()
+        for kind, key, extension in files:
+            kinds.append(kind)
+            keys.append(key)
+            extensions.append(extension)
+        run.add(keys, parquet.table_of([kinds, keys, extensions], FILES))
+        for kind in (IMAGE, CAPTION, SIDECAR):
+            self.counts[kind] += kinds.count(kind)
+        return bool(keys)
+
+    def files(self) -> Iterator[File]:
+        """Find the files, in the order of the file system."""
+        folders = [b""]
+        while folders:
+            prefix = folders.pop()
+            with scanned(os.path.join(self.root, prefix)) as entries:
+                for entry in entries:
+                    file = file_of(entry, prefix)
+                    if file is not None:
+                        yield file
+                    elif local_folder.answer(entry.is_dir) and prefix + entry.name != OURS:
+                        self.enter(entry, prefix, folders)
+
+    def enter(self, entry: os.DirEntry[bytes], prefix: bytes, folders: list[bytes]) -> None:
+        """Note a folder to be listed, or a link to one."""
+        path = prefix + entry.name
+        if entry.is_symlink():
+            self.linked += checks.found([texts.shown_path(path)])
+        else:
+            folders.append(path + b"/")
+
+
+def scanned(folder: bytes) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
+    """Look into a folder."""
+    try:
+        return os.scandir(folder)
+    except OSError as error:
+        raise local_folder.unlisted(error) from error
+
+
+def file_of(entry: os.DirEntry[bytes], prefix: bytes) -> File | None:
+    """Tell what an entry of a folder is: None for a folder, or what is no sample's."""
+    stem, _, extension = entry.name.rpartition(b".")
+    if extension == b"json":  # a folder of that name is a sidecar too, that cannot be read
+        hidden = stem.startswith(b".") or (b"/" + prefix).find(b"/.") >= 0
+        return None if hidden else (SIDECAR, prefix + stem, b".json")
+    if not stem or not local_folder.answer(entry.is_file):
+        return None
+    if extension == b"txt":
+        return CAPTION, prefix + stem, b".txt"
+    return (
+        (IMAGE, prefix + stem, b"." + extension)
+        if extension.lower() in simpletuner.IMAGES
+        else None
+    )

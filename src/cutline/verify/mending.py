@@ -1,0 +1,204 @@
+"""Orphans moved out of the way, put back, or given a caption file. Nothing is ever deleted."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from distributed import Client
+
+from cutline.errors import CutlineError, UsageError
+from cutline.progress import SILENT, Watcher
+from cutline.record import Reject, Rules, judging, texts
+from cutline.sources import local_folder
+from cutline.store import SmallFiles, TableFiles, Workspace, disk
+from cutline.verify import checks
+from cutline.verify.checks import VerifyOptions
+from cutline.verify.move_list import LIST, Move, check_data, read_list, remove_folders, write_list
+from cutline.verify.orphans import Orphan, read
+from cutline.verify.verdict import VerifySummary
+from cutline.verify.verification import verified, verify_dataset
+
+
+def move_orphans(
+    table: disk.AnyPath,
+    data: disk.AnyPath,
+    folder: disk.AnyPath,
+    options: VerifyOptions = checks.DEFAULTS,
+    *,
+    client: Client | None = None,
+    watcher: Watcher = SILENT,
+) -> VerifySummary:
+    """Move images without row, their sidecars and stray caption files out of a folder.
+
+    Parameters
+    ----------
+    table, data, options, client, watcher
+        As of `verify_dataset`.
+    folder
+        Where they go, under the same relative paths: on the same file system and not below `data`.
+        `orphans.jsonl` lists them there before the first one is moved.
+
+    Returns
+    -------
+    VerifySummary
+        What the trainer finds after that.
+
+    Raises
+    ------
+    UsageError
+        The folder cannot be used.
+    CutlineError
+        Something has the name of an orphan there; the others are moved.
+    """
+    target = target_folder(folder, disk.data_folder(data))
+    with verified(table, data, options, client, watcher) as found:
+        source = found.summary.data
+        if found.summary.is_elsewhere:
+            raise UsageError(
+                f"Most rows of {table} have no image in {source}, and all that is there would be"
+                " moved: name the folder that they are of."
+            )
+        if any(True for _ in moves_of(found.orphans)):
+            write_list(target, source, moves_of(found.orphans))
+        tally = move_all(moves_of(found.orphans), source, target)
+    watcher.say(f"Moved {tally.moved:,} files to {target}.")
+    tally.check(source, target, "name another folder")
+    return verify_dataset(table, data, options, client=client, watcher=watcher)
+
+
+def restore_orphans(
+    table: disk.AnyPath,
+    data: disk.AnyPath,
+    folder: disk.AnyPath,
+    options: VerifyOptions = checks.DEFAULTS,
+    *,
+    client: Client | None = None,
+    watcher: Watcher = SILENT,
+) -> VerifySummary:
+    """Put back what `move_orphans` moved, also after a crash half-way, and verify.
+
+    Parameters and returns are those of `move_orphans`. The list, and the folder if nothing else is
+    in it, are removed when everything is back.
+
+    Raises
+    ------
+    UsageError
+        There is no list in the folder.
+    CutlineError
+        Something has taken the name of a file; the others are back.
+    """
+    target, source = os.path.realpath(folder), disk.data_folder(data)
+    if not os.path.isfile(os.path.join(target, LIST)):
+        raise UsageError(f"There is no {LIST} in {folder}: name the folder that orphans went to.")
+    check_data(target, source)
+    outputs = TableFiles.of(table)
+    with outputs.workspace.locked(watcher.say, force=options.force_unlock):
+        tally = move_all(read_list(target), target, source)
+    watcher.say(f"Put {tally.moved:,} files back into {source}.")
+    tally.check(target, source, "move those elsewhere and run this again")
+    remove_folders(target)
+    return verify_dataset(table, data, options, client=client, watcher=watcher)
+
+
+def caption_orphans(
+    table: disk.AnyPath,
+    data: disk.AnyPath,
+    rules: Rules,
+    options: VerifyOptions = checks.DEFAULTS,
+    *,
+    client: Client | None = None,
+    watcher: Watcher = SILENT,
+) -> VerifySummary:
+    """Write caption files for images whose record was dropped only for want of a width.
+
+    The trainer starts then, and leaves these images out. Parameters and returns are those of
+    `move_orphans`; `rules` say where a record's caption is.
+    """
+    folder = disk.data_folder(data)
+    workspace = Workspace.below(folder)
+    with (
+        verified(table, data, options, client, watcher) as found,
+        workspace.locked(watcher.say, force=options.force_unlock) as staging,
+        SmallFiles(folder, staging) as files,
+        local_folder.open_folder(folder) as root,
+    ):
+        written = 0
+        for orphan in read(found.orphans):
+            text = caption_for(orphan, rules, root)
+            path = os.path.splitext(orphan.path)[0] + b".txt"
+            # What has the name and is no caption file, such as a link to nowhere, is somebody's.
+            if text is not None and not local_folder.is_there(root, path):
+                files.put(os.fsdecode(path), text.encode())
+                written += 1
+        files.sync()
+    watcher.say(f"Wrote {written:,} caption files.")
+    return verify_dataset(table, data, options, client=client, watcher=watcher)
+
+
+def caption_for(orphan: Orphan, rules: Rules, root: int) -> str | None:
+    """Read the caption of an image that only lacks a width and a caption file."""
+    if orphan.reason != "no_width" or orphan.caption is not None or orphan.sidecar is None:
+        return None
+    _, data, _ = local_folder.read_file(root, orphan.sidecar)
+    record = data if isinstance(data, Reject) else judging.parse(data)
+    text = record if isinstance(record, Reject) else judging.caption(record, rules)
+    return None if isinstance(text, Reject) else text
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many files were moved, and how many are stuck because their name is taken."""
+
+    moved: int = 0
+    stuck: int = 0
+    example: str = ""
+
+    def check(self, source: str, target: str, what_to_do: str) -> None:
+        """Fail if a file is stuck."""
+        if self.stuck:
+            raise CutlineError(
+                f"{self.stuck:,} files are still in {source}, because {target} has files of the"
+                f" same name, such as {self.example}: {what_to_do}."
+            )
+
+
+def move_all(moves: Iterable[Move], source: str, target: str) -> Tally:
+    """Move files from one folder to another; one that is gone was moved before."""
+    tally = Tally()
+    here, there = os.fsencode(source), os.fsencode(target)
+    for one in moves:
+        path = os.path.join(here, one.path)
+        if disk.move(path, os.path.join(there, one.path)):
+            tally.moved += 1
+        elif os.path.lexists(path):
+            tally.stuck += 1
+            tally.example = tally.example or texts.shown_path(one.path)
+    return tally
+
+
+def moves_of(orphans: list[str]) -> Iterator[Move]:
+    """Say what moves: each orphan, and what is its own."""
+    for orphan in read(orphans):
+        for path in (orphan.sidecar, orphan.caption, orphan.path):
+            if path is not None:
+                yield Move(path, orphan.path, orphan.reason, orphan.detail)
+
+
+def target_folder(folder: disk.AnyPath, data: str) -> str:
+    """Check the folder that orphans go to; it is made when there is one."""
+    target, source = os.path.realpath(folder), os.path.realpath(data)
+    if os.path.commonpath([target, source]) in {target, source}:
+        raise UsageError(f"The folder {folder} and the images' are one in the other: name another.")
+    if os.path.exists(target) and not os.path.isdir(target):
+        raise UsageError(f"{folder} is a file: name a folder.")
+    if os.path.isdir(target):
+        disk.remove_attempts(target, LIST)
+        if LIST not in (names := os.listdir(target)) and names:
+            raise UsageError(f"The folder {folder} is not empty: name a new one.")
+        check_data(target, source)
+    there = target
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    if os.stat(there).st_dev != os.stat(source).st_dev:
+        raise disk.other_file_system(os.fspath(folder))
+    return target

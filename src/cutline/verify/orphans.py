@@ -1,0 +1,166 @@
+"""Images without row: what is left of a record that was dropped, and why it was."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, TypeAlias
+
+import pyarrow as pa
+
+from cutline.plan import ledger
+from cutline.record import Reject, judging, naming
+from cutline.sources import local_folder
+from cutline.store import parquet
+
+KEYED_LEDGER: Final = pa.schema(
+    [
+        pa.field("key", pa.binary(), nullable=False),
+        pa.field("filename", pa.binary()),
+        pa.field("source", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+"""A line of the ledger, and the key of the image that it is about."""
+
+ORPHANS: Final = pa.schema(
+    [
+        pa.field("path", pa.binary(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+        pa.field("sidecar", pa.binary()),
+        pa.field("caption", pa.binary()),
+    ]
+)
+
+
+class Orphan(NamedTuple):
+    """An image without row, or a caption file that belongs to nothing; all paths are relative.
+
+    `sidecar` and `caption` are the files of its own that are there.
+    """
+
+    path: bytes
+    reason: str
+    detail: str
+    sidecar: bytes | None = None
+    caption: bytes | None = None
+
+    @property
+    def is_stray(self) -> bool:
+        """Whether it is a caption file and no image."""
+        return self.reason == STRAY[0]
+
+
+STRAY: Final = ("stray_caption_file", "it belongs to no image and to no row")
+
+NOT_COMPILED: Final = ("not_compiled", "its sidecar is neither in the table nor in the ledger")
+
+NO_SIDECAR: Final = ("no_sidecar", "no sidecar names it")
+
+SHARD: Final = re.compile(r"^.*?\.tar/")
+
+Line: TypeAlias = tuple[str, str, str]
+"""Of the ledger: source, reason, detail."""
+
+
+class Ledger:
+    """Why images have no row: by filename, and by key where the record names none."""
+
+    def __init__(self, lines: pa.Table) -> None:
+        self.by_filename: dict[bytes, Line] = {}
+        self.by_key: dict[bytes, Line] = {}
+        for stem, filename, *line in zip(
+            *(column.to_pylist() for column in lines.columns), strict=True
+        ):
+            if filename is None:
+                self.by_key.setdefault(stem, tuple(line))
+            else:
+                self.by_filename.setdefault(filename, tuple(line))
+
+    def line(self, path: bytes, key: bytes) -> Line | None:
+        """Find what is said of an image."""
+        return self.by_filename.get(path) or self.by_key.get(key)
+
+
+def explain(
+    images: Iterable[tuple[bytes, bytes]],
+    ledger: Ledger,
+    files: tuple[set[bytes], set[bytes]],
+    root: int,
+) -> Iterator[Orphan]:
+    """Say why images have no row.
+
+    Parameters
+    ----------
+    images
+        Each one's path and key.
+    ledger
+        What is said of them.
+    files
+        The keys of the sidecars and of the caption files that may be theirs.
+    root
+        Their folder, open; a sidecar that the ledger does not know is read.
+    """
+    sidecars, captions = files
+    for path, stem in images:
+        caption = stem + b".txt" if stem in captions else None
+        line = ledger.line(path, stem)
+        sidecar = sidecar_of(line[0], root) if line else None
+        if sidecar is None and stem in sidecars and image_of(stem + b".json", root) in {None, path}:
+            sidecar = stem + b".json"
+        if line:
+            yield Orphan(path, line[1], line[2], sidecar, caption)
+        else:
+            yield Orphan(path, *(NOT_COMPILED if sidecar else NO_SIDECAR), sidecar, caption)
+
+
+def sidecar_of(source: str, root: int) -> bytes | None:
+    """Find the sidecar that the ledger names, if it is in the folder of the images."""
+    path = source.encode()
+    steps = path.split(b"/")
+    if not path.endswith(b".json") or b"\0" in path or {b"", b".", b".."}.intersection(steps):
+        return None
+    return path if local_folder.is_there(root, path) else None
+
+
+def image_of(sidecar: bytes, root: int) -> bytes | None:
+    """Read which image a sidecar names: None if it names none."""
+    _, data, _ = local_folder.read_file(root, sidecar)
+    record = data if isinstance(data, Reject) else judging.parse(data)
+    if isinstance(record, Reject):
+        return None
+    filename = naming.image_filename(sidecar, record.get("image_name"))
+    return None if isinstance(filename, Reject) else filename.encode()
+
+
+def read_ledger(path: str) -> Iterator[pa.Table]:
+    """Read the ledger, if there is one, a piece at a time, as `KEYED_LEDGER`."""
+    for lines in ledger.read_lines(path):
+        sources, reasons, details, filenames = lines.columns
+        keys = map(key_of, filenames.to_pylist(), sources.to_pylist())
+        named = [pa.array(keys, pa.binary()), filenames.cast(pa.binary())]
+        yield pa.table([*named, sources, reasons, details], KEYED_LEDGER)
+
+
+def key_of(filename: str | None, source: str) -> bytes:
+    """Give the key of the image that a line of the ledger is about.
+
+    A record that names no image is about that of its sidecar's stem; in a shard, which was
+    extracted flat, the path starts after the shard's name.
+    """
+    return naming.key(SHARD.sub("", source) if filename is None else filename).encode()
+
+
+def write(orphans: list[Orphan], path: str) -> None:
+    """Write orphans to a file."""
+    with pa.ipc.new_file(path, ORPHANS) as file:
+        file.write_table(parquet.table_of_rows(orphans, ORPHANS))
+
+
+def read(paths: Iterable[str]) -> Iterator[Orphan]:
+    """Read orphans, a file at a time."""
+    for path in paths:
+        with pa.memory_map(path) as file:
+            table = pa.ipc.open_file(file).read_all()
+            lines = zip(*(column.to_pylist() for column in table.columns), strict=True)
+        yield from map(Orphan._make, lines)

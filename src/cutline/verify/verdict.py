@@ -1,0 +1,177 @@
+"""What a verification came to: for people, and as JSON."""
+
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, count
+from typing import Any, Final, NamedTuple
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from cutline.progress import Summary
+from cutline.record import texts
+from cutline.store import TableFiles
+from cutline.verify import checks
+from cutline.verify.checks import Check, Finding, Findings
+
+STYLES: Final = {"ok": "green", "warning": "yellow", "FAILS": "bold red"}
+
+SHOWN: Final = 3
+"""Examples of a finding in the table."""
+
+BY_HAND: Final = {
+    "rows_without_image": "put the images there or move their sidecars away",
+    "unlisted_images": "rename the images to small letters, in their sidecars too",
+    "wrong_sizes": "correct the sizes in the sidecars",
+    "unreadable_images": "fetch the images anew or move them away with their sidecars",
+}
+"""What somebody has to do about what fails, before the table is compiled again."""
+
+
+class Mend(NamedTuple):
+    """What can be done about what fails, and the command that does it."""
+
+    what: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class VerifySummary(Summary):
+    """What the trainer will find.
+
+    Attributes
+    ----------
+    rows, images
+        How many there are of each.
+    findings
+        What each check found, in the order of `CHECKS`.
+    orphans
+        The images without row by the reason why they have none.
+    """
+
+    table: str
+    data: str
+    rows: int
+    images: int
+    findings: Findings
+    orphans: dict[str, int]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found that must not be."""
+        return not checks.failures(self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the object that ``--json`` prints."""
+        failing = checks.failures(self.findings)
+        results = {
+            name: {"ok": name not in failing, "count": found.count, "examples": found.examples}
+            for name, found in self.findings.items()
+        }
+        return {
+            "job": "verify",
+            "ok": self.ok,
+            "checks": results,
+            "orphans": self.orphans,
+            "table": self.table,
+            "data": self.data,
+            "rows": self.rows,
+            "images": self.images,
+            "seconds": self.seconds,
+        }
+
+    @property
+    def shortfall(self) -> str:
+        """What is wrong, and the command that mends it where there is one; empty if nothing is."""
+        failing = [
+            f"{name} {self.findings[name].count:,}" for name in checks.failures(self.findings)
+        ]
+        if not failing:
+            return ""
+        wrong = f"The trainer would stop, or train on less than there is: {', '.join(failing)}"
+        if not self.rows:
+            mend = "; the table has no row: see its ledger for why, and compile it again"
+        elif self.is_elsewhere:
+            mend = (
+                f"; most rows have no image in {self.data}: name the folder that they are of, or"
+                " give the images the names that their sidecars have for them"
+            )
+        else:
+            mend = f"; {self.mend.what} with `{self.mend.command}`" if self.mend else ""
+        return f"{wrong}{mend}."
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether most rows have no image, or none is there: likely DATA is that of another table.
+
+        To move its images without row would empty it.
+        """
+        gone = self.findings.get("rows_without_image", Finding()).count
+        return self.images > 0 and (2 * gone > self.rows or not self.rows)
+
+    @property
+    def is_older(self) -> bool:
+        """Whether cutline made the table, for it has a ledger, and sidecars are in neither."""
+        new = self.orphans.get("not_compiled", 0)
+        return new > 0 and os.path.exists(TableFiles.of(self.table).ledger)
+
+    @property
+    def mend(self) -> Mend | None:
+        """What mends most of what fails, if there is something."""
+        failing = checks.failures(self.findings)
+        if self.is_elsewhere:
+            return None
+        again = shlex.join(["cutline", "compile", self.data, self.table])
+        if "images_without_row" in failing and self.is_older:
+            what = "compile the table again as it was made, for there are newer sidecars,"
+            return Mend(what, again)
+        if "images_without_row" in failing:
+            above = os.path.dirname(os.path.realpath(self.data))  # and not where a link to it is
+            folder = new_folder(os.path.join(above, "orphans"))
+            move = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
+            if self.findings.keys().isdisjoint(checks.CAPTION_FILE_CHECKS):
+                move += ["--strategy", "parquet"]
+            return Mend("move images without row out of the way", shlex.join(move))
+        if not set(checks.CAPTION_FILE_CHECKS).isdisjoint(failing):
+            write = ["cutline", "captions", self.table, self.data]
+            return Mend("write the caption files", shlex.join(write))
+        named = [what for name, what in BY_HAND.items() if name in failing]
+        return Mend(f"{named[0]}, and compile the table again,", again) if named else None
+
+    def as_table(self) -> Table:
+        """Lay the checks out for a terminal."""
+        table = Table("check", "", "count", "for example", box=None, header_style="dim")
+        for check, finding in self.results():
+            verdict = verdict_of(check, finding)
+            name = Text(check.name.replace("_", " "), style="" if finding.count else "dim")
+            shown = [texts.cell(example) for example in finding.examples[:SHOWN]]
+            table.add_row(
+                name,
+                Text(verdict, style=STYLES[verdict]),
+                Text(f"{finding.count:,}", justify="right"),
+                Group(Text(check.meaning, style="dim"), *shown) if finding.count else "",
+            )
+        return table
+
+    def results(self) -> Iterator[tuple[Check, Finding]]:
+        """Give each check that was made, and what it found."""
+        for check in checks.CHECKS:
+            if check.name in self.findings:
+                yield check, self.findings[check.name]
+
+
+def new_folder(path: str) -> str:
+    """Give a path, with a number if something is there: orphans that were moved may come again."""
+    numbered = (f"{path}-{number}" for number in count(2))
+    return next(one for one in chain([path], numbered) if not os.path.lexists(one))
+
+
+def verdict_of(check: Check, finding: Finding) -> str:
+    """Say in a word what a check came to."""
+    if not finding.count:
+        return "ok"
+    return "FAILS" if check.level == checks.FAILURE else "warning"
