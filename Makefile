@@ -23,10 +23,11 @@ demo: $(SETUP)  ## make a small dataset with planted faults, prepare it, and sho
 test: $(SETUP)  ## the tests (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2
 
-check: $(SETUP)  ## ruff, formatting, mypy strict
+check: $(SETUP)  ## ruff, formatting, mypy strict, and which package imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(SETUP)  ## side by side with the recipe's loops and the naive bag, as ratios
 	$(BIN)/python benchmarks/bench.py
