@@ -1,6 +1,9 @@
 """What the documents show is true: their commands run, their names are there."""
 
+import importlib
+import operator
 import os
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -16,6 +19,11 @@ from cutline.record.outcome import REASONS
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 MODULES = sorted((ROOT / "src/cutline").rglob("*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 def blocks(language: str) -> list[str]:
@@ -70,12 +78,54 @@ def test_the_readme_names_every_reason():
     assert [reason for reason in REASONS if f"`{reason}`" not in README] == []
 
 
-def test_the_files_that_the_documents_name_are_there():
-    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
-        named = re.findall(
-            r"`((?:src|docs|jobs|tests|\.ci)/[\w./]+)`", (ROOT / document).read_text()
-        )
-        assert [name for name in named if not (ROOT / name).exists()] == []
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_the_files_and_folders_that_a_document_names_are_there(document):
+    text = document.read_text()
+    named = re.findall(r"`((?:src|docs|jobs|tests|benchmarks|\.ci)/[\w./-]*)`", text)
+    named += re.findall(r"\]\((?!https?:)([\w./-]+)", text)
+    below = (ROOT, document.parent)
+    assert [name for name in named if not any((at / name).exists() for at in below)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_the_modules_that_a_document_names_are_there(document):
+    stems = {path.stem if path.stem != "__init__" else path.parent.name for path in MODULES}
+    files = {path.name for path in MODULES} | {f"{path.parent.name}/" for path in MODULES}
+    for name in re.findall(r"`([\w./]+)`", document.read_text()):
+        if re.fullmatch(r"\w+\.py|[a-z_]+/", name):
+            assert name in files or (ROOT / name).exists(), name
+        elif name.startswith("cutline."):
+            assert pkgutil.resolve_name(name), name
+        elif "." in name and name.partition(".")[0] in stems and not (ROOT / name).exists():
+            assert any(has(module, name.partition(".")[2]) for module in called(name)), name
+
+
+def called(name):
+    """Yield the modules that the first word of a name may mean."""
+    for path in MODULES:
+        module = path.parent if path.stem == "__init__" else path.with_suffix("")
+        if module.name == name.partition(".")[0]:
+            yield importlib.import_module(".".join(module.relative_to(ROOT / "src").parts))
+
+
+def has(module, attributes):
+    """Return whether a module has an attribute, which may be one of an attribute."""
+    try:
+        operator.attrgetter(attributes)(module)
+    except AttributeError:
+        return False
+    return True
+
+
+def test_the_house_of_the_architecture_has_every_package():
+    rooms = (ROOT / "ARCHITECTURE.md").read_text().partition("## Rooms")[2].partition("\n## ")[0]
+    packages = {path.parent.name for path in (ROOT / "src/cutline").glob("*/__init__.py")}
+    assert packages <= set(re.findall(r"`(\w+)/`", rooms))
+
+
+def test_the_glossary_has_at_most_twenty_words():
+    words = (ROOT / "ARCHITECTURE.md").read_text().partition("## Words")[2].partition("\n## ")[0]
+    assert 15 <= len(re.findall(r"^\| \w+(?: file)? \| ", words, re.MULTILINE)) - 1 <= 20
 
 
 def test_every_key_of_the_cluster_file_is_the_default_and_has_a_comment():
@@ -91,7 +141,7 @@ def test_a_job_to_copy_is_short(job):
 
 
 def test_the_lower_layers_import_no_dask():
-    script = "import sys, cutline.sources, cutline.tar; print(*sys.modules)"
+    script = "import sys, cutline.record, cutline.sources; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
     modules = {name.split(".")[0] for name in loaded.stdout.decode().split()}
     assert "cutline" in modules
