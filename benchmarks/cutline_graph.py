@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 from distributed import Client, LocalCluster
 
-from cutline.table.compiling import compile_table
+from cutline import compile_table
 
 
 class Scale(Client):

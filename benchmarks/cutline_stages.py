@@ -6,12 +6,12 @@ python cutline_stages.py SOURCE TABLE
 import json
 import sys
 
-from cutline.process import startup
+from cutline.process import start_server
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    startup.start_server()  # as the command line does
+    start_server()  # as the command line does
 
     import cutline
 

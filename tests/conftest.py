@@ -6,8 +6,7 @@ import pytest
 from distributed import Client, LocalCluster
 from hypothesis import settings
 
-from cutline.demo.making import make_demo
-from cutline.demo.samples import DemoOptions
+from cutline import DemoOptions, make_demo
 
 # No deadline: the machine may be busy. What fails once must fail again.
 settings.register_profile("cutline", deadline=None, derandomize=True)

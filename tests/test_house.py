@@ -7,6 +7,7 @@ import ast
 import graphlib
 import importlib
 import pkgutil
+import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -249,3 +250,20 @@ def test_what_others_do_not_document_is_used_in_one_module():
 def test_every_package_is_looked_at():
     below = {found.name for found in pkgutil.iter_modules([str(TOP)]) if found.ispkg}
     assert below == set(PACKAGES)
+
+
+def test_whatever_is_no_module_is_installed_too():
+    settings = tomllib.loads((SRC.parent / "pyproject.toml").read_text())
+    installed = settings["tool"]["setuptools"]["package-data"]["cutline"]
+    files = [path.relative_to(TOP) for path in TOP.rglob("*") if path.is_file()]
+    left_out = [
+        path
+        for path in files
+        if path.suffix not in {".py", ".pyc"} and not any(map(path.match, installed))
+    ]
+    assert left_out == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_a_module_has_one_topic_and_at_most_400_lines(module):
+    assert len(module.path.read_text().splitlines()) <= 400

@@ -4,9 +4,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from cutline import recipe
-from cutline.demo.making import make_demo
-from cutline.demo.samples import DemoOptions
+from cutline import DemoOptions, make_demo, recipe
 from cutline.errors import CutlineError, UsageError
 from cutline.table.compile_options import CompileOptions
 from cutline.table.compiling import compile_table

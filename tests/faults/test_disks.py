@@ -11,8 +11,7 @@ import time
 import pytest
 from world import found, make_world, prepare
 
-from cutline.demo.making import make_demo
-from cutline.demo.samples import DemoOptions
+from cutline import DemoOptions, make_demo
 
 CUTS = 24
 

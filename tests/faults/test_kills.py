@@ -17,8 +17,7 @@ import psutil
 import pytest
 
 import cutline
-from cutline.demo.making import make_demo
-from cutline.demo.samples import DemoOptions
+from cutline import DemoOptions, make_demo
 
 KILLS = int(os.environ.get("CUTLINE_KILLS", "50"))
 SEED = int(os.environ.get("CUTLINE_SEED", str(random.randrange(10**6))))
