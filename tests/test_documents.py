@@ -146,3 +146,11 @@ def test_the_lower_layers_import_no_dask():
     modules = {name.split(".")[0] for name in loaded.stdout.decode().split()}
     assert "cutline" in modules
     assert not modules & {"dask", "distributed"}
+
+
+def test_the_index_of_the_decisions_has_each_under_its_title():
+    folder = ROOT / "docs/decisions"
+    index = (folder / "README.md").read_text()
+    pages = [page for page in folder.glob("*.md") if page.name != "README.md"]
+    titles = {page.name: page.read_text().splitlines()[0].removeprefix("# ") for page in pages}
+    assert {name for name, title in titles.items() if f"[{title}]({name})" not in index} == set()
