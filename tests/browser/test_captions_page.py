@@ -11,6 +11,7 @@ from distributed import Client, LocalCluster
 
 from cutline import CompileOptions, DemoOptions, compile_table, make_demo, run
 from cutline.plan.receipts import read_receipt
+from cutline.store.table_store import LocalDisk
 from cutline.progress.plugin import show
 from schedulers import scheduler
 
@@ -96,7 +97,7 @@ def shown(page):
 def receipts(table):
     """Sum the receipts of a table's parts."""
     parts = Path(table.replace(".parquet", ".parts"))
-    found = [read_receipt(str(path), 0) for path in parts.glob("*.parquet")]
+    found = [read_receipt(LocalDisk(), str(path), 0) for path in parts.glob("*.parquet")]
     by_reason = {}
     for receipt in found:
         for reason, count in receipt.rejects.items():

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import cutline
 from cutline import compile_table, write_captions
 from cutline.plan.receipts import read_receipt
+from cutline.store.table_store import LocalDisk
 from oracle import compile_folder
 from sidecars import numbered, record, write_sidecars
 
@@ -153,7 +154,7 @@ def uneven_receipts(root):
     """Find parts whose rows and rejects are not all the sidecars that went in."""
     parts = f"{root}/x.parts"
     for name in os.listdir(parts) if os.path.isdir(parts) else ():
-        receipt = read_receipt(f"{parts}/{name}", 0)
+        receipt = read_receipt(LocalDisk(), f"{parts}/{name}", 0)
         if receipt is None or receipt.sidecars != 15:
             yield f"{name} has no receipt for 15 sidecars"
         elif pq.read_metadata(f"{parts}/{name}").num_rows != receipt.rows:
