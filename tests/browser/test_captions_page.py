@@ -11,8 +11,8 @@ from distributed import Client, LocalCluster
 
 from cutline import CompileOptions, DemoOptions, compile_table, make_demo, run
 from cutline.plan.receipts import read_receipt
-from cutline.store.table_store import LocalDisk
 from cutline.progress.plugin import show
+from cutline.store.table_store import LocalDisk
 from schedulers import scheduler
 
 RECORDS = 60_000
