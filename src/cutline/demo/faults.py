@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import orjson
 
+from cutline.record import reasons
+
 Fields = dict[str, object]
 
 Write = Callable[[Fields], bytes | None]  # None: a folder stands where the sidecar should be
@@ -40,7 +42,7 @@ class Plant(NamedTuple):
         Whether the image is there.
     """
 
-    reason: str | None = None
+    reason: reasons.Reason | None = None
     write: Write = orjson.dumps
     stem: str = "{number:07d}"
     image_stem: str = "{stem}"
@@ -73,7 +75,7 @@ def _a_folder(_fields: Fields) -> None:
 
 
 # The first of each reason is in every demo that has room for it, the others in larger ones.
-FAULTS: dict[str, tuple[Write, ...]] = {
+FAULTS: dict[reasons.Reason, tuple[Write, ...]] = {
     "no_width": (drop("width"), put("width", None)),
     "bad_width": (
         put("width", 0),

@@ -9,6 +9,7 @@ from cutline.demo.faults import Fields, Plant, plan
 from cutline.demo.phrases import captions
 from cutline.demo.pictures import Picture, pictures
 from cutline.errors import UsageError
+from cutline.record import reasons
 
 Form = Literal["loose", "shards", "hostile"]
 
@@ -67,7 +68,7 @@ class Sample(NamedTuple):
     sidecar: bytes | None
     image_name: str
     image: bytes | None
-    reason: str | None
+    reason: reasons.Reason | None
 
 
 def samples(options: DemoOptions) -> Iterator[Sample]:
