@@ -210,7 +210,6 @@ def test_outputs_are_removed_without_a_trace(tmp_path):
     for path in (outputs.plan, outputs.merged, outputs.part(0), outputs.table, outputs.ledger):
         Path(path).write_text("x")
     Path(outputs.part_rejects(0, "abc")).write_text("x")
-    Path(outputs.workspace.staging("a run"), "left over").write_text("x")
     outputs.remove()
     outputs.remove()
     assert tree(tmp_path) == {"mine": b"stays"}
@@ -410,7 +409,7 @@ def test_many_workers_may_put_the_same_files_at_once(tmp_path, staging):
 
 def test_a_file_that_another_worker_makes_meanwhile_is_replaced(small, tmp_path, monkeypatch):
     (tmp_path / "data" / "a.txt").write_bytes(b"his")
-    monkeypatch.setattr(small, "read", lambda *_: None)  # it was not there yet
+    monkeypatch.setattr(small, "_read", lambda *_: None)  # it was not there yet
     assert small.put("a.txt", b"mine") == "written"
     assert tree(tmp_path / "data") == {"a.txt": b"mine"}
 
@@ -688,7 +687,7 @@ def test_what_cannot_be_removed_of_a_dead_run_keeps_the_next_from_beginning(work
             pass
     said = str(caught.value)
     assert said.startswith(f"{folder} cannot be removed")
-    assert said.endswith("end that, or remove the folder, and run this again.")
+    assert said.endswith("end them, or remove the folder, and run this again.")
     assert os.listdir(folder) == [".nfs1"]  # all that can be is
     assert not os.path.exists(workspace.lock)
     with workspace.locked(silent):  # whoever had it open has ended
@@ -743,9 +742,9 @@ def test_a_late_worker_that_goes_on_and_on_publishes_nothing_once_another_run_ha
     [
         (
             errno.ENOENT,
-            "x cannot be read or written: .*: see that it is there on the host of every",
+            "x cannot be read or written: .*: check that it is there on the host of every",
         ),
-        (errno.EACCES, "x cannot be read or written: .*: get the right to it and run this again"),
+        (errno.EACCES, "x cannot be read or written: .*: get permission for it and run this again"),
         (errno.EROFS, "x cannot be written: .*: mount it for writing and run this again"),
     ],
 )
@@ -821,7 +820,7 @@ def test_a_lock_that_appears_at_the_last_moment_is_respected(workspace, monkeypa
 
 def test_this_process_is_alive_and_says_so():
     owner = Owner.here("run")
-    assert owner.is_here()
+    assert owner.is_seen()
     assert not owner.is_dead()
     assert (owner.boot, owner.started) == (boot_id(), start_time(os.getpid()))
     assert msgspec.json.decode(msgspec.json.encode(owner), type=Owner) == owner
