@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cutline
+from cutline.captions import write_captions
 from cutline.demo import DemoOptions, make_demo
 from cutline.plan import ledger
 from cutline.store import TableFiles, parquet
@@ -128,6 +129,12 @@ def test_table_parts_and_ledger_of_another_store_are_read(data, table):
     assert files.has_ledger
     with parquet.open_parquet(table) as file:
         assert file.metadata.num_rows == summary.rows
+
+
+def test_captions_are_written_from_a_table_on_another_store(table, data, tmp_path):
+    summary = compile_table(data, table, OPTIONS)
+    os.mkdir(tmp_path / "images")
+    assert write_captions(table, tmp_path / "images").written == summary.rows
 
 
 def test_a_url_that_no_store_is_for_is_refused(tmp_path):
