@@ -16,7 +16,7 @@ import orjson
 
 from cutline.record.naming import image_filename
 from cutline.record.outcome import Outcome, Reject, Row
-from cutline.record.texts import clean, shown, shown_fields
+from cutline.record.texts import clean, shown
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -161,7 +161,8 @@ def caption(record: Mapping[str, Any], rules: Rules) -> str | Reject:
     if odd:
         return Reject("bad_caption", odd)
     fields = " or ".join(rules.caption_fields)
-    return Reject("no_caption", f"no text in {fields}; the record has {shown_fields(record)}")
+    names = ", ".join(shown(name)[1:-1] for name in list(record)[:20]) or "no fields"
+    return Reject("no_caption", f"no text in {fields}; the record has {names}")
 
 
 def _column_text(value: object) -> str | None:

@@ -9,18 +9,9 @@ TOO_LARGE: Final = 16 * 2**20
 
 
 class Row(NamedTuple):
-    """One line of the table.
+    """One line of the table: the size in pixels, and the image's path relative to the source.
 
-    Attributes
-    ----------
-    width, height
-        The size of the image in pixels, as its sidecar has it.
-    caption
-        Text, never empty.
-    filename
-        The image's path relative to the source, ``/``-separated.
-    columns
-        The values of the extra columns (``--column``), in their order.
+    `columns` holds the values of the extra columns (``--column``), in their order.
     """
 
     width: int
@@ -31,17 +22,7 @@ class Row(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """Why a sidecar gave no row.
-
-    Attributes
-    ----------
-    reason
-        What the ledger counts it under.
-    detail
-        What is wrong, for people.
-    filename
-        The image's path, where the record names one safely.
-    """
+    """Why a sidecar gave no row; `filename` is the image's, where the record names one safely."""
 
     reason: Reason
     detail: str

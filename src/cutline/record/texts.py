@@ -1,8 +1,7 @@
 """Text that may hold anything, made fit for a caption, a message, a terminal or a page."""
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from rich.text import Text
@@ -41,12 +40,6 @@ def shown(value: object) -> str:
         return f"an object of {len(value)} fields"
     text = ascii(value) if isinstance(value, str) else orjson.dumps(value).decode()
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def shown_fields(record: Mapping[str, Any]) -> str:
-    """Write the names of a record's first 20 fields for a message."""
-    names = ", ".join(shown(name)[1:-1] for name in list(record)[:20])
-    return names or "no fields"
 
 
 def shown_path(path: bytes) -> str:

@@ -20,21 +20,10 @@ _NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """The run that holds a lock, and the process that it runs in.
+    """The run that holds a lock, and its process.
 
-    Attributes
-    ----------
-    run
-        The name of its staging folder.
-    host, boot
-        Where it runs, and the id of that host's boot.
-    pid, started
-        Its process, and when that started, in clock ticks since the boot: another process may have
-        the same number later.
-    since
-        When it took the lock, for people.
-    processes
-        The PID namespace, in which `pid` is a number: containers of a host have one each.
+    Another process may have the number `pid` later, so `started` tells them apart, in clock ticks
+    since the `boot`. `processes` is the PID namespace: containers of a host have one each.
     """
 
     run: str
@@ -94,18 +83,7 @@ def take(path: str, owner: Owner, attempts: str, *, force: bool) -> Owner | None
     """Take a lock that is free or whose owner is dead, or any lock by force.
 
     Of several processes of this host that find a dead owner, one takes the lock: they do this one
-    after the other.
-
-    Parameters
-    ----------
-    path
-        The lock.
-    owner
-        Who takes it.
-    attempts
-        A folder beside it, in which the lock is written before it gets its name.
-    force
-        Take it from an owner that may be alive.
+    after the other. The lock is written in the folder `attempts` before it gets its name.
 
     Returns
     -------
