@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import cutline
-from cutline.record.outcome import REASONS
+from cutline.record.reasons import REASONS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

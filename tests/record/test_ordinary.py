@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutline.record import judging, ordinary
-from cutline.record.judging import Rules
-from cutline.record.ordinary import judge_by
+from cutline.record import judging
+from cutline.record.judging import Rules, judge_by
 from cutline.record.outcome import Reject, Row
 from sidecars import as_bytes, record
 
@@ -87,7 +86,7 @@ def test_any_depth_is_what_the_plain_way_says(levels):
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("escaped", [False, True])
 def test_an_ordinary_record_needs_no_other_way(monkeypatch, raw, escaped):
-    monkeypatch.setattr(ordinary, "judge", None)
+    monkeypatch.setattr(judging, "judge", None)
     judge = judge_by(Rules(("title",), raw_captions=raw))
     fields = record("a.png", title=" A\ncafé. ")
     sidecar = json.dumps(fields, ensure_ascii=escaped).encode()

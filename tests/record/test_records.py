@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 import oracle
 from cutline.record import naming, texts
 from cutline.record.judging import Rules, judge
-from cutline.record.outcome import REASONS, Reject, Row
+from cutline.record.outcome import Reject, Row
+from cutline.record.reasons import REASONS
 from sidecars import as_bytes, record
 
 RULES = Rules()

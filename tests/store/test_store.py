@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cutline.errors import CutlineError, UsageError
 from cutline.store.disk import publish, remove
-from cutline.store.lock import Owner, boot_id, locked, name_once, read_owner, start_time
+from cutline.store.lock import Owner, boot_id, name_once, read_owner, start_time
 from cutline.store.small_files import SmallFiles
 from cutline.store.table_files import TableFiles
 from cutline.store.trouble import StorageError
@@ -172,16 +172,16 @@ def test_every_name_follows_the_tables(tmp_path, monkeypatch):
 
 
 def test_part_names_sort_as_their_numbers_do_and_are_told_from_other_names():
-    names = [part_name(number) for number in (0, 9, 10, 99_999)]
+    names = [TableFiles.part_name(number) for number in (0, 9, 10, 99_999)]
     assert names == sorted(names)
-    assert all(map(is_part_name, [*names, part_name(100_000)]))
+    assert all(map(TableFiles.is_part_name, [*names, TableFiles.part_name(100_000)]))
     others = [
         "part-0.parquet",
         "part-00000.parquet.1",
         "xpart-00000.parquet",
         "part-00000.parquet\n",
     ]
-    assert not any(map(is_part_name, [*others, "part-0000a.parquet"]))
+    assert not any(map(TableFiles.is_part_name, [*others, "part-0000a.parquet"]))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,6 @@ def test_outputs_are_removed_without_a_trace(tmp_path):
     for path in (outputs.plan, outputs.merged, outputs.part(0), outputs.table, outputs.ledger):
         Path(path).write_text("x")
     Path(outputs.part_rejects(0, "abc")).write_text("x")
-    Path(outputs.workspace.staging("a run"), "left over").write_text("x")
     outputs.remove()
     outputs.remove()
     assert tree(tmp_path) == {"mine": b"stays"}
@@ -410,7 +409,7 @@ def test_many_workers_may_put_the_same_files_at_once(tmp_path, staging):
 
 def test_a_file_that_another_worker_makes_meanwhile_is_replaced(small, tmp_path, monkeypatch):
     (tmp_path / "data" / "a.txt").write_bytes(b"his")
-    monkeypatch.setattr(small, "read", lambda *_: None)  # it was not there yet
+    monkeypatch.setattr(small, "_read", lambda *_: None)  # it was not there yet
     assert small.put("a.txt", b"mine") == "written"
     assert tree(tmp_path / "data") == {"a.txt": b"mine"}
 
@@ -455,7 +454,7 @@ def held_by(workspace, **changes):
 
 
 def test_a_lock_is_held_inside_and_nothing_is_left_after_it(workspace, tmp_path):
-    with locked(workspace, silent) as staging:
+    with workspace.locked(silent) as staging:
         owner = json.loads(Path(workspace.lock).read_bytes())
         assert (owner["pid"], owner["host"]) == (os.getpid(), socket.gethostname())
         assert staging == f"{workspace.attempts}/{owner['run']}"
@@ -466,21 +465,21 @@ def test_a_lock_is_held_inside_and_nothing_is_left_after_it(workspace, tmp_path)
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_lock_is_released_after_a_failure(workspace, tmp_path, error):
-    with pytest.raises(error), locked(workspace, silent):
+    with pytest.raises(error), workspace.locked(silent):
         raise error
     assert tree(tmp_path) == {}
 
 
 def test_what_a_job_made_in_its_workspace_stays(workspace):
-    with locked(workspace, silent):
+    with workspace.locked(silent):
         Path(workspace.folder, "plan").write_text("x")
     assert tree(workspace.folder) == {"plan": b"x"}
 
 
 def test_a_second_run_is_refused_and_told_who_is_at_work(workspace):
-    with locked(workspace, silent):
+    with workspace.locked(silent):
         owner = read_owner(workspace.lock)
-        with pytest.raises(CutlineError) as caught, locked(workspace, silent):
+        with pytest.raises(CutlineError) as caught, workspace.locked(silent):
             pass
         assert read_owner(workspace.lock) == owner
     said = str(caught.value)
@@ -493,9 +492,9 @@ def test_a_lock_is_held_where_a_file_has_one_name_only(workspace, monkeypatch):
         raise OSError(errno.EPERM, "Operation not permitted")  # as FAT says
 
     monkeypatch.setattr(os, "link", link)
-    with locked(workspace, silent):
+    with workspace.locked(silent):
         assert read_owner(workspace.lock).pid == os.getpid()
-        with pytest.raises(CutlineError, match="Another run is at work"), locked(workspace, silent):
+        with pytest.raises(CutlineError, match="Another run is at work"), workspace.locked(silent):
             pass
         claim = Path(workspace.attempts, "claim")
         claim.write_bytes(b"{}")
@@ -505,8 +504,8 @@ def test_a_lock_is_held_where_a_file_has_one_name_only(workspace, monkeypatch):
 
 
 def test_a_run_goes_on_undisturbed_after_a_second_one_was_refused(workspace):
-    with locked(workspace, silent) as staging:
-        with pytest.raises(CutlineError), locked(workspace, silent):
+    with workspace.locked(silent) as staging:
+        with pytest.raises(CutlineError), workspace.locked(silent):
             pass
         put(f"{workspace.folder}/plan", b"x", staging)
 
@@ -515,8 +514,8 @@ def test_a_run_in_another_process_is_refused_while_that_one_lives_and_not_when_i
     workspace,
 ):
     code = (
-        "import sys; from cutline.store import Workspace, locked\n"
-        "with locked(Workspace(sys.argv[1]), print): print('held', flush=True); sys.stdin.read()"
+        "import sys; from cutline.store import Workspace\n"
+        "with Workspace(sys.argv[1]).locked(print): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, workspace.folder],
@@ -526,14 +525,14 @@ def test_a_run_in_another_process_is_refused_while_that_one_lives_and_not_when_i
         assert other.stdout.readline() == b"held\n"
         with (
             pytest.raises(CutlineError, match=f"process {other.pid} on "),
-            locked(workspace, silent),
+            workspace.locked(silent),
         ):
             pass
         (run,) = os.listdir(workspace.attempts)
         Path(workspace.attempts, run, "half a part").write_text("x")
         other.kill()
     told = []
-    with locked(workspace, told.append) as staging:
+    with workspace.locked(told.append) as staging:
         assert os.listdir(workspace.attempts) == [os.path.basename(staging)] != [run]
         assert os.listdir(staging) == []
     assert told == [told[0]]
@@ -559,7 +558,7 @@ def ended_process():
 def test_the_lock_of_a_dead_run_is_taken_over(workspace, tmp_path, changes):
     owner = held_by(workspace, **changes)
     told = []
-    with locked(workspace, told.append):
+    with workspace.locked(told.append):
         pass
     assert told == [f"Took the lock over from {owner}, which is gone."]
     assert tree(tmp_path) == {}
@@ -569,12 +568,12 @@ def test_the_lock_of_another_container_of_this_host_is_held(workspace):
     owner = held_by(workspace, processes="pid:[1]", pid=ended_process())
     with (
         pytest.raises(CutlineError, match="if it is dead, add --force-unlock"),
-        locked(workspace, silent),
+        workspace.locked(silent),
     ):
         pass
     assert read_owner(workspace.lock) == owner
     held_by(workspace, processes="pid:[1]", boot="of yesterday")
-    with locked(workspace, silent):
+    with workspace.locked(silent):
         pass
 
 
@@ -594,7 +593,7 @@ def test_a_zombie_is_dead():
 
 def test_a_run_on_another_host_is_refused_and_the_mend_is_named(workspace):
     owner = held_by(workspace, host="elsewhere", pid=ended_process())
-    with pytest.raises(CutlineError) as caught, locked(workspace, silent):
+    with pytest.raises(CutlineError) as caught, workspace.locked(silent):
         pass
     said = str(caught.value)
     assert f"process {owner.pid} on elsewhere since " in said
@@ -604,7 +603,7 @@ def test_a_run_on_another_host_is_refused_and_the_mend_is_named(workspace):
 
 def test_a_run_on_another_host_is_taken_over_by_force(workspace, tmp_path):
     held_by(workspace, host="elsewhere")
-    with locked(workspace, silent, force=True) as staging:
+    with workspace.locked(silent, force=True) as staging:
         assert read_owner(workspace.lock).run == os.path.basename(staging)
     assert tree(tmp_path) == {}
 
@@ -612,8 +611,8 @@ def test_a_run_on_another_host_is_taken_over_by_force(workspace, tmp_path):
 def test_a_run_that_lost_its_lock_publishes_nothing_and_leaves_the_new_owners_things_alone(
     workspace,
 ):
-    with locked(workspace, silent) as staging:
-        with locked(workspace, silent, force=True) as second:
+    with workspace.locked(silent) as staging:
+        with workspace.locked(silent, force=True) as second:
             owner = read_owner(workspace.lock)
             with pytest.raises(CutlineError, match="This run is over"):
                 put(f"{workspace.folder}/plan", b"x", staging)
@@ -625,10 +624,10 @@ def test_a_run_that_lost_its_lock_publishes_nothing_and_leaves_the_new_owners_th
 
 
 def test_an_attempt_that_was_begun_before_the_lock_was_lost_is_not_published(workspace):
-    with locked(workspace, silent) as staging:
+    with workspace.locked(silent) as staging:
         late = publish(f"{workspace.folder}/part", staging)
         late.__enter__().write(b"old")
-        with locked(workspace, silent, force=True) as second:
+        with workspace.locked(silent, force=True) as second:
             put(f"{workspace.folder}/part", b"new", second)
             with pytest.raises(CutlineError, match="This run is over"):
                 late.__exit__(None, None, None)
@@ -663,7 +662,7 @@ def test_folders_in_the_attempts_of_a_dead_run_are_removed_with_it(workspace, tm
     folder = left_behind(workspace)
     (folder / "somebody" / "made").mkdir(parents=True)
     (folder / "somebody" / "file").write_text("x")
-    with locked(workspace, silent) as staging:
+    with workspace.locked(silent) as staging:
         assert os.listdir(workspace.attempts) == [os.path.basename(staging)]
     assert tree(tmp_path) == {}
 
@@ -674,7 +673,7 @@ def test_a_link_among_the_attempts_is_removed_and_not_followed(workspace, tmp_pa
     link = Path(workspace.folder, place)
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(outside)
-    with locked(workspace, silent):
+    with workspace.locked(silent):
         pass
     assert not os.path.lexists(workspace.folder)
 
@@ -684,14 +683,14 @@ def test_what_cannot_be_removed_of_a_dead_run_keeps_the_next_from_beginning(work
     (folder / ".nfs1").write_text("x")
     with monkeypatch.context() as patch:
         as_on_nfs(patch)
-        with pytest.raises(CutlineError) as caught, locked(workspace, silent):
+        with pytest.raises(CutlineError) as caught, workspace.locked(silent):
             pass
     said = str(caught.value)
     assert said.startswith(f"{folder} cannot be removed")
-    assert said.endswith("end that, or remove the folder, and run this again.")
+    assert said.endswith("end them, or remove the folder, and run this again.")
     assert os.listdir(folder) == [".nfs1"]  # all that can be is
     assert not os.path.exists(workspace.lock)
-    with locked(workspace, silent):  # whoever had it open has ended
+    with workspace.locked(silent):  # whoever had it open has ended
         assert not folder.exists()
 
 
@@ -699,12 +698,12 @@ def test_a_run_that_cannot_remove_its_attempts_ends_well_and_the_next_one_says_s
     workspace, monkeypatch
 ):
     as_on_nfs(monkeypatch)
-    with locked(workspace, silent) as staging:
+    with workspace.locked(silent) as staging:
         Path(staging, ".nfs1").write_text("x")
     assert not os.path.exists(workspace.lock)
     with (
         pytest.raises(CutlineError, match=f"{staging} cannot be removed"),
-        locked(workspace, silent),
+        workspace.locked(silent),
     ):
         pass
 
@@ -730,7 +729,7 @@ def test_a_late_worker_that_goes_on_and_on_publishes_nothing_once_another_run_ha
     worker = threading.Thread(target=work)
     worker.start()
     at_work.wait()
-    with locked(workspace, silent):
+    with workspace.locked(silent):
         begun.set()
         worker.join()
         assert not late.exists()
@@ -743,14 +742,14 @@ def test_a_late_worker_that_goes_on_and_on_publishes_nothing_once_another_run_ha
     [
         (
             errno.ENOENT,
-            "x cannot be read or written: .*: see that it is there on the host of every",
+            "x cannot be read or written: .*: check that it is there on the host of every",
         ),
-        (errno.EACCES, "x cannot be read or written: .*: get the right to it and run this again"),
+        (errno.EACCES, "x cannot be read or written: .*: get permission for it and run this again"),
         (errno.EROFS, "x cannot be written: .*: mount it for writing and run this again"),
     ],
 )
 def test_a_job_that_a_file_system_refuses_something_may_have_been_reading(workspace, number, said):
-    with pytest.raises(StorageError, match=said), locked(workspace, silent):
+    with pytest.raises(StorageError, match=said), workspace.locked(silent):
         raise OSError(number, os.strerror(number), "/somewhere/x")
 
 
@@ -760,8 +759,8 @@ def test_what_a_file_system_refuses_a_job_is_said_with_what_the_job_still_needs(
     of_job = Workspace(os.fspath(tmp_path / "of the job"))
     with (  # a job within a job, as that of the captions is
         pytest.raises(StorageError, match=r"y cannot be written: .*about 5 bytes are needed"),
-        locked(of_job, silent),
-        locked(workspace, silent, needed=lambda: 5),
+        of_job.locked(silent),
+        workspace.locked(silent, needed=lambda: 5),
     ):
         raise OSError(errno.ENOSPC, "No space left on device", f"{tmp_path}/y")
     assert tree(tmp_path) == {}
@@ -772,7 +771,7 @@ def test_what_is_no_lock_is_named(workspace, other):
     workspace.make()
     Path(workspace.lock).write_bytes(other)
     with pytest.raises(CutlineError, match="work/lock is not a lock of cutline: remove it"):
-        locked(workspace, silent).__enter__()
+        workspace.locked(silent).__enter__()
 
 
 def test_of_many_that_find_a_dead_owner_one_takes_over(workspace, monkeypatch):
@@ -792,7 +791,7 @@ def test_of_many_that_find_a_dead_owner_one_takes_over(workspace, monkeypatch):
     def run():
         barrier.wait()
         try:
-            with locked(workspace, silent):
+            with workspace.locked(silent):
                 said.append("mine")
                 barrier.wait()
         except CutlineError:
@@ -812,7 +811,7 @@ def test_a_lock_that_appears_at_the_last_moment_is_respected(workspace, monkeypa
     holder = held_by(workspace, host="elsewhere")
     answers = iter([None, holder, holder])
     monkeypatch.setattr(lock_file, lambda _: next(answers))
-    with pytest.raises(CutlineError, match="on elsewhere"), locked(workspace, silent):
+    with pytest.raises(CutlineError, match="on elsewhere"), workspace.locked(silent):
         pass
     monkeypatch.undo()
     assert read_owner(workspace.lock) == holder
@@ -821,7 +820,7 @@ def test_a_lock_that_appears_at_the_last_moment_is_respected(workspace, monkeypa
 
 def test_this_process_is_alive_and_says_so():
     owner = Owner.here("run")
-    assert owner.is_here()
+    assert owner.is_seen()
     assert not owner.is_dead()
     assert (owner.boot, owner.started) == (boot_id(), start_time(os.getpid()))
     assert msgspec.json.decode(msgspec.json.encode(owner), type=Owner) == owner

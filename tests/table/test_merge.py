@@ -297,7 +297,7 @@ def test_too_many_rejects_are_told_by_their_top_reasons_with_an_example_of_each(
         "7 of 12 sidecars were rejected, more than the share of 0.5 that --max-rejects allows, and"
         " the table was left as it was: 3 bad_json (000.json: broken at 1); 2 duplicate (003.json:"
         " its sample is that of a.png, which came first); 1 no_caption (004.json: no text in"
-        " short_caption; the record has title, width); mend them, or raise --max-rejects."
+        " short_caption; the record has title, width); correct them, or raise --max-rejects."
     )
 
 
@@ -305,9 +305,9 @@ def test_too_many_rejects_are_told_by_their_top_reasons_with_an_example_of_each(
     ("outcome", "mend"),
     [
         (Reject("no_caption", "no text"), "name another --caption-field, or raise"),
-        (Reject("no_image_name", "no"), "see whether these are the sidecars that you mean, or"),
-        (row("same.png"), "give folders or shards that use the same names a table each, or"),
-        (Reject("bad_width", "width is 0"), "mend them, or raise"),
+        (Reject("no_image_name", "no"), "check that these are the sidecars you mean, or"),
+        (row("same.png"), "make a table for each of the folders or shards that share names, or"),
+        (Reject("bad_width", "width is 0"), "correct them, or raise"),
     ],
 )
 def test_what_to_do_about_too_many_rejects_is_said_by_their_reason(outputs, outcome, mend):

@@ -17,7 +17,8 @@ from cutline.plan.ledger import REJECTS
 from cutline.plan.receipts import Receipt
 from cutline.record.judging import Rules
 from cutline.record.naming import key
-from cutline.record.outcome import REASONS, Reject, Row
+from cutline.record.outcome import Reject, Row
+from cutline.record.reasons import REASONS
 from cutline.store import disk, table_files
 from cutline.table import part_files
 from cutline.table.compile_options import CompileOptions

@@ -24,7 +24,7 @@ import oracle
 from cutline.cluster.running import tasks_of
 from cutline.errors import CutlineError, UsageError
 from cutline.record.judging import Rules
-from cutline.record.outcome import REASONS
+from cutline.record.reasons import REASONS
 from cutline.sources.opening import open_source
 from cutline.store import lock, table_files
 from cutline.table.compile_options import CompileOptions

@@ -1,7 +1,6 @@
 """What is planted in a demo: faults that must be rejected, and oddities that must not.
 
-A planted record has one fault at most, so the order in which a reader looks for faults does not
-change what it counts.
+A record has at most one fault, so a reader may look for them in any order and counts the same.
 """
 
 import codecs
@@ -12,10 +11,11 @@ from typing import NamedTuple
 
 import orjson
 
+from cutline.record import reasons
+
 Fields = dict[str, object]
 
-Write = Callable[[Fields], bytes | None]  # None: a folder stands where the sidecar should be
-
+Write = Callable[[Fields], bytes | None]  # None: a folder where the sidecar should be
 
 SIDECAR_LIMIT = 16 * 2**20  # bytes; a larger sidecar is `too_large`
 
@@ -28,7 +28,7 @@ class Plant(NamedTuple):
     reason
         Why a correct run rejects the record; None if the record is a row.
     write
-        Makes the sidecar's bytes from its fields.
+        Writes the sidecar's bytes from its fields.
     stem
         The sidecar's name without `.json`; `{number}` is the record's number.
     image_stem
@@ -40,7 +40,7 @@ class Plant(NamedTuple):
         Whether the image is there.
     """
 
-    reason: str | None = None
+    reason: reasons.Reason | None = None
     write: Write = orjson.dumps
     stem: str = "{number:07d}"
     image_stem: str = "{stem}"
@@ -48,84 +48,81 @@ class Plant(NamedTuple):
     has_image: bool = True
 
 
-def put(name: str, value: object) -> Write:
-    """Write the sidecar with another value in a field."""
+def _put(name: str, value: object) -> Write:
     return lambda fields: orjson.dumps(fields | {name: value})
 
 
-def change(name: str, function: Callable[[str], object]) -> Write:
-    """Write the sidecar with a field's text, or its number as text, changed by a function."""
+def _change(name: str, function: Callable[[str], object]) -> Write:
+    """Return a writer that changes the text of a field, or its number as text."""
     return lambda fields: orjson.dumps(fields | {name: function(str(fields[name]))})
 
 
-def drop(name: str) -> Write:
-    """Write the sidecar without a field."""
+def _drop(name: str) -> Write:
     return lambda fields: orjson.dumps({key: fields[key] for key in fields if key != name})
 
 
-def spoil(function: Callable[[bytes], bytes]) -> Write:
-    """Write the sidecar, then change its bytes."""
+def _spoil(function: Callable[[bytes], bytes]) -> Write:
     return lambda fields: function(orjson.dumps(fields))
 
 
 def _a_folder(_fields: Fields) -> None:
-    """Nobody can read this, not even root."""
+    """Return None: not even root can read a folder as a sidecar."""
 
 
 # The first of each reason is in every demo that has room for it, the others in larger ones.
-FAULTS: dict[str, tuple[Write, ...]] = {
-    "no_width": (drop("width"), put("width", None)),
+FAULTS: dict[reasons.Reason, tuple[Write, ...]] = {
+    "no_width": (_drop("width"), _put("width", None)),
     "bad_width": (
-        put("width", 0),
-        put("width", -1024),
-        put("width", 1024.7),
-        put("width", True),  # noqa: FBT003 - the value of a field, not an argument
-        put("width", [1024]),
-        put("width", "wide"),
-        put("width", 2**31),
+        _put("width", 0),
+        _put("width", -1024),
+        _put("width", 1024.7),
+        _put("width", True),  # noqa: FBT003 - the value of a field, not an argument
+        _put("width", [1024]),
+        _put("width", "wide"),
+        _put("width", 2**31),
     ),
     "bad_height": (
-        drop("height"),
-        put("height", None),
-        put("height", 0),
-        put("height", "1024.5"),
-        put("height", {"pixels": 1024}),
+        _drop("height"),
+        _put("height", None),
+        _put("height", 0),
+        _put("height", "1024.5"),
+        _put("height", {"pixels": 1024}),
     ),
-    "no_image_name": (drop("image_name"), put("image_name", None)),
+    "no_image_name": (_drop("image_name"), _put("image_name", None)),
     "bad_image_name": (
-        change("image_name", "../{}".format),
-        change("image_name", "images/{}".format),
-        change("image_name", "images\\{}".format),
-        change("image_name", "/{}".format),
-        put("image_name", ""),
-        put("image_name", "."),
-        change("image_name", lambda name: name.rjust(300, "x")),
-        change("image_name", lambda name: "夜" * 90 + name),  # few letters, but 281 bytes and more
-        change("image_name", "bell\a{}".format),
-        change("image_name", "{}\n".format),
+        _change("image_name", "../{}".format),
+        _change("image_name", "images/{}".format),
+        _change("image_name", "images\\{}".format),
+        _change("image_name", "/{}".format),
+        _put("image_name", ""),
+        _put("image_name", "."),
+        _change("image_name", lambda name: name.rjust(300, "x")),
+        _change("image_name", lambda name: "夜" * 90 + name),  # few letters, but 281 bytes and more
+        _change("image_name", "bell\a{}".format),
+        _change("image_name", "{}\n".format),
         # Its caption file would have the image's own name.
-        change("image_name", lambda name: name.rpartition(".")[0] + ".txt"),
+        _change("image_name", lambda name: name.rpartition(".")[0] + ".txt"),
     ),
     "no_caption": (
-        drop("short_caption"),
-        put("short_caption", None),
-        put("short_caption", ""),
-        put("short_caption", " \t\n "),
-        put("short_caption", ["", "  "]),
+        _drop("short_caption"),
+        _put("short_caption", None),
+        _put("short_caption", ""),
+        _put("short_caption", " \t\n "),
+        _put("short_caption", ["", "  "]),
     ),
     "bad_caption": (
-        put("short_caption", 7),
-        put("short_caption", {"en": "A red fox"}),
-        put("short_caption", [1, 2, 3]),
+        _put("short_caption", 7),
+        _put("short_caption", {"en": "A red fox"}),
+        _put("short_caption", [1, 2, 3]),
     ),
     "bad_json": (
-        spoil(lambda sidecar: sidecar[: len(sidecar) // 2]),
-        spoil(lambda _sidecar: b""),
+        _spoil(lambda sidecar: sidecar[: len(sidecar) // 2]),
+        _spoil(lambda _sidecar: b""),
         lambda fields: json.dumps(fields | {"short_caption": "Café"}, ensure_ascii=False).encode(
             "latin-1", "replace"
         ),
-        spoil(lambda sidecar: bytes(len(sidecar))),  # what a power cut leaves
-        spoil(lambda sidecar: sidecar + sidecar),
+        _spoil(lambda sidecar: bytes(len(sidecar))),  # what a power cut leaves
+        _spoil(lambda sidecar: sidecar + sidecar),
     ),
     "not_object": (
         lambda fields: orjson.dumps([fields]),
@@ -146,34 +143,34 @@ DUPLICATES = (
     ),
 )
 
-TOO_LARGE = Plant("too_large", spoil(lambda sidecar: sidecar.ljust(SIDECAR_LIMIT + 100_000)))
+TOO_LARGE = Plant("too_large", _spoil(lambda sidecar: sidecar.ljust(SIDECAR_LIMIT + 100_000)))
 
 ODDITIES = (
     Plant(image_stem="{stem}_original"),
-    Plant(write=put("short_caption", ["", "A caption\nin a list", "and another one"])),
-    Plant(write=change("width", str)),
-    Plant(write=change("short_caption", "  {}\r\n".format)),
-    Plant(write=change("short_caption", lambda text: text.replace(" ", "\n\t", 3))),
-    Plant(write=spoil(codecs.BOM_UTF8.__add__)),
+    Plant(write=_put("short_caption", ["", "A caption\nin a list", "and another one"])),
+    Plant(write=_change("width", str)),
+    Plant(write=_change("short_caption", "  {}\r\n".format)),
+    Plant(write=_change("short_caption", lambda text: text.replace(" ", "\n\t", 3))),
+    Plant(write=_spoil(codecs.BOM_UTF8.__add__)),
     Plant(stem="{number:07d}.v2"),
-    Plant(write=change("width", float)),
+    Plant(write=_change("width", float)),
     Plant(image_stem="image of {stem}", extension="png"),
-    Plant(write=change("short_caption", lambda text: text.replace(" ", "\N{NO-BREAK SPACE}", 2))),
-    Plant(write=put("short_caption", "早晨的湖边,一只红狐 🦊 près du café")),
+    Plant(write=_change("short_caption", lambda text: text.replace(" ", "\N{NO-BREAK SPACE}", 2))),
+    Plant(write=_put("short_caption", "早晨的湖边,一只红狐 🦊 près du café")),
     Plant(stem="{number:07d} façade 夜"),
-    Plant(write=change("height", str)),
-    Plant(write=change("short_caption", "One\u2028two\x85three\0{}".format)),
+    Plant(write=_change("height", str)),
+    Plant(write=_change("short_caption", "One\u2028two\x85three\0{}".format)),
     Plant(write=lambda fields: json.dumps(fields | {"short_caption": "A 🦊 escaped"}).encode()),
     Plant(write=lambda fields: orjson.dumps(fields, option=orjson.OPT_INDENT_2)),
-    Plant(write=drop("long_caption")),
+    Plant(write=_drop("long_caption")),
 )
 
 
 def plan(records: int) -> dict[int, Plant]:
-    """Which records of a demo are planted, by number; faults and oddities alternate, evenly spread.
+    """Return what is planted in a demo, by the number of the record.
 
-    Every reason is there from 120 records up and every fault from 470 up. With fewer records
-    there are fewer, so that the rejects other than `no_width` stay below a tenth.
+    Faults and oddities alternate, evenly spread. Every reason is there from 120 records up, and
+    every fault from 470 up; below, fewer, so that rejects other than `no_width` stay below a tenth.
     """
     faults = _faults_in_turn()
     count = max(min(len(faults), records // 10), records * 15 // 1000)
@@ -187,10 +184,9 @@ def plan(records: int) -> dict[int, Plant]:
 
 
 def _faults_in_turn() -> list[tuple[Plant, ...]]:
-    """List the first fault of each reason, then the second of each, and so on.
+    """Return the first fault of each reason, then the second of each, and so on.
 
-    Each is one record or two that follow each other. One in three has no image; the others leave
-    an image that no row names.
+    Each is one record, or two in a row. One in three has no image; the others leave an orphan.
     """
     singles = (
         [(Plant(reason, write, has_image=i % 3 != 1),) for i, write in enumerate(writes)]

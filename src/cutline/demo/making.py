@@ -1,4 +1,4 @@
-"""Place the samples of a demo in a folder, and count them."""
+"""Write the samples of a demo to a folder, and count what a correct run must find."""
 
 import os
 from collections import Counter
@@ -13,19 +13,19 @@ from cutline.demo.shard_writer import HARMLESS, add_hostile_shard, damage, write
 from cutline.errors import CutlineError, UsageError
 from cutline.store import disk
 
-MARKER = "a cutline demo, format 1"
+_MARKER = "a cutline demo, format 1"
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a correct run must count on a demo.
+    """What a correct run counts on a demo.
 
     Attributes
     ----------
     records, seed
         What the demo was made from.
     sidecars
-        Entries named `*.json`, folders too: `rows` and all `rejects` together.
+        Entries named ``*.json``, folders too: `rows` and all `rejects` together.
     rows
         Rows of the table.
     rejects
@@ -37,11 +37,11 @@ class Expected:
     orphans
         Image files that no row names.
     images_without_caption_file
-        Those of them that no row's caption file is beside.
+        Those of the orphans that have no caption file of a row beside them.
     sidecars_without_image
-        Sidecars that neither name an image that is there, nor stand beside one.
+        Sidecars that neither name an image that is there nor have one beside them.
     shards, damaged_shards
-        Tar shards, and how many of them are damaged.
+        Tar shards, and those of them that are damaged.
     refused
         How many members of the shards an extraction refuses for each reason.
     """
@@ -59,15 +59,14 @@ class Expected:
     shards: int = 0
     damaged_shards: int = 0
     refused: dict[str, int] = field(default_factory=dict)
-    marker: str = MARKER
+    marker: str = _MARKER
 
 
 def make_demo(folder: str | os.PathLike[str], options: DemoOptions) -> Expected:
-    """Make a dataset and say what a correct run must count on it.
+    """Make a dataset, and return what a correct run with default options counts on it.
 
-    Writes `folder/data/<stem>.json` beside `folder/data/<image_name>`, or both as members of
-    `folder/data/data-<number>.tar`; and, when all are there, `folder/expected.json` with what is
-    returned. The counts are those of a run on `folder/data` with default options.
+    Writes ``data/<stem>.json`` beside ``data/<image_name>``, or both as members of
+    ``data/data-<number>.tar``; and at the end ``expected.json`` with what is returned.
 
     Parameters
     ----------
@@ -79,9 +78,9 @@ def make_demo(folder: str | os.PathLike[str], options: DemoOptions) -> Expected:
     Raises
     ------
     UsageError
-        If the folder holds anything, or is none.
+        The folder is not empty, or is a file.
     CutlineError
-        If the system does not let us write there.
+        The file system refuses to write there.
     """
     root = os.fspath(folder)
     tally = _Tally()
@@ -98,16 +97,14 @@ def make_demo(folder: str | os.PathLike[str], options: DemoOptions) -> Expected:
 
 
 def _claim(root: str) -> None:
-    """Make the folder, or refuse what somebody may still want."""
+    """Make the folder, or raise UsageError if something is there."""
     try:
         os.makedirs(root, exist_ok=True)
         names = os.listdir(root)
     except (FileExistsError, NotADirectoryError):
         raise UsageError(f"{root} is a file: name a folder for the demo.") from None
     if "expected.json" in names and _is_demo(os.path.join(root, "expected.json")):
-        raise UsageError(
-            f"{root} is a demo already: use it, or remove it yourself, or name another folder."
-        )
+        raise UsageError(f"{root} is a demo already: use it, remove it, or name another folder.")
     if names:
         raise UsageError(f"{root} is not empty: name another folder for the demo.")
 
@@ -116,7 +113,7 @@ def _is_demo(path: str) -> bool:
     try:
         with open(path, "rb") as file:
             text = file.read(100_000)  # ours is far smaller
-        return bool(orjson.loads(text)["marker"] == MARKER)
+        return bool(orjson.loads(text)["marker"] == _MARKER)
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         return False
 
@@ -136,7 +133,7 @@ class _Tally:
             if sample.image is not None:
                 self._images += 1
                 self._orphans += not is_row
-                # A duplicate's image is beside the caption file of the sample that it doubles.
+                # A duplicate's image is beside the caption file of the sample that came first.
                 self._bare += not is_row and sample.reason != "duplicate"
             elif not options.images or sample.reason != "duplicate":
                 self._lonely += 1
@@ -159,7 +156,6 @@ class _Tally:
 
 
 def _write_data(tally: _Tally, data: str, options: DemoOptions) -> Expected:
-    """Write all samples in the form that is asked for, and count them."""
     arriving = tally.counted(options)
     if options.form == "loose":
         _write_loose(arriving, data)
@@ -170,7 +166,7 @@ def _write_data(tally: _Tally, data: str, options: DemoOptions) -> Expected:
 
 
 def _made_hostile(expected: Expected, paths: list[str], options: DemoOptions) -> Expected:
-    """Damage the last shard, and add a hostile one behind it: no sidecar is in either."""
+    """Damage the last shard, and add a hostile one without sidecars."""
     damage(paths[-1])
     image = pictures("jpg")[0].content if options.images else b""
     refused = add_hostile_shard(f"{os.path.dirname(paths[0])}/data-{len(paths):06}.tar", image)

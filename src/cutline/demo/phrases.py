@@ -1,10 +1,10 @@
-"""Captions for a demo: phrases put together so that hardly two captions are the same."""
+"""Captions for a demo, made of phrases, so that hardly any two are the same."""
 
 import itertools
 import random
 from typing import NamedTuple
 
-SUBJECTS = (
+_SUBJECTS = (
     "A red fox", "An old lighthouse", "A wooden rowing boat", "A street musician",
     "A robot made of brass", "A stack of clay pots", "A child with a yellow umbrella",
     "A sleeping cat", "A steam locomotive", "A glass greenhouse", "A lone cyclist",
@@ -13,16 +13,14 @@ SUBJECTS = (
     "A market stall in São Paulo", "A birthday cake with a 🦊 on top",
 )  # fmt: skip
 
-
-DOINGS = (
+_DOINGS = (
     "seen from behind", "framed by tall grass", "half hidden in the mist", "in sharp focus",
     "drawn with a few bold lines", "reflected in a puddle", "surrounded by fireflies",
     "casting a long shadow", "painted in thick strokes", "covered with fresh snow",
     "at the edge of the picture", "small against the sky",
 )  # fmt: skip
 
-
-PLACES = (
+_PLACES = (
     "beside a frozen lake", "in a narrow cobbled street", "at the foot of a snowy mountain",
     "on an empty beach", "in a crowded railway station", "under a blossoming cherry tree",
     "in the middle of a wheat field", "on the roof of a tall building", "in a quiet library",
@@ -30,29 +28,25 @@ PLACES = (
     "at the end of a wooden pier", "in a workshop cluttered with tools",
 )  # fmt: skip
 
-
-LIGHTS = (
+_LIGHTS = (
     "in the first light of morning", "at noon, without a cloud", "lit by a single candle",
     "under a pale full moon", "in the blue hour after sunset", "on a grey and rainy day",
     "in warm light from the left", "under strings of coloured bulbs", "in soft, even light",
     "with the sun low behind it", "in the glow of neon signs", "as a storm comes near",
 )  # fmt: skip
 
-
-STYLES = (
+_STYLES = (
     "Photograph", "Oil painting", "Watercolour sketch", "Isometric illustration",
     "Woodcut print", "Children's book illustration", "Wide-angle photograph", "Film still",
 )  # fmt: skip
 
-
-THINGS = (
+_THINGS = (
     "The foreground", "The far background", "The sky", "The left side of the image",
     "The surface of the water", "The main subject", "A row of houses further back",
     "The ground", "The clothing", "The texture of the wood", "A thin line of smoke", "The foliage",
 )  # fmt: skip
 
-
-QUALITIES = (
+_QUALITIES = (
     "is kept in muted greens and browns, which lets the brighter parts stand out",
     "is rendered in great detail, down to the smallest scratches and stains",
     "is slightly out of focus, so that the eye returns to the centre",
@@ -65,17 +59,16 @@ QUALITIES = (
     "seems to move, although everything around it is perfectly still",
 )
 
-ENDINGS = ("highly detailed", "soft colours, no text", "muted palette, 35mm", "cosy mood, 4k")
+_ENDINGS = ("highly detailed", "soft colours, no text", "muted palette, 35mm", "cosy mood, 4k")
 
+# Joined once: two choices from long pools cost half as much as four from short ones.
+_SCENES = [f"{subject} {doing}" for subject, doing in itertools.product(_SUBJECTS, _DOINGS)]
 
-# Put together once: two choices from long pools cost half of four from short ones.
-SCENES = [f"{subject} {doing}" for subject, doing in itertools.product(SUBJECTS, DOINGS)]
+_SETTINGS = [f"{place} {light}" for place, light in itertools.product(_PLACES, _LIGHTS)]
 
-SETTINGS = [f"{place} {light}" for place, light in itertools.product(PLACES, LIGHTS)]
+_DETAILS = [f"{thing} {quality}." for thing, quality in itertools.product(_THINGS, _QUALITIES)]
 
-DETAILS = [f"{thing} {quality}." for thing, quality in itertools.product(THINGS, QUALITIES)]
-
-OPENINGS = [f"{style}, {ending}" for style, ending in itertools.product(STYLES, ENDINGS)]
+_OPENINGS = [f"{style}, {ending}" for style, ending in itertools.product(_STYLES, _ENDINGS)]
 
 
 class Captions(NamedTuple):
@@ -89,10 +82,10 @@ class Captions(NamedTuple):
 
 
 def captions(rng: random.Random) -> Captions:
-    """Draw the texts of one sidecar, about 1.5 KB; the short ones from 4.8 million."""
-    scene, other_scene = rng.choices(SCENES, k=2)
-    setting, other_setting = rng.choices(SETTINGS, k=2)
-    details = rng.choices(DETAILS, k=8)
+    """Return random texts for one sidecar, about 1.5 KB; the short ones are from 4.8 million."""
+    scene, other_scene = rng.choices(_SCENES, k=2)
+    setting, other_setting = rng.choices(_SETTINGS, k=2)
+    details = rng.choices(_DETAILS, k=8)
     short = f"{scene} {setting}. {details[0]}"
     short2 = f"{other_scene} {other_setting}. {details[1]}"
     return Captions(
@@ -100,5 +93,5 @@ def captions(rng: random.Random) -> Captions:
         long=f"{short} {' '.join(details[2:5])}",
         short2=short2,
         long2=f"{short2} {' '.join(details[5:])}",
-        prompt=f"{rng.choice(OPENINGS)}: {scene} {setting}",
+        prompt=f"{rng.choice(_OPENINGS)}: {scene} {setting}",
     )

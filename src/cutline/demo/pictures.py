@@ -1,4 +1,4 @@
-"""The pictures of a demo: a few small landscapes, drawn once and used again and again."""
+"""The pictures of a demo: a few small landscapes, drawn once and used many times."""
 
 import functools
 import hashlib
@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageOps
 
-# The three sizes that most of the real images have.
-SIZES = ((1024, 1024), (1792, 1024), (1024, 1792))
+# Most of the real images have one of these sizes.
+_SIZES = ((1024, 1024), (1792, 1024), (1024, 1792))
 
 
 class Palette(NamedTuple):
@@ -22,7 +22,7 @@ class Palette(NamedTuple):
     extension: str
 
 
-PALETTES = (
+_PALETTES = (
     Palette("#20356b", "#f7c59f", "#fff3d6", "#3a4a5c", "jpg"),
     Palette("#7fb7be", "#f2efe2", "#ffffff", "#5b8a72", "jpg"),
     Palette("#2d1e4f", "#d9667b", "#ffd9a0", "#241a38", "jpg"),
@@ -34,7 +34,7 @@ PALETTES = (
 
 
 class Picture(NamedTuple):
-    """An encoded image, with what a sidecar says of it."""
+    """An encoded image, and what its sidecar has about it; sizes in pixels."""
 
     width: int
     height: int
@@ -47,14 +47,14 @@ class Picture(NamedTuple):
 
 @functools.cache
 def pictures(extension: str | None) -> tuple[Picture, ...]:
-    """All pictures, or those of one extension."""
+    """Return all pictures, or those with one extension."""
     return tuple(picture for picture in _drawn() if extension in (None, picture.extension))
 
 
-# A large demo repeats these: one costs 25 ms, a thousand times as much as the rest of a sample.
+# Cached: one costs 25 ms, a thousand times as much as the rest of a sample.
 @functools.cache
 def _drawn() -> tuple[Picture, ...]:
-    return tuple(_draw(*size, palette) for size, palette in itertools.product(SIZES, PALETTES))
+    return tuple(_draw(*size, palette) for size, palette in itertools.product(_SIZES, _PALETTES))
 
 
 def _draw(width: int, height: int, palette: Palette) -> Picture:

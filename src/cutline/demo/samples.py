@@ -1,4 +1,4 @@
-"""The samples of a demo, one after another: pure, the same for the same options."""
+"""The samples of a demo, one after another; the same options give the same samples."""
 
 import random
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from cutline.demo.faults import Fields, Plant, plan
 from cutline.demo.phrases import captions
 from cutline.demo.pictures import Picture, pictures
 from cutline.errors import UsageError
+from cutline.record import reasons
 
 Form = Literal["loose", "shards", "hostile"]
 
-
-FEWEST, MOST = 100, 2_000_000
+_FEWEST, _MOST = 100, 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What demo to make.
+    """Which demo to make.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class DemoOptions:
     images
         Whether to write the images; the sidecars are the same with and without.
     form
-        Loose files, tar shards, or shards of which one is damaged and one is hostile.
+        Loose files, tar shards, or shards with one that is damaged and one that is hostile.
     """
 
     records: int = 1000
@@ -38,9 +38,9 @@ class DemoOptions:
     form: Form = "loose"
 
     def __post_init__(self) -> None:
-        if not FEWEST <= self.records <= MOST:
+        if not _FEWEST <= self.records <= _MOST:
             raise UsageError(
-                f"A demo has {FEWEST:,} to {MOST:,} records, not {self.records:,}: "
+                f"A demo has {_FEWEST:,} to {_MOST:,} records, not {self.records:,}: "
                 "ask for a number between these."
             )
 
@@ -59,15 +59,15 @@ class Sample(NamedTuple):
     image
         The image's bytes; None if it is missing.
     reason
-        Why a correct run rejects the sidecar; None if it is a row, and then `image_name` is
-        the row's filename.
+        Why a correct run rejects the sidecar; None if it gives a row, whose filename is
+        `image_name`.
     """
 
     stem: str
     sidecar: bytes | None
     image_name: str
     image: bytes | None
-    reason: str | None
+    reason: reasons.Reason | None
 
 
 def samples(options: DemoOptions) -> Iterator[Sample]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cutline.plan import ledger, shard_index
+from cutline.record import reasons
 from cutline.sources import line_format
 from cutline.store import TableStore, parquet
 
@@ -23,6 +24,9 @@ WHY: Final = {
     "bad_name": "a shard has this name",
 }
 """Why a member becomes no file whose own index tells nothing against it."""
+
+AS_REJECT: Final[dict[str, reasons.Reason]] = {"duplicate": "duplicate"}
+"""What a sidecar among them is in the ledger; unreadable for every other reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +141,11 @@ def folders_among(paths: Iterable[bytes]) -> set[bytes]:
     return tops | {path.replace(b"\0", b"/") for path in among}
 
 
-def lost_among(reason: str, lines: pa.Table) -> Iterator[tuple[str, str, str, None]]:
+def lost_among(reason: str, lines: pa.Table) -> Iterator[tuple[str, reasons.Reason, str, None]]:
     """Say of the sidecars that become no file what they are for a compile."""
     for line in lines.filter(lines["sidecar"]).to_pylist():
         source = line_format.shown_source(line["shard"], line["path"])
-        outcome = reason if reason == "duplicate" else "unreadable"
-        yield source, outcome, line["fault"] or WHY[reason], None
+        yield source, AS_REJECT.get(reason, "unreadable"), line["fault"] or WHY[reason], None
 
 
 def shown(reason: str, lines: pa.Table) -> list[str]:

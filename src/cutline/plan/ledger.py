@@ -1,6 +1,5 @@
 """The ledger: a line for each sidecar that gave no row, and for each damage of a shard."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -48,7 +47,7 @@ def read_lines(ledger: str) -> Iterator[pa.RecordBatch]:
     CutlineError
         It is damaged.
     """
-    if not os.path.exists(ledger):
+    if not parquet.is_there(ledger):
         return
     foreign = f"{ledger} is no ledger of cutline: compile the table again."
     with parquet.open_parquet(ledger, "compile the table again") as file, parquet.sound(ledger):

@@ -1,27 +1,38 @@
-"""What a row is: one sidecar in, a `Row` or a `Reject` out.
+"""One sidecar in, a `Row` or a `Reject` out.
 
-Pure: nothing here knows a file or Dask, and nothing here raises for what a record holds.
+`judge` decides what a row is. `judge_by` returns the same for less: almost every sidecar has two
+whole numbers and two texts where they should be, and of these msgspec reads just the four fields,
+in 1.05 us where orjson needs 2.0 for the whole object. Whatever else a sidecar is, `judge` decides.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Annotated, Any, Final, TypeAlias
 
+import msgspec
 import orjson
 
 from cutline.record.naming import image_filename
-from cutline.record.outcome import Reject, Row
-from cutline.record.texts import clean, shown, shown_fields
+from cutline.record.outcome import Outcome, Reject, Row
+from cutline.record.texts import clean, shown
 
-BOM: Final = b"\xef\xbb\xbf"
+_BOM: Final = b"\xef\xbb\xbf"
 
-Outcome: TypeAlias = Row | Reject
+_NO_NUMBER: Final = re.compile("NaN|Infinity")
+"""What Python's `json` writes and reads, and JSON does not have."""
+
+_Pixels: TypeAlias = Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
+
+_FIELDS: Final = [("width", _Pixels), ("height", _Pixels), ("image_name", str), ("caption", str)]
+
+__all__ = ["Outcome", "Rules", "caption", "judge", "judge_by", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What of a record goes into its row.
+    """Which fields of a record go into its row, and how.
 
     Attributes
     ----------
@@ -30,7 +41,7 @@ class Rules:
     columns
         Extra text columns of the table, as pairs (column name, field).
     raw_captions
-        Keep a caption as it is, line breaks and all.
+        Keep a caption as it is, with its line breaks.
     """
 
     caption_fields: tuple[str, ...] = ("short_caption",)
@@ -38,21 +49,17 @@ class Rules:
     raw_captions: bool = False
 
 
-NO_NUMBER: Final = re.compile("NaN|Infinity")
-"""What Python's `json` writes and reads, and JSON does not have."""
-
-
 def judge(path: bytes, data: bytes, rules: Rules) -> Outcome:
-    r"""Decide what one sidecar is.
+    r"""Return the row that a sidecar gives, or why it gives none.
 
     Parameters
     ----------
     path
         The sidecar's path relative to the source, ``/``-separated; its folder is the image's.
     data
-        What the sidecar holds; a UTF-8 byte order mark is accepted.
+        The sidecar's bytes; a UTF-8 byte order mark is accepted.
     rules
-        What of the record goes into the row.
+        Which fields of the record go into the row.
 
     Examples
     --------
@@ -70,7 +77,7 @@ def judge(path: bytes, data: bytes, rules: Rules) -> Outcome:
     width = record.get("width")
     if width is None:
         return Reject("no_width", "the record has no width", named)
-    width, height = size(width), size(record.get("height"))
+    width, height = _size(width), _size(record.get("height"))
     if width is None:
         return Reject("bad_width", f"width is {shown(record['width'])}", named)
     if height is None:
@@ -83,7 +90,7 @@ def judge(path: bytes, data: bytes, rules: Rules) -> Outcome:
     columns: tuple[str | None, ...] = ()
     try:
         if rules.columns:
-            columns = tuple([column_text(record.get(field)) for _, field in rules.columns])
+            columns = tuple([_column_text(record.get(field)) for _, field in rules.columns])
     except orjson.JSONEncodeError as error:  # orjson reads 1,024 levels and writes 254
         return Reject("bad_json", f"a --column value cannot be stored: {error}", filename)
     # Row(...) is the same, with 0.1 us of Python around it.
@@ -91,21 +98,27 @@ def judge(path: bytes, data: bytes, rules: Rules) -> Outcome:
 
 
 def parse(data: bytes) -> dict[str, Any] | Reject:
-    """Read a sidecar as a JSON object."""
+    """Parse a sidecar, which must be a JSON object.
+
+    Returns
+    -------
+    dict or Reject
+        The record; or `bad_json` or `not_object`.
+    """
     try:
-        record = orjson.loads(data.removeprefix(BOM))
+        record = orjson.loads(data.removeprefix(_BOM))
     except orjson.JSONDecodeError as error:
-        found = NO_NUMBER.match(error.doc, error.pos)
+        found = _NO_NUMBER.match(error.doc, error.pos)
         return Reject("bad_json", f"{found[0]} is not JSON: {error}" if found else str(error))
     if not isinstance(record, dict):
         return Reject("not_object", f"the sidecar holds {shown(record)}")
     return record
 
 
-def size(value: object) -> int | None:
-    """Take a width or a height, in pixels: whole, positive and below 2**31, or None.
+def _size(value: object) -> int | None:
+    """Return a width or a height in pixels: whole, positive and below 2**31; or None.
 
-    An integral float and a string of digits are taken, as the recipe's `int()` did.
+    A float without a fraction and a string of digits are accepted, as the recipe's `int()` did.
     """
     if type(value) is int:  # first, because almost every one is, and a bool is not
         number = value
@@ -120,7 +133,21 @@ def size(value: object) -> int | None:
 
 
 def caption(record: Mapping[str, Any], rules: Rules) -> str | Reject:
-    """Find the caption: the first of the caption fields that holds text."""
+    """Return the first text in the caption fields of a record.
+
+    Parameters
+    ----------
+    record
+        A parsed sidecar. A caption field holds text, or a list whose first text counts.
+    rules
+        The caption fields, in order of preference, and whether the caption stays as it is.
+
+    Returns
+    -------
+    str or Reject
+        The caption, never empty; or `no_caption`, or `bad_caption` if a field holds no text but
+        something else.
+    """
     odd = None
     for field in rules.caption_fields:
         value = record.get(field)
@@ -134,11 +161,51 @@ def caption(record: Mapping[str, Any], rules: Rules) -> str | Reject:
     if odd:
         return Reject("bad_caption", odd)
     fields = " or ".join(rules.caption_fields)
-    return Reject("no_caption", f"no text in {fields}; the record has {shown_fields(record)}")
+    names = ", ".join(shown(name)[1:-1] for name in list(record)[:20]) or "no fields"
+    return Reject("no_caption", f"no text in {fields}; the record has {names}")
 
 
-def column_text(value: object) -> str | None:
-    """Take a value for an extra column: text as it is, anything else as its JSON."""
+def _column_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return orjson.dumps(value).decode()
+
+
+def judge_by(rules: Rules) -> Callable[[bytes, bytes], Outcome]:
+    """Return a function of path and data that returns what `judge` does, by some rules, but faster.
+
+    It differs in one thing: it accepts a number too large for a double, which orjson refuses, in a
+    field that no rule asks for.
+    """
+    read = _reader(rules)
+    if read is None:
+        return partial(judge, rules=rules)
+
+    def judge_quickly(path: bytes, data: bytes) -> Outcome:
+        try:
+            if not data.isascii():
+                data.decode()  # msgspec does not check that what it skips is UTF-8
+            record = read(data)
+        except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+            return judge(path, data, rules)
+        filename = image_filename(path, record.image_name)
+        text = clean(record.caption)
+        if text and isinstance(filename, str):
+            if rules.raw_captions:
+                text = record.caption
+            # Row(...) is the same, with 0.1 us of Python around it.
+            return tuple.__new__(Row, (record.width, record.height, text, filename, ()))
+        return judge(path, data, rules)
+
+    return judge_quickly
+
+
+def _reader(rules: Rules) -> Callable[[bytes], Any] | None:
+    """Return what reads the fields of a row from a sidecar, or None if the rules need `judge`."""
+    if rules.columns:  # which may hold anything, so little could be skipped
+        return None
+    try:
+        kind = msgspec.defstruct("Record", _FIELDS, rename={"caption": rules.caption_fields[0]})
+    except ValueError:  # it is another one of the fields, or has a quote or a control character
+        return None
+    return msgspec.json.Decoder(kind).decode

@@ -1,28 +1,18 @@
 """What a sidecar comes to: a row of the table, or a reject with its reason."""
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
+
+from cutline.record.reasons import Reason
 
 TOO_LARGE: Final = 16 * 2**20
-"""Bytes; a larger sidecar is rejected unread."""
-
-REASONS: Final = (
-    "no_width",
-    "bad_width",
-    "bad_height",
-    "no_image_name",
-    "bad_image_name",
-    "no_caption",
-    "bad_caption",
-    "bad_json",
-    "not_object",
-    "too_large",
-    "unreadable",
-    "duplicate",
-)
+"""Bytes; a larger sidecar is rejected without being read."""
 
 
 class Row(NamedTuple):
-    """One line of the table; `columns` holds what `--column` asked for, in that order."""
+    """One line of the table: the size in pixels, and the image's path relative to the source.
+
+    `columns` holds the values of the extra columns (``--column``), in their order.
+    """
 
     width: int
     height: int
@@ -32,8 +22,11 @@ class Row(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """Why a sidecar gave no row; `filename` is the image's where the record names one safely."""
+    """Why a sidecar gave no row; `filename` is the image's, where the record names one safely."""
 
-    reason: str
+    reason: Reason
     detail: str
     filename: str | None = None
+
+
+Outcome: TypeAlias = Row | Reject

@@ -71,6 +71,6 @@ def write_report(
     clock = Clock()
     outputs = TableFiles.of(table)
     text = page(gather(outputs.table, verified, client, watcher))
-    with disk.publish(outputs.report) as file:
+    with outputs.store.publish(outputs.report) as file:
         file.write(text.encode())
     return ReportSummary(outputs.report, clock.total())

@@ -1,11 +1,13 @@
-"""Where files are, and how they come to be there: naming, publishing, syncing, locking.
+"""How files come to be: named, published, synced and locked.
 
-A file under its final name is complete. Every attempt writes under a name of its own in the
-staging folder of its run, is synced, and is renamed into place. Who takes the lock removes the
-staging folders of all other runs: what they left behind is gone, and what still writes for them,
+A file under its final name is complete. Each attempt at it has a name of its own in the staging
+folder of its run, is synced, and is then renamed. The run that takes the lock of a `Workspace`
+removes the staging folders of all other runs. So nothing of theirs stays behind, and their workers,
 on whatever host, cannot publish any more.
 
-Nothing else in cutline renames, syncs or locks a file of a job.
+`TableFiles` names the files of a table, and a `TableStore` opens, lists and publishes them.
+`SmallFiles` writes the files beside images. Nothing else in cutline renames, syncs or locks a file
+of a job.
 """
 
 from cutline.store import disk, parquet, space, trouble

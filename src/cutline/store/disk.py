@@ -20,55 +20,56 @@ from cutline.store.trouble import in_words
 
 LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
-AT_FDCWD: Final = -100
+_AT_FDCWD: Final = -100
 
-RENAME_NOREPLACE: Final = 1
-"""Of renameat2(2), as is AT_FDCWD."""
+_RENAME_NOREPLACE: Final = 1
+"""From renameat2(2), as is _AT_FDCWD."""
 
-NO_RENAMEAT2: Final = {errno.EINVAL, errno.ENOSYS}
-"""What a file system (NFS is one) or a kernel without renameat2 answers."""
+_NO_RENAMEAT2: Final = {errno.EINVAL, errno.ENOSYS}
+"""What a kernel or a file system (such as NFS) without renameat2 answers."""
 
 AnyPath: TypeAlias = str | os.PathLike[str]
-"""A path as users of the functions give it."""
+"""A path as a user passes it to a function."""
 
 OWN: Final = ".cutline"
-"""The folder in DATA that is cutline's: of jobs that write there, the lock and the attempts."""
+"""The folder in DATA for the lock and the attempts of jobs that write there."""
 
-TRIES: Final = 100
-"""How often a folder is emptied that late workers still add to; each time, they may be faster."""
+_TRIES: Final = 100
+"""How often to try to empty a folder that late workers still add to."""
 
-CANNOT: Final = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
-"""What a kernel or a file system answers that does not copy in the way that it is asked to."""
+_CANNOT: Final = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+"""What a kernel or a file system answers that cannot copy in a way."""
 
-PIECE: Final = 1 << 20
+_PIECE: Final = 1 << 20
+"""Bytes that are copied at once where the kernel cannot copy."""
 
-NO_FLOCK: Final = {errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBADF}
-"""What a file system answers that cannot lock a folder; NFS wants a file open for writing."""
+_NO_FLOCK: Final = {errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBADF}
+"""What a file system answers that cannot lock a folder; NFS locks only files open for writing."""
 
 
 def data_folder(data: AnyPath) -> str:
-    """Take a folder that is there.
+    """Return the absolute path of a folder that is there.
 
     Raises
     ------
     UsageError
-        It is none, or a URL.
+        There is no such folder, or it is a URL.
     """
-    path = local_path(data)
+    path = _local_path(data)
     if not os.path.isdir(path):
         raise UsageError(f"There is no folder {os.fspath(data)}: name the folder of the images.")
     return path
 
 
 def new_data_folder(data: AnyPath) -> str:
-    """Take a folder that may not be there yet.
+    """Return the absolute path of a folder that may not be there yet.
 
     Raises
     ------
     UsageError
         It is a URL or a file, or there is no folder to make it in.
     """
-    path = local_path(data)
+    path = _local_path(data)
     if os.path.isdir(path):
         return path
     if os.path.lexists(path):
@@ -78,8 +79,7 @@ def new_data_folder(data: AnyPath) -> str:
     return path
 
 
-def local_path(data: AnyPath) -> str:
-    """Take a path of this machine."""
+def _local_path(data: AnyPath) -> str:
     data = os.fspath(data)
     if "://" in data:
         raise UsageError(f"The folder {data} is a URL: name one on a disk that every worker sees.")
@@ -87,12 +87,12 @@ def local_path(data: AnyPath) -> str:
 
 
 def absolute(path: AnyPath) -> str:
-    """Make a path absolute.
+    """Return the absolute path.
 
     Raises
     ------
     UsageError
-        It is not UTF-8, and could not be written down: in JSON, in a plan, in the trainer's file.
+        It is not UTF-8, so JSON, a plan or the trainer's file could not hold it.
     """
     whole = os.path.abspath(path)
     try:
@@ -103,13 +103,13 @@ def absolute(path: AnyPath) -> str:
 
 
 def move(source: bytes, target: bytes) -> bool:
-    """Give a file another name on its file system; folders on the way are made.
+    """Rename a file, if nothing has the new name; missing folders are made.
 
     Returns
     -------
     bool
-        False if `source` is not there, or something has the name `target` already, or that of a
-        folder on the way.
+        False if `source` is not there, or if something is in the way: at `target`, or where one of
+        its folders should be.
 
     Raises
     ------
@@ -129,12 +129,12 @@ def move(source: bytes, target: bytes) -> bool:
 
 
 def rename(source: bytes, target: bytes) -> None:
-    """Rename a file, if nothing has the new name."""
-    flags = (AT_FDCWD, source, AT_FDCWD, target, RENAME_NOREPLACE)
+    """Rename a file; FileExistsError if something has the new name."""
+    flags = (_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE)
     if not LIBC.renameat2(*flags):
         return
     code = ctypes.get_errno()
-    if code not in NO_RENAMEAT2:
+    if code not in _NO_RENAMEAT2:
         raise OSError(code, os.strerror(code), target)
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
@@ -142,7 +142,7 @@ def rename(source: bytes, target: bytes) -> None:
 
 
 def other_file_system(folder: str) -> UsageError:
-    """Say that files cannot be moved to a folder."""
+    """Return the error for a folder that files cannot be renamed into."""
     return UsageError(
         f"The folder {folder} is on another file system than the images: name one beside them."
     )
@@ -158,7 +158,7 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
         The final name; a file that is there already is replaced in one step.
     staging
         The folder of this run's attempts, on the same file system; without one, the attempt is a
-        hidden file beside the final name.
+        hidden file beside the final name, and what killed processes left there is removed.
 
     Raises
     ------
@@ -171,32 +171,32 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
         if not staging:
             remove_attempts(folder, name)
         try:
-            with open(attempt, "xb") if staging else held(attempt) as file:
+            with open(attempt, "xb") if staging else _held(attempt) as file:
                 if not staging:
-                    keep_mode(file, path)
+                    _keep_mode(file, path)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-                os.replace(attempt, path)  # while it is held, or another would take it for left
-            sync_folder(folder)
+                os.replace(attempt, path)  # while it is held, or another process would remove it
+            _sync_folder(folder)
         except BaseException as error:
             with suppress(OSError):
                 os.unlink(attempt)
             if isinstance(error, OSError):
-                refuse_late(error, staging)
+                _refuse_late(error, staging)
                 if error.filename == attempt:
                     error.filename = path
             raise
 
 
-def keep_mode(file: BinaryIO, path: str) -> None:
-    """Let nobody read a file whom the one that it replaces kept out: it may hold passwords."""
-    with suppress(FileNotFoundError, PermissionError):  # no such file; or no modes there
+def _keep_mode(file: BinaryIO, path: str) -> None:
+    """Copy the mode of the file that is replaced: it may hold passwords."""
+    with suppress(FileNotFoundError, PermissionError):  # no such file; a disk without modes
         os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode))
 
 
 def remove_attempts(folder: str, name: str) -> None:
-    """Remove what killed processes left of a file: attempts that nobody holds."""
+    """Remove the attempts at a file, published without staging folder, that no process holds."""
     ours = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{32}}")
     for other in filter(ours.fullmatch, os.listdir(folder)):
         with suppress(OSError), open(f"{folder}/{other}", "r+b") as file:
@@ -204,31 +204,30 @@ def remove_attempts(folder: str, name: str) -> None:
             os.unlink(f"{folder}/{other}")
 
 
-def held(attempt: str) -> BinaryIO:
-    """Open a new file, and hold it, so that nobody takes it for what a killed process left."""
+def _held(attempt: str) -> BinaryIO:
+    """Open a new file and lock it, so that `remove_attempts` of another process leaves it."""
     while True:
         file = open(attempt, "xb")  # noqa: SIM115 - the caller closes it
-        with suppress(OSError):  # a file system that cannot lock: there nobody removes attempts
+        with suppress(OSError):  # a file system without locks: there no attempt is removed
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file
-        file.close()  # it was taken for that before it was held
+        file.close()  # it was removed before it was locked
 
 
-def refuse_late(error: OSError, staging: str) -> None:
-    """Tell a worker that Dask gave up long ago that its run is over: its folder is gone."""
+def _refuse_late(error: OSError, staging: str) -> None:
+    """Raise CutlineError if the run is over: its staging folder is gone."""
     missing = error.errno in {errno.ENOENT, errno.ESTALE}
     if missing and staging and not os.path.isdir(staging):
         raise CutlineError("This run is over: it has ended, or another has its lock.") from error
 
 
 def unique() -> str:
-    """Make a name that no other attempt has, on any host."""
+    """Return a name that no other attempt has, on any host."""
     return uuid.uuid4().hex
 
 
-def sync_folder(folder: str) -> None:
-    """Make the names in a folder survive a power cut."""
+def _sync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -242,51 +241,43 @@ def make_folder(folder: str) -> None:
     Raises
     ------
     CutlineError
-        Its name is that of a symbolic link: files would be written, and removed, somewhere else.
+        It is a symbolic link: files would be written, and removed, somewhere else.
     """
     try:
         os.mkdir(folder)
     except FileExistsError:
         if os.path.islink(folder):
             raise CutlineError(
-                f"{folder} is a link, and cutline keeps its files in a folder there: remove it."
+                f"{folder} is a link, where cutline needs a folder of its own: remove the link."
             ) from None
-    # Also if it was there: a run that was killed may have made it and not got further.
-    sync_folder(os.path.dirname(folder))
+    # Even if it was there: a run that was killed may have made it and got no further.
+    _sync_folder(os.path.dirname(folder))
 
 
 def remove(path: str) -> None:
-    """Remove a file, which may be gone already."""
+    """Remove a file; it may be gone already."""
     with suppress(FileNotFoundError):
         os.unlink(path)
 
 
-def empty_folder(folder: str) -> None:
-    """Remove the files of a folder that only cutline writes to."""
-    with suppress(FileNotFoundError):
-        for name in os.listdir(folder):
-            if not os.path.isdir(f"{folder}/{name}"):
-                remove(f"{folder}/{name}")
-
-
 def remove_tree(path: str) -> None:
-    """Remove a run's attempts: a folder with all that is in it; a file; a link, not followed.
+    """Remove the attempts of a run: a folder with all that is in it, a file, or a link itself.
 
     Raises
     ------
     CutlineError
-        Something in it stays: on NFS, a file that is open; a folder of somebody else.
+        Something stays: on NFS a file that is open, or what another user has put there.
     """
     if os.path.islink(path) or not os.path.isdir(path):
         remove(path)
         return
-    for _ in range(TRIES):
+    for _ in range(_TRIES):
         shutil.rmtree(path, ignore_errors=True)
         if not os.path.lexists(path):
             return
     raise CutlineError(
-        f"{path} cannot be removed, and what still works for the run before this one could publish"
-        " files from there: end that, or remove the folder, and run this again."
+        f"{path} cannot be removed, so workers of an earlier run could still publish files from"
+        " there: end them, or remove the folder, and run this again."
     )
 
 
@@ -297,10 +288,22 @@ def remove_folder(folder: str) -> None:
 
 
 def copy_range(source: int, offset: int, size: int, target: int) -> int:
-    """Copy a piece of an open file to the end of another, and say how many bytes of it there were.
+    """Copy a piece of an open file to where another one is written.
 
-    The kernel does it, and its bytes do not pass through Python: by `copy_file_range`, which some
-    file systems do without copying, or by `sendfile`, which more can.
+    The kernel does it, so that no bytes pass through Python: with `copy_file_range`, for which some
+    file systems need not copy, or with `sendfile`, which more of them support.
+
+    Parameters
+    ----------
+    source, target
+        File descriptors.
+    offset, size
+        The piece, in bytes.
+
+    Returns
+    -------
+    int
+        The bytes that were there to be copied; fewer than `size` where the source ends earlier.
 
     Raises
     ------
@@ -308,43 +311,42 @@ def copy_range(source: int, offset: int, size: int, target: int) -> int:
         The source cannot be read, or the target cannot be written.
     """
     left = size
-    while left and (copied := copy_some(source, offset, left, target)):
+    while left and (copied := _copy_some(source, offset, left, target)):
         offset, left = offset + copied, left - copied
     return size - left
 
 
-def copy_some(source: int, offset: int, size: int, target: int) -> int:
-    """Copy as much as goes in one call."""
+def _copy_some(source: int, offset: int, size: int, target: int) -> int:
     try:
         return os.copy_file_range(source, target, size, offset_src=offset)
     except OSError as error:
-        if error.errno not in CANNOT:
+        if error.errno not in _CANNOT:
             raise
     try:
         return os.sendfile(target, source, offset, size)
     except OSError as error:
-        if error.errno not in CANNOT:
+        if error.errno not in _CANNOT:
             raise
-    data = os.pread(source, min(size, PIECE), offset)
+    data = os.pread(source, min(size, _PIECE), offset)
     write_all(target, data)
     return len(data)
 
 
 def write_all(file: int, data: bytes) -> None:
-    """Write all bytes: a disk that is nearly full takes a part of them without an error."""
+    """Write all bytes to a descriptor: a disk that is nearly full takes some without an error."""
     while len(data) > (written := os.write(file, data)):
         data = data[written:]
 
 
 @contextmanager
 def one_at_a_time(folder: str) -> Iterator[None]:
-    """Hold a folder, for which the other processes of this host wait, where it can be held."""
+    """Keep other processes of this host out of such a block for a folder, if it can be locked."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
-            if error.errno not in NO_FLOCK:
+            if error.errno not in _NO_FLOCK:
                 raise
         yield
     finally:

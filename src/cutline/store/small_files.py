@@ -1,4 +1,4 @@
-"""A million small files below one folder, each of them whole."""
+"""Small files below one folder, a million of them, each whole or not there."""
 
 import ctypes
 import errno
@@ -7,76 +7,88 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
-from cutline.store.disk import unique, write_all
+from cutline.store.disk import LIBC, unique, write_all
 from cutline.store.space import Room, room_for
 
-NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
-"""What a file system (or a kernel) without O_TMPFILE answers."""
+_NO_TMPFILE: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
+"""What a kernel or a file system without O_TMPFILE answers."""
 
 Write: TypeAlias = Callable[[int], object]
-"""Writes what a file shall hold, to its descriptor."""
+"""Writes the content of a file to its descriptor."""
 
 Look: TypeAlias = Callable[[str], str | None]
-"""Says of a name in a word why what has it may stay: "" if it may not, None if nothing has it."""
+"""Returns why what has a name may stay: "" if it may not, None if nothing has the name."""
 
 IsDebris: TypeAlias = Callable[[int, int], bool]
-"""Tells of a descriptor, and the length of its file, whether it is nothing that somebody made."""
-
-LIBC = ctypes.CDLL(None, use_errno=True)
+"""Returns of a descriptor and the length of its file whether it is nothing that a user made."""
 
 
 class SmallFiles:
     """Puts small files below a folder, and nowhere else.
 
-    Folders below it are opened one by one and never through a symbolic link, so that no name leads
-    out of it. A new file is written without a name and then linked: no attempt is left behind by a
-    crash, and it costs less than a rename. A file that has other bytes is replaced by a rename.
+    Folders below it are opened one by one and never through a symbolic link, so that no path leads
+    out of it. A new file is written without a name and then linked: a crash leaves nothing behind,
+    and it costs less than a rename. A file that is there is replaced by a rename.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    staging
+        The staging folder of the run, on the same file system, for files that replace others.
     """
 
     def __init__(self, root: str, staging: str = "") -> None:
-        self.place = root
-        self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-        self.staging = staging
-        self.path = ""
-        self.folder = os.dup(self.root)
-        self.expects_new = True
+        self._place = root
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        self._staging = staging
+        self._path = ""  # of the folder that is open
+        self._folder = os.dup(self._root)
+        self._expects_new = True
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.folder)
-        os.close(self.root)
+        os.close(self._folder)
+        os.close(self._root)
 
     def put(self, path: str, data: bytes) -> str:
-        """Make a file hold some bytes, and say whether it was written, replaced or unchanged.
+        """Write a file, unless it has these bytes already.
 
         Parameters
         ----------
         path
-            Relative to the folder, ``/``-separated; folders on the way are made.
+            Relative to the folder, ``/``-separated; missing folders are made.
+        data
+            The content.
+
+        Returns
+        -------
+        str
+            ``written`` if it is new, ``replaced`` or ``unchanged``.
 
         Raises
         ------
         OSError
-            Something is in the way: a folder of that name, a symbolic link for a folder. Or the
-            path has a ``..``.
+            Something is in the way: a folder of this name, or a symbolic link where a folder
+            should be. Or the path has a ``..``.
         """
 
         def look(name: str) -> str | None:
-            found = self.read(name, len(data) + 1)
+            found = self._read(name, len(data) + 1)
             return None if found is None else "unchanged" if found == data else ""
 
-        return self.settle(path, partial(write_all, data=data), look)
+        return self._settle(path, partial(write_all, data=data), look)
 
     def put_made(
         self, path: str, length: int, write: Write, is_debris: IsDebris, *, overwrite: bool
     ) -> str:
-        """Make a file of a known length, as `put` does, or leave alone what is there.
+        """Write a file of a known length as `put` does, unless one is there.
 
-        A file of this length is unchanged; one of another length is kept, because somebody has
+        One of this length is ``unchanged``. One of another length is ``kept``, because a user has
         changed it, unless it is debris. What is no file is replaced.
 
         Parameters
@@ -86,78 +98,77 @@ class SmallFiles:
         length
             Bytes in the file.
         write
-            Writes them to the file of a descriptor.
+            Writes them to a descriptor.
         is_debris
-            Tells whether a file of another length may be replaced.
+            Returns whether a file of another length may be replaced.
         overwrite
             Replace whatever is there.
         """
 
         def look(name: str) -> str | None:
-            found = self.length(name)
+            found = self._length(name)
             if found is None:
                 return None
             if overwrite or found < 0:
                 return ""
             if found == length:
                 return "unchanged"
-            return "" if self.look_into(name, found, is_debris) else "kept"
+            return "" if self._look_into(name, found, is_debris) else "kept"
 
-        return self.settle(path, write, look)
+        return self._settle(path, write, look)
 
-    def settle(self, path: str, write: Write, look: Look) -> str:
-        """Make a file, new or in place of another, unless what has its name may stay."""
+    def _settle(self, path: str, write: Write, look: Look) -> str:
         folder, _, name = path.rpartition("/")
         try:
-            if folder != self.path:
+            if folder != self._path:
                 self.enter(folder)
-            # Where the file before was new, so is this one, almost always: to look first costs
-            # 3.5 us of 20, and where it is there after all, the link says so.
-            expected_new = self.expects_new
-            if expected_new and self.link(name, write):
+            # If the file before was new, this one almost always is, too. To look first costs 3.5 us
+            # of 20, and if there is a file after all, the link fails.
+            expected_new = self._expects_new
+            if expected_new and self._link(name, write):
                 return "written"
             found = look(name)
-            self.expects_new = found is None
+            self._expects_new = found is None
             if found:
                 return found
-            if found is None and not expected_new and self.link(name, write):
+            if found is None and not expected_new and self._link(name, write):
                 return "written"
-            self.replace(name, write)
+            self._replace(name, write)
         except OSError as error:  # which may name a descriptor, or nothing
-            error.filename = f"{self.place}/{path}"
+            error.filename = f"{self._place}/{path}"
             raise
         return "written" if found is None else "replaced"
 
-    def length(self, name: str) -> int | None:
-        """Tell the length of a file: None if there is nothing, and -1 if it is no file."""
+    def _length(self, name: str) -> int | None:
+        """Return the length of a file: None if there is nothing, -1 if it is no file."""
         try:
-            status = os.stat(name, dir_fd=self.folder, follow_symlinks=False)
+            status = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
         except FileNotFoundError:
             return None
         return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
     def enter(self, path: str) -> None:
-        """Go to a folder below the root."""
-        folder = os.dup(self.root)
+        """Open a folder below the root for the next files; it is made if it is not there."""
+        folder = os.dup(self._root)
         try:
             for name in path.split("/") if path else ():
-                above, folder = folder, open_or_make(name, folder)
+                above, folder = folder, _open_or_make(name, folder)
                 os.close(above)
         except OSError:
             os.close(folder)
             raise
-        os.close(self.folder)
-        self.path, self.folder = path, folder
+        os.close(self._folder)
+        self._path, self._folder = path, folder
 
-    def read(self, name: str, limit: int) -> bytes | None:
-        """Read up to `limit` bytes of what has a name: None if nothing has."""
+    def _read(self, name: str, limit: int) -> bytes | None:
+        """Read up to `limit` bytes of a file: None if there is nothing, none if it is no file."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            file = os.open(name, flags, dir_fd=self.folder)
+            file = os.open(name, flags, dir_fd=self._folder)
         except FileNotFoundError:
             return None
         except OSError as error:
-            # A symbolic link, or a socket: replaced, and never followed.
+            # A symbolic link or a socket: it is replaced, and never followed.
             if error.errno in {errno.ELOOP, errno.ENXIO}:
                 return b""
             raise
@@ -166,56 +177,62 @@ class SmallFiles:
         finally:
             os.close(file)
 
-    def look_into(self, name: str, length: int, is_debris: IsDebris) -> bool:
-        """Tell whether a file is debris."""
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder)
+    def _look_into(self, name: str, length: int, is_debris: IsDebris) -> bool:
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder)
         try:
             return is_debris(file, length)
         finally:
             os.close(file)
 
-    def link(self, name: str, write: Write) -> bool:
-        """Write a new file, and tell whether that could be done in this way."""
+    def _link(self, name: str, write: Write) -> bool:
+        """Write a new file; False if the name is taken, or the file system cannot do it so."""
         try:
             file = os.open(
-                ".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=self.folder
+                ".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=self._folder
             )
         except OSError as error:
-            if error.errno in NO_TMPFILE:
+            if error.errno in _NO_TMPFILE:
                 return False
             raise
         try:
             write(file)
-            # The name in /proc is how open(2) says that a file without a name is linked.
-            os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=self.folder, follow_symlinks=True)
+            # open(2) has a file without a name linked by its name in /proc.
+            os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=self._folder, follow_symlinks=True)
         except FileExistsError:
             return False
         finally:
             os.close(file)
         return True
 
-    def replace(self, name: str, write: Write) -> None:
-        """Write a file, in place of what has its name."""
-        attempt = f"{self.staging}/{unique()}"
+    def _replace(self, name: str, write: Write) -> None:
+        attempt = f"{self._staging}/{unique()}"
         file = os.open(attempt, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             try:
                 write(file)
-                # Before the rename: it must not be made durable before the bytes that it names.
+                # Before the rename, which must not become durable before the bytes.
                 os.fsync(file)
             finally:
                 os.close(file)
-            os.rename(attempt, name, dst_dir_fd=self.folder)
+            os.rename(attempt, name, dst_dir_fd=self._folder)
         except BaseException:
             with suppress(OSError):
                 os.unlink(attempt)
             raise
 
     def lacks(self, path: str, length: int, *, kept: bool = False) -> Room:
-        """Say what room it takes to put a file of so many bytes: none if what is there is kept."""
-        needed = room_for(length, self.place)
+        """Return the room that it takes to put a file, on top of what is there.
+
+        Parameters
+        ----------
+        path, length
+            The file, and its bytes.
+        kept
+            A file that is there, and not empty, is kept, so it takes none.
+        """
+        needed = room_for(length, self._place)
         try:
-            there = os.stat(path, dir_fd=self.root, follow_symlinks=False)
+            there = os.stat(path, dir_fd=self._root, follow_symlinks=False)
         except OSError:
             return needed
         if kept and there.st_size:
@@ -224,13 +241,12 @@ class SmallFiles:
         return Room(max(0, needed.bytes - taken))
 
     def sync(self) -> None:
-        """Make everything that was put survive a power cut: one call, and not one a file."""
-        if LIBC.syncfs(self.root):
+        """Make all files survive a power cut: one call instead of one for each."""
+        if LIBC.syncfs(self._root):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def open_or_make(name: str, above: int) -> int:
-    """Open a folder in another, and make it if it is not there."""
+def _open_or_make(name: str, above: int) -> int:
     if name == "..":
         raise PermissionError(errno.EPERM, "It leads out of the folder", name)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -1,11 +1,11 @@
-"""How much room a file system has."""
+"""Room on file systems: what is free, what files need, and how to write it for people."""
 
 import os
 from dataclasses import dataclass
 from typing import Final, Self
 
-ENTRY: Final = 64
-"""Bytes that the name of a small file takes in its folder, about."""
+_ENTRY: Final = 64
+"""About how many bytes the name of a file takes in its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,35 +19,34 @@ class Room:
         return Room(self.bytes + other.bytes, self.inodes + other.inodes)
 
     def holds(self, needed: Self) -> bool:
-        """Tell whether there is room for something."""
+        """Return whether `needed` fits in."""
         return self.bytes >= needed.bytes and self.inodes >= needed.inodes
 
 
 def free_room(path: str) -> Room:
-    """Look at what is free on the file system of a path."""
+    """Return what is free on the file system of a path."""
     status = os.statvfs(path)
-    # A file system such as btrfs has no number of inodes that could run out.
+    # A file system such as btrfs has no fixed number of inodes, and tells 0.
     inodes = status.f_favail if status.f_files else 2**63
     return Room(status.f_bavail * status.f_frsize, inodes)
 
 
 def room_for(length: int, path: str) -> Room:
-    """Say what a new small file needs on the file system of a path: whole blocks."""
+    """Return what a new file of `length` bytes needs on the file system of a path: whole blocks."""
     block = os.statvfs(path).f_frsize
-    return Room(-(-length // block) * block + ENTRY, 1)
+    return Room(-(-length // block) * block + _ENTRY, 1)
 
 
 def shown_room(path: str) -> str:
-    """Say how much room there is on the file system of a path."""
-    place = mount_point(path)
+    """Write for people how much is free on the file system of a path, which need not be there."""
+    place = _mount_point(path)
     status = os.statvfs(place)
     free, total = (status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
     inodes = f" and {status.f_favail:,} inodes" if status.f_files else ""
     return f"{shown_size(free)}{inodes} are free of the {shown_size(total)} of {place}"
 
 
-def mount_point(path: str) -> str:
-    """Find where the file system of a path is mounted; the path need not be there."""
+def _mount_point(path: str) -> str:
     path = os.path.realpath(path)
     while not os.path.ismount(path):
         path = os.path.dirname(path)
@@ -55,7 +54,13 @@ def mount_point(path: str) -> str:
 
 
 def shown_size(count: int) -> str:
-    """Write a number of bytes for people."""
+    """Write a number of bytes for people.
+
+    Examples
+    --------
+    >>> shown_size(12_345_678)
+    '12.3 MB'
+    """
     scaled = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
         if scaled < 999.5:

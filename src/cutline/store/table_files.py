@@ -8,20 +8,21 @@ from dataclasses import dataclass, replace
 
 from cutline.errors import UsageError
 from cutline.store.disk import AnyPath, absolute
+from cutline.store.parquet import is_there
 from cutline.store.table_store import TableStore, store_of
 from cutline.store.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class TableFiles:
-    """The names of a table's files, all of which follow the table's, and the store they are in.
+    """The names of a table's files, which all follow the table's, and the store they are in.
 
     Attributes
     ----------
     table
-        The absolute path of ``X.parquet``.
+        ``X.parquet``, as an absolute path, or as a URL of a store.
     store
-        Opens, lists and publishes what these are the names of.
+        Opens, lists and publishes the files.
     """
 
     table: str
@@ -29,34 +30,29 @@ class TableFiles:
 
     @classmethod
     def at(cls, table: AnyPath) -> "TableFiles":
-        """Take the path of a table that somebody may have made by other means."""
-        path = absolute(os.fspath(table).removeprefix("file://"))
-        return cls(path, store_of(path))
+        """Return the files of a table that any tool may have made."""
+        path = os.fspath(table).removeprefix("file://")
+        store = store_of(path)
+        return cls(path if "://" in path else absolute(path), store)
 
     @classmethod
     def of(cls, table: AnyPath) -> "TableFiles":
-        """Take a TABLE argument.
+        """Return the files of a TABLE argument.
 
         Raises
         ------
         UsageError
-            It is a URL, does not end in ``.parquet``, or its folder is not there.
+            It does not end in ``.parquet``, its folder is not there, or it is a URL that no store
+            is for.
         """
         path = os.fspath(table).removeprefix("file://")
-        if "://" in path:
-            raise UsageError(
-                f"The table {path} is a URL: name a file on a disk that every worker sees."
-            )
+        store_of(path)
         if not path.endswith(".parquet") or os.path.basename(path) == ".parquet":
             mend = "quote the glob of the shards" if path.endswith(".tar") else "add .parquet"
             raise UsageError(f"The table {path} has another name than X.parquet: {mend}.")
-        path = absolute(path)
-        folder = os.path.dirname(path)
-        if not os.path.isdir(folder):
-            raise UsageError(f"The folder {folder} of the table is not there: make it first.")
-        if os.path.isdir(path):
-            raise UsageError(f"The table {path} is a folder: name a file that may be written.")
-        return cls.at(path)
+        files = cls.at(path)
+        files.store.check_table(files.table)
+        return files
 
     @contextmanager
     def locked(
@@ -66,16 +62,16 @@ class TableFiles:
         force: bool = False,
         needed: Callable[[], int] = lambda: 0,
     ) -> Iterator["TableFiles"]:
-        """Hold the lock of the table's jobs, and give its files as this run may publish them.
+        """Hold the lock of the table's jobs, and yield its files as this run may publish them.
 
         Parameters and what is raised are those of `Workspace.locked`.
         """
-        with self.workspace.locked(say, force=force, needed=needed) as staging:
-            yield replace(self, store=self.store.of_run(staging))
+        with self.store.locked(self._own, say, force=force, needed=needed) as store:
+            yield replace(self, store=store)
 
     @property
     def stem(self) -> str:
-        """What every other name starts with."""
+        """What all the other names begin with."""
         return self.table.removesuffix(".parquet")
 
     @property
@@ -89,62 +85,69 @@ class TableFiles:
         return self.stem + ".rejects.parquet"
 
     @property
+    def has_ledger(self) -> bool:
+        """Whether the ledger is there, as it is beside every table that cutline has made."""
+        return is_there(self.ledger)
+
+    @property
     def report(self) -> str:
         """The page about the table."""
         return self.stem + ".report.html"
 
     def part(self, index: int) -> str:
-        """One part of the table."""
+        """Return the name of a part."""
         return f"{self.parts}/{self.part_name(index)}"
 
     @staticmethod
     def part_name(index: int) -> str:
-        """Name a part file; the zeros keep the first 100,000 sorted in any reader's listing."""
+        """Return the name of a part in its folder; the first 100,000 sort as their numbers do."""
         return f"part-{index:05}.parquet"
 
     @staticmethod
     def is_part_name(name: str) -> bool:
-        """Return whether a file in the folder of the parts is one of them."""
+        """Return whether a name in the folder of the parts is that of a part."""
         return re.fullmatch(r"part-\d{5,}\.parquet", name) is not None
 
     @property
-    def workspace(self) -> Workspace:
-        """The job's own files.
+    def _own(self) -> str:
+        # Beside the parts and not below them: polars 2.1 reads every file below a folder that it is
+        # pointed at, DuckDB 2.0 and Dask 2026.8 every *.parquet, whatever their names begin with.
+        return self.stem + ".cutline"
 
-        Beside the parts and not below them: polars 2.1 reads every file below a folder that it is
-        pointed at, DuckDB 2.0 and Dask 2026.8 every ``*.parquet``, whatever their names begin with.
-        """
-        return Workspace(self.stem + ".cutline")
+    @property
+    def workspace(self) -> Workspace:
+        """The folder of the job's own files, on a disk."""
+        return Workspace(self._own)
 
     @property
     def plan(self) -> str:
         """The frozen listing."""
-        return self.workspace.folder + "/plan.parquet"
+        return self._own + "/plan.parquet"
 
     @property
     def rejects(self) -> str:
-        """The rejects of the parts."""
-        return self.workspace.folder + "/rejects"
+        """The folder of the rejects of the parts."""
+        return self._own + "/rejects"
 
     @property
     def indexes(self) -> str:
-        """What is in the shards, a file for each of them."""
-        return self.workspace.folder + "/shards"
+        """The folder of what is in the shards, a file for each shard."""
+        return self._own + "/shards"
 
     @property
     def merged(self) -> str:
         """What the table was merged from."""
-        return self.workspace.folder + "/merged"
+        return self._own + "/merged"
 
     @property
     def timings(self) -> str:
         """How long each part took."""
-        return self.workspace.folder + "/timings"
+        return self._own + "/timings"
 
     def part_rejects(self, index: int, digest: str) -> str:
-        """The rejects of one part.
+        """Return the name of a part's rejects.
 
-        The digest in the name ties them to the part file that was made with them.
+        The digest ties them to the part file that was made with them.
         """
         return f"{self.rejects}/{index:05}-{digest[:16]}.parquet"
 
@@ -154,10 +157,8 @@ class TableFiles:
         self.store.make_folder(self.rejects)
 
     def remove(self) -> None:
-        """Remove all of it, of which nobody has need any more."""
-        self.workspace.sweep()
-        self.workspace.leave()
-        for folder in (self.rejects, self.indexes, self.workspace.folder, self.parts):
+        """Remove the table with all of its files; no run is at work on it."""
+        for folder in (self.rejects, self.indexes, self._own, self.parts):
             for name in self.store.sizes(folder):
                 self.store.remove(f"{folder}/{name}")
             self.store.remove(folder)

@@ -1,37 +1,42 @@
-"""Where the files of a table are opened, listed, looked for and published, by their names.
+"""Where the files of a table are opened, listed, looked for, published and locked, by their names.
 
-Nothing outside of this package opens a plan, a part, a reject, a ledger or a table by its path. A
-store that is no disk is another class here, and a line in `store_of`.
+Only this package puts the path of a plan, a part, a reject, a ledger, a table or an index into
+`open`, `os` or pyarrow. A store that is no disk is a class like `LocalDisk` and a line in `STORES`.
 """
 
-import os
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from typing import BinaryIO, Protocol, Self, TypeAlias
+from typing import BinaryIO, Final, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from cutline.store import disk
+from cutline.errors import UsageError
+from cutline.store.workspace import LocalDisk
 
 Version: TypeAlias = tuple[int, ...]
-"""What tells a file from those that had its name before and will have it."""
+"""What tells a file from those that had its name before it or will have it."""
 
 
 class TableStore(Hashable, Protocol):
-    """Keeps the files of a table; it travels to the workers, so it is small.
+    """Keeps the files of tables. Every task carries one, so it is small and can be pickled.
 
-    Names are those of `TableFiles`. What is not there is a FileNotFoundError.
+    Names are those of `TableFiles`. A name that nothing has is a FileNotFoundError.
     """
 
     def open(self, name: str) -> pa.NativeFile:
-        """Open a file to be read anywhere, as pyarrow takes it."""
+        """Open a file for random access."""
 
     def version(self, name: str) -> Version:
         """Return what tells a file from others of its name."""
 
+    def is_folder(self, name: str) -> bool:
+        """Return whether a folder has this name, or files are below it."""
+
     def sizes(self, folder: str) -> dict[str, int]:
-        """Return the names in a folder, each with its bytes; none if it is not there."""
+        """Return the names in a folder with their sizes in bytes; none if it is not there."""
+
+    def check_table(self, name: str) -> None:
+        """Raise UsageError if no table can be made under a name."""
 
     def publish(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Write a file that appears under its name complete, or not at all."""
@@ -42,59 +47,31 @@ class TableStore(Hashable, Protocol):
     def remove(self, name: str) -> None:
         """Remove a file, or a folder that is empty; it may be gone already."""
 
-    def of_run(self, staging: str) -> Self:
-        """Return the store as a run has it that keeps its attempts in a folder of its own."""
+    def locked(
+        self, folder: str, say: Callable[[str], None], *, force: bool, needed: Callable[[], int]
+    ) -> "AbstractContextManager[TableStore]":
+        """Hold the lock in a job's folder, and yield the store as only this run may publish in it.
+
+        Parameters and what is raised are those of `Workspace.locked`.
+        """
 
 
-@dataclass(frozen=True, slots=True)
-class LocalDisk:
-    """Files on a disk that every worker sees.
+STORES: Final[dict[str, Callable[[], TableStore]]] = {"": LocalDisk}
+"""What opens a store, by the scheme of its URLs; a path has none."""
 
-    Attributes
-    ----------
-    staging
-        Where the run at work writes its attempts; who holds the lock has one.
+
+def store_of(name: str) -> TableStore:
+    """Return the store that a table of this name is in.
+
+    Raises
+    ------
+    UsageError
+        It is a URL that no store is for.
     """
-
-    staging: str = ""
-
-    def open(self, name: str) -> pa.NativeFile:
-        """Open a file to be read anywhere."""
-        return pa.OSFile(os.fsencode(name))  # as text, Arrow takes only UTF-8, and some for URLs
-
-    def version(self, name: str) -> Version:
-        """Return inode, size and time of modification."""
-        status = os.stat(name)
-        return status.st_ino, status.st_size, status.st_mtime_ns
-
-    def sizes(self, folder: str) -> dict[str, int]:
-        """Return the names in a folder, each with the bytes that it has."""
-        try:
-            with os.scandir(folder) as entries:
-                return {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
-        except FileNotFoundError:
-            return {}
-
-    def publish(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """Write a file that appears under its name complete and synced, or not at all."""
-        return disk.publish(name, self.staging)
-
-    def make_folder(self, folder: str) -> None:
-        """Make a folder, if it is not there, so that it survives a power cut."""
-        disk.make_folder(folder)
-
-    def remove(self, name: str) -> None:
-        """Remove a file, or a folder that is empty; it may be gone already."""
-        if os.path.isdir(name) and not os.path.islink(name):
-            disk.remove_folder(name)
-        else:
-            disk.remove(name)
-
-    def of_run(self, staging: str) -> "LocalDisk":
-        """Return the store as a run has it."""
-        return replace(self, staging=staging)
-
-
-def store_of(name: str) -> TableStore:  # noqa: ARG001 - a disk is the only store so far
-    """Return the store that a table of this name is in."""
-    return LocalDisk()
+    scheme, separator, _ = name.partition("://")
+    kind = STORES.get(scheme if separator else "")
+    if kind is None:
+        raise UsageError(
+            f"The table {name} is a URL: name a file on a disk that every worker sees."
+        )
+    return kind()

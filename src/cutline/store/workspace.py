@@ -1,14 +1,20 @@
-"""The folder of a job's own files: its lock, and the attempts of its runs."""
+"""The local disk as a place for jobs and tables.
+
+A job has a `Workspace`: a folder with its lock, and the attempts of its runs at files. `LocalDisk`
+is the disk as a `TableStore`.
+"""
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import BinaryIO
 
-from cutline.errors import CutlineError
-from cutline.store.disk import OWN, make_folder, remove, remove_folder, remove_tree, unique
-from cutline.store.lock import Lock, Owner, take
-from cutline.store.table_store import TableStore, store_of
+import pyarrow as pa
+
+from cutline.errors import CutlineError, UsageError
+from cutline.store import disk
+from cutline.store.lock import Owner, read_owner, take
 from cutline.store.trouble import in_words
 
 
@@ -20,62 +26,45 @@ class Workspace:
 
     @classmethod
     def below(cls, data: str) -> "Workspace":
-        """Give that of the jobs that write files below DATA."""
-        return cls(f"{data}/{OWN}")
+        """Return the workspace of the jobs that write files below DATA."""
+        return cls(f"{data}/{disk.OWN}")
 
     @property
     def lock(self) -> str:
-        """Who is at work."""
+        """The file that names the run at work."""
         return self.folder + "/lock"
 
     @property
     def attempts(self) -> str:
-        """Where each run has a staging folder."""
+        """The folder that has a staging folder for each run."""
         return self.folder + "/attempts"
 
     def make(self) -> None:
         """Make its folders."""
-        make_folder(self.folder)
-        make_folder(self.attempts)
+        disk.make_folder(self.folder)
+        disk.make_folder(self.attempts)
 
     def staging(self, run: str) -> str:
-        """Make the staging folder of a run, and end all others.
+        """Make the staging folder of a run, and remove those of all others.
 
-        A run whose folder is gone can publish nothing any more, wherever its workers still write.
+        A run without a staging folder can publish nothing more, on whatever host its workers are.
         """
         folder = f"{self.attempts}/{run}"
         while not os.path.isdir(folder):
             self.make()
             with suppress(FileNotFoundError):  # a run that has just ended removed the folder above
                 os.mkdir(folder)
-        self.sweep(keep=run)
+        self._sweep(keep=run)
         return folder
 
-    def store(self, staging: str) -> TableStore:
-        """Return the store that the folder is in, as the run of a staging folder has it."""
-        return store_of(self.folder).of_run(staging)
+    def store(self, staging: str) -> "LocalDisk":
+        """Return the disk that the folder is on, as the run with a staging folder publishes."""
+        return LocalDisk(staging)
 
     def discard(self, *names: str) -> None:
-        """Remove what a job has kept here for its own use."""
+        """Remove files and folders that a job has kept here."""
         for name in names:
-            remove_tree(f"{self.folder}/{name}")
-
-    def sweep(self, keep: str = "") -> None:
-        """Remove the staging folders of all runs but one.
-
-        Raises
-        ------
-        CutlineError
-            One cannot be removed: what works for its run could still publish.
-        """
-        with suppress(FileNotFoundError):
-            for run in set(os.listdir(self.attempts)) - {keep}:
-                remove_tree(f"{self.attempts}/{run}")
-
-    def leave(self) -> None:
-        """Remove its folders as far as they are empty."""
-        remove_folder(self.attempts)
-        remove_folder(self.folder)
+            disk.remove_tree(f"{self.folder}/{name}")
 
     @contextmanager
     def locked(
@@ -85,7 +74,7 @@ class Workspace:
         force: bool = False,
         needed: Callable[[], int] = lambda: 0,
     ) -> Iterator[str]:
-        """Hold the lock, and give a staging folder; the attempts of dead runs are removed.
+        """Hold the lock, and yield a staging folder; the attempts of dead runs are removed.
 
         Parameters
         ----------
@@ -94,33 +83,110 @@ class Workspace:
         force
             Take it over from a run that may be alive.
         needed
-            Estimates the bytes that the rest of the job needs, for who has to make room: see
-            `trouble.in_words`, which is what a job that has a lock is in.
+            Estimates the bytes that the rest of the job needs, for the message when space runs out:
+            see `trouble.in_words`, which covers the whole block.
 
         Raises
         ------
         CutlineError
-            Another run is at work.
+            Another run is at work, or the attempts of one cannot be removed.
         StorageError
             The file system refuses what the job needs.
         """
-        lock = Lock(self.lock, Owner.here(unique()))
+        owner = Owner.here(disk.unique())
         with in_words(self.folder, needed, "read or written"):  # a job does both
             try:
-                before = self._acquire(lock, force=force)
+                before = self._take(owner, force=force)
                 if before is not None:
                     gone = ", which is gone" if before.is_dead() else ""
                     say(f"Took the lock over from {before}{gone}.")
-                yield self.staging(lock.owner.run)
+                yield self.staging(owner.run)
             finally:
-                if lock.is_held():  # if not, another run is at work in these folders
+                if self._is_held(owner):  # if not, another run is at work in these folders
                     with suppress(CutlineError):  # the next run removes it, or tells why it cannot
-                        self.sweep()
-                    remove(lock.path)
-                    self.leave()
+                        self._sweep()
+                    disk.remove(self.lock)
+                    disk.remove_folder(self.attempts)
+                    disk.remove_folder(self.folder)
 
-    def _acquire(self, lock: Lock, *, force: bool) -> Owner | None:
+    def _take(self, owner: Owner, *, force: bool) -> Owner | None:
         while True:
             self.make()
             with suppress(FileNotFoundError):  # a run that has just ended removed the folders
-                return take(lock, self.attempts, force=force)
+                return take(self.lock, owner, self.attempts, force=force)
+
+    def _is_held(self, owner: Owner) -> bool:
+        with suppress(CutlineError):  # somebody has put something else there
+            return read_owner(self.lock) == owner
+        return False
+
+    def _sweep(self, keep: str = "") -> None:
+        """Remove all staging folders but one; if one stays, its run could still publish."""
+        with suppress(FileNotFoundError):
+            for run in set(os.listdir(self.attempts)) - {keep}:
+                disk.remove_tree(f"{self.attempts}/{run}")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDisk:
+    """A `TableStore` of files on a disk that every worker sees.
+
+    Attributes
+    ----------
+    staging
+        Where the run at work writes its attempts; only the run that holds the lock has one.
+    """
+
+    staging: str = ""
+
+    def open(self, name: str) -> pa.NativeFile:
+        """Open a file for random access."""
+        return pa.OSFile(os.fsencode(name))  # as text, Arrow takes only UTF-8, and some for URLs
+
+    def version(self, name: str) -> tuple[int, ...]:
+        """Return inode, size in bytes, and time of modification in nanoseconds."""
+        status = os.stat(name)
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+    def is_folder(self, name: str) -> bool:
+        """Return whether a folder has this name."""
+        return os.path.isdir(name)
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the names in a folder with their sizes in bytes; none if it is not there."""
+        try:
+            with os.scandir(folder) as entries:
+                return {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
+        except FileNotFoundError:
+            return {}
+
+    def check_table(self, name: str) -> None:
+        """Raise UsageError if the folder of a table is not there, or the table is a folder."""
+        folder = os.path.dirname(name)
+        if not os.path.isdir(folder):
+            raise UsageError(f"The folder {folder} of the table is not there: make it first.")
+        if os.path.isdir(name):
+            raise UsageError(f"The table {name} is a folder: name a file that may be written.")
+
+    def publish(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Write a file that appears under its name complete and synced, or not at all."""
+        return disk.publish(name, self.staging)
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder, if it is not there, so that it survives a power cut."""
+        disk.make_folder(folder)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or a folder that is empty; it may be gone already."""
+        if os.path.isdir(name) and not os.path.islink(name):
+            disk.remove_folder(name)
+        else:
+            disk.remove(name)
+
+    @contextmanager
+    def locked(
+        self, folder: str, say: Callable[[str], None], *, force: bool, needed: Callable[[], int]
+    ) -> Iterator["LocalDisk"]:
+        """Hold the lock of a job's folder as `Workspace.locked`, and yield the disk of its run."""
+        with Workspace(folder).locked(say, force=force, needed=needed) as staging:
+            yield replace(self, staging=staging)

@@ -36,7 +36,7 @@ def first_rows(path: disk.AnyPath, count: int) -> pa.Table:
         raise UsageError(f"The number of rows is 0 or more, not {count}.")
     path = os.fspath(path)
     rows: list[pa.Table] = []
-    for part in part_files(path) if os.path.isdir(path) else [path]:
+    for part in part_files(path) or [path]:
         rows.append(first_of_file(part, count))
         count -= rows[-1].num_rows
         if count <= 0:
@@ -45,10 +45,12 @@ def first_rows(path: disk.AnyPath, count: int) -> pa.Table:
 
 
 def part_files(folder: str) -> list[str]:
-    """List the parts directly below a folder, in order."""
-    names = filter(TableFiles.is_part_name, os.listdir(folder))
+    """List the parts directly below a folder, in order; none if it is a file."""
+    if (names := parquet.names_in(folder)) is None:
+        return []
     # By number: part-100000 comes after part-99999.
-    parts = sorted(names, key=lambda name: (len(name), name))
+    named = filter(TableFiles.is_part_name, names)
+    parts = sorted(named, key=lambda name: (len(name), name))
     if not parts:
         raise UsageError(f"There are no parts in {folder}: name a table or its .parts folder.")
     return [os.path.join(folder, name) for name in parts]

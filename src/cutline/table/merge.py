@@ -5,7 +5,6 @@ from collections import Counter
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import Final
 
 import msgspec
 import pyarrow as pa
@@ -13,20 +12,10 @@ import pyarrow.compute as pc
 
 from cutline.errors import CutlineError
 from cutline.plan import Receipt, ledger
+from cutline.record import reasons
 from cutline.store import TableFiles, parquet
 from cutline.table import duplicates, part_files
 from cutline.table.compile_options import CompileOptions
-
-MEND: Final = "mend them"
-
-MENDS: Final = {
-    "no_caption": "name another --caption-field",
-    "bad_caption": "name another --caption-field",
-    "no_image_name": "see whether these are the sidecars that you mean",
-    "duplicate": "give folders or shards that use the same names a table each",
-    "unreadable": "get the right to read them, or look after their disk",
-}
-"""What to do about most rejects, by their reason."""
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -140,7 +129,8 @@ def count(
 ) -> tuple[int, dict[str, int]]:
     """Count the rows of the table, and the rejects by reason."""
     again = sum(map(len, twice.values()))
-    rejects = Counter({"duplicate": again} if again else {})
+    later: dict[reasons.Reason, int] = {"duplicate": again} if again else {}
+    rejects = Counter[str](later)
     rejects.update(ledger.rejects_among(lost)["reason"].to_pylist())
     for receipt in receipts:
         rejects.update(receipt.rejects)
@@ -167,7 +157,7 @@ def check_rejects(
     raise CutlineError(
         f"{sum(faults.values()):,} of {merged.sidecars:,} sidecars were rejected, more than the"
         f" share of {options.max_rejects:g} that --max-rejects allows, and the table was left as it"
-        f" was: {shown}; {MENDS.get(top[0], MEND)}, or raise --max-rejects."
+        f" was: {shown}; {reasons.mend(top[0])}, or raise --max-rejects."
     )
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from cutline.errors import CutlineError
 from cutline.plan import Receipt, ledger, receipts
 from cutline.progress import events
-from cutline.record import Row, judging, naming
+from cutline.record import Row, judging, naming, reasons
 from cutline.sources import Source, line_format
 from cutline.store import TableFiles, parquet
 from cutline.table.compile_options import CompileOptions
@@ -56,7 +56,7 @@ class Rejected(NamedTuple):
 
     position: int
     source: str
-    reason: str
+    reason: reasons.Reason
     detail: str
     filename: str | None
 

@@ -17,7 +17,7 @@ from cutline.cluster import running
 from cutline.errors import CutlineError
 from cutline.plan import Receipt, plan_file, receipts
 from cutline.progress import Load, Watcher, events
-from cutline.record import Reject, Rules, judge_by, judging
+from cutline.record import Reject, Rules, judging
 from cutline.sources import Sidecar, line_format
 from cutline.table import part_files
 from cutline.table.part_files import CompileContext
@@ -86,7 +86,7 @@ def judge_sidecars(stream: Stream, rules: Rules) -> JudgedStream:
 
 def judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[part_files.Judged]:
     """Decide what each sidecar is, if it could be read."""
-    judge = judge_by(rules)
+    judge = judging.judge_by(rules)
     reading_time = judging_time = 0.0
     size = 0
     asked = perf_counter()

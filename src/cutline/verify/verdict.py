@@ -117,7 +117,7 @@ class VerifySummary(Summary):
     def is_older(self) -> bool:
         """Whether cutline made the table, for it has a ledger, and sidecars are in neither."""
         new = self.orphans.get("not_compiled", 0)
-        return new > 0 and os.path.exists(TableFiles.of(self.table).ledger)
+        return new > 0 and TableFiles.of(self.table).has_ledger
 
     @property
     def mend(self) -> Mend | None:
