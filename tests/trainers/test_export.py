@@ -288,7 +288,7 @@ def test_a_column_that_is_there_twice_is_refused(dataset):
 
 PEAK = """
 import re, sys
-from cutline.export import export
+from cutline.trainers import export
 export(*sys.argv[1:])
 print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 """

@@ -429,7 +429,7 @@ def test_examples_do_not_depend_on_the_number_of_tasks(dataset, monkeypatch):
         Image.new("1", (1, 1)).save(dataset.data / f"orphan {number}.png")
     before = dataset.verify().findings
     monkeypatch.setattr(verification, "SHARE", 5)
-    monkeypatch.setattr("cutline.listing.BATCH", 7)
+    monkeypatch.setattr("cutline.verify.list_folder.BATCH", 7)
     assert dataset.verify().findings == before
     assert before["images_without_row"].count == 40
 
@@ -515,12 +515,12 @@ import sys
 import dask
 import pyarrow
 import cutline
-from cutline import listing, verify
+from cutline.verify import list_folder, verification
 
 pyarrow.set_cpu_count(1)
 pyarrow.set_io_thread_count(1)
 
-listing.BATCH, verify.SHARE = 4_000, 5_000  # so that 10,000 rows are many of both
+list_folder.BATCH, verification.SHARE = 4_000, 5_000  # so that 10,000 rows are many of both
 with dask.config.set(scheduler="synchronous"):
     summary = cutline.verify_dataset(sys.argv[1], sys.argv[2])
 assert summary.ok, summary.shortfall
