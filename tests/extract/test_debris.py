@@ -89,8 +89,8 @@ def test_a_file_that_somebody_has_changed_is_kept_and_told_until_all_are_to_be_r
 ):
     (told,), there = put(name, changed)
     assert told.endswith(
-        "are not what the shards hold, and were left as they are: add --overwrite to an extraction"
-        " that is to replace them."
+        "are not what the shards hold, and were left as they are: to replace them, extract with"
+        " --overwrite."
     )
     assert there == changed
     assert put(name, changed, overwrite=True) == ([], MADE[name])

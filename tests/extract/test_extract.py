@@ -327,6 +327,34 @@ def test_killed_at_any_time_and_run_again_the_files_are_gnu_tar_s(files, demo, t
     assert summary.files + done == sum(data is not None for data in expected.values())
 
 
+def test_what_a_killed_run_of_an_earlier_version_left_is_removed(tmp_path):
+    write_shard(tmp_path / "s", "a.tar", [("a", b"x")])
+    left = tmp_path / "out/.cutline/extract.cutline"
+    (left / "shards").mkdir(parents=True)
+    (left / "shards/0.parquet").touch()
+    (left / "plan.parquet").touch()
+    extract(f"{tmp_path}/s", f"{tmp_path}/out")
+    assert tree(tmp_path / "out") == {b"a": b"x"}
+
+
+@pytest.mark.parametrize("name", ["shards", "plan.parquet", "extract.cutline"])
+def test_a_link_in_cutline_s_own_folder_leads_nowhere(name, tmp_path):
+    write_shard(tmp_path / "s", "a.tar", [("a", b"x")])
+    (tmp_path / "out/.cutline").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/file").write_bytes(b"somebody's")
+    (tmp_path / "out/.cutline" / name).symlink_to(
+        tmp_path / "elsewhere" / ("file" if name == "plan.parquet" else "")
+    )
+    if name == "shards":  # they would be written, and removed, somewhere else
+        with pytest.raises(CutlineError, match=r"is a link, .*: remove it\.$"):
+            extract(f"{tmp_path}/s", f"{tmp_path}/out")
+    else:
+        extract(f"{tmp_path}/s", f"{tmp_path}/out")
+        assert tree(tmp_path / "out") == {b"a": b"x"}
+    assert tree(tmp_path / "elsewhere") == {b"file": b"somebody's"}
+
+
 # Damage.
 
 
