@@ -27,15 +27,8 @@ def _check_nothing(asked: Export) -> None:
 class Format(NamedTuple):
     """A format: one module, and one line of `exporting.FORMATS`.
 
-    Attributes
-    ----------
-    suffix
-        What the names of its files end with; with a slash in front, the whole name.
-    write
-        Writes the rows to a file.
-    check
-        Raises UsageError if the readers of the format would not find the file where it is to be, or
-        would take it for something else.
+    Names of its files end with `suffix`; with a slash in front, that is the whole name. `check`
+    raises UsageError if the readers would not find the file, or it would pass for something else.
     """
 
     suffix: str

@@ -23,19 +23,7 @@ PLACEHOLDER: Final = re.compile(r"\{(?:id|model_family|output_dir|env:[^{}]+)\}"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class EntrySummary(Summary):
-    """What `add_entry` did.
-
-    Attributes
-    ----------
-    out, id
-        The trainer's file, and the id of the dataset's entry.
-    written
-        Whether the entry was added.
-    shortfall
-        Why it was not added or will not do, in one sentence; empty if all is well.
-    lines
-        Sentences about this and other entries that somebody should read.
-    """
+    """What `add_entry` did: whether the entry was `written`, and what there is to tell users."""
 
     out: str
     id: str
@@ -127,9 +115,7 @@ def add_entry(table: str, data: str) -> EntrySummary:
 
 
 def loader_entry(
-    table: disk.AnyPath,
-    data: disk.AnyPath,
-    options: LoaderOptions = DEFAULTS,
+    table: disk.AnyPath, data: disk.AnyPath, options: LoaderOptions = DEFAULTS
 ) -> Entry:
     """Build the dataset's own entry.
 
@@ -195,9 +181,7 @@ def _table_file(table: str) -> str:
     with parquet.open_parquet(table) as file:
         parquet.check_columns(file, table, COLUMNS)
         if not file.metadata.num_rows:
-            raise UsageError(
-                f"{table} has no row, and the trainer nothing to train on: compile it."
-            )
+            raise UsageError(f"{table} has no row to train on: see its ledger for why.")
     return _literal(os.path.realpath(table))
 
 
