@@ -4,7 +4,6 @@ All that has a key is together here, so most checks are a set difference on two 
 """
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import compress
 from operator import not_
@@ -81,7 +80,8 @@ def check_files(samples: Samples, data: str) -> tuple[Findings, list[Orphan]]:
             for key in sorted(_others(samples.sidecars, with_image).to_pylist())
             if not _names_image(key + b".json", root)
         ]
-        blank = [path for path in _captions_of(orphans) if _is_blank(path, root)]
+        # The slices of rows have looked at all other caption files.
+        blank = [path for *_, path in orphans if path is not None and _is_blank(path, root)]
     findings = {
         "duplicate_filenames": _duplicates(rows),
         "rows_without_image": _shown(gone),
@@ -112,16 +112,12 @@ def _shown(lines: pa.Table) -> Finding:
 
 def _split_missing(rows: pa.Table, data: str) -> tuple[pa.Table, pa.Table]:
     there = [
-        _extension(filename).lower() not in simpletuner.IMAGES
+        os.path.splitext(filename)[1][1:].lower() not in simpletuner.IMAGES
         and os.path.isfile(os.path.join(os.fsencode(data), filename))
         for filename in rows["filename"].to_pylist()
     ]
     mask = pa.array(there, pa.bool_())
     return rows.filter(pc.invert(mask)), rows.filter(mask)
-
-
-def _extension(filename: bytes) -> bytes:
-    return os.path.splitext(filename)[1][1:]
 
 
 def _upper_case(samples: Samples) -> pa.Table:
@@ -167,10 +163,6 @@ def _orphan_findings(orphans: list[Orphan], blank: set[bytes]) -> Findings:
         "images_without_row": found(compress(lines, map(not_, settled))),
         "images_left_out": found(compress(lines, settled)),
     }
-
-
-def _captions_of(orphans: list[Orphan]) -> Iterator[bytes]:
-    return (orphan.caption for orphan in orphans if orphan.caption is not None)
 
 
 def _is_blank(caption: bytes, root: int) -> bool:
