@@ -1,8 +1,7 @@
 """The whole recipe on one dataset folder: from shards to the trainer's entry and the report."""
 
 import os
-import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client
@@ -16,24 +15,8 @@ from cutline.report import ReportSummary, write_report
 from cutline.sources import local_folder, shard_names
 from cutline.store import disk
 from cutline.table import DEFAULTS, CompileOptions, CompileSummary, compile_table
-from cutline.trainers import LoaderOptions, loader, write_loader
+from cutline.trainers import EntrySummary, add_entry
 from cutline.verify import VerifyOptions, VerifySummary, verify_dataset
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class EntrySummary(Summary):
-    """The trainer's file, and whether the entry was added; one of the same id is left as it is."""
-
-    out: str
-    id: str
-    written: bool
-    shortfall: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Give the object that ``--json`` prints."""
-        body = asdict(self)
-        del body["shortfall"]
-        return {"job": "loader", **body}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -114,7 +97,9 @@ def run(
     captions = write_captions(table, data, options, client=client, watcher=watcher)
     checked = VerifyOptions(force_unlock=options.force_unlock)
     verified = verify_dataset(table, data, checked, client=client, watcher=watcher)
-    entry = add_entry(table, data, watcher)
+    entry = add_entry(table, data)
+    for line in entry.lines:
+        watcher.say(line)
     report = write_report(table, verified, client=client, watcher=watcher)
     return RunSummary(compiled, captions, clock.total(), extracted, verified, entry, report)
 
@@ -145,43 +130,6 @@ def run_in_place(
     compiled = compile_table(shards, table, options, client=client, watcher=watcher)
     report = write_report(table, None, client=client, watcher=watcher)
     return RunSummary(compiled, None, clock.total(), report=report)
-
-
-def add_entry(table: str, data: str, watcher: Watcher) -> EntrySummary:
-    """Add the dataset's entry to the trainer's file, unless there is one that says otherwise.
-
-    Whatever somebody has changed in an entry stays; `cutline loader` replaces it.
-    """
-    out = loader.entry_file(table)
-    name = os.path.basename(table).removesuffix(".parquet")
-    try:
-        options = LoaderOptions(id=name)
-        entries = loader.read_entries(out)
-        mine = [entry for entry in entries if entry.get("id") == name]
-        images = loader.folder_of(mine[0]) if mine else None
-        if not mine:
-            write_loader(table, data, out, options)
-        elif images and not loader.folder_exists(images):
-            replace = shlex.join(["cutline", "loader", table, data, "--id", name])
-            return EntrySummary(out, name, written=False, shortfall=moved(name, out, replace))
-        elif (images and not loader.is_folder(images, data)) or (
-            loader.with_entry(entries, loader.loader_entry(table, data, options)) != entries
-        ):
-            watcher.say(f"{out} has an entry {name!r} of its own: left as it is.")
-        for line in [
-            *loader.same_images(out, entries, name, data),
-            *loader.without_images(out, entries, name),
-        ]:
-            watcher.say(line)
-    except CutlineError as error:  # the table and the caption files are there all the same
-        refused = f"The trainer's file {out} was not written: {error}"
-        return EntrySummary(out, name, written=False, shortfall=refused)
-    return EntrySummary(out, name, written=not mine)
-
-
-def moved(name: str, out: str, replace: str) -> str:
-    """Say that an entry of the trainer's file is of a dataset that has been moved."""
-    return f"The images of the entry {name!r} in {out} are not there: replace it by `{replace}`."
 
 
 def layout(root: disk.AnyPath) -> tuple[str, str]:

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from cutline import CompileOptions, CutlineError, Rules, UsageError, compile_table, write_captions
 from cutline.captions.caption_files import is_table, slices_of
+from cutline.store import Workspace
 from cutline.store.disk import data_folder
-from cutline.store.lock import locked
-from cutline.store.workspace import Workspace
 from cutline.table.part_files import ROW_GROUP
 from jobs_at_work import Listener
 from oracle import recipe_captions
@@ -338,7 +337,7 @@ def test_a_pipe_at_the_name_of_a_caption_file_is_replaced(data, tmp_path):
 def test_two_runs_on_one_folder_are_refused(data, tmp_path):
     table = write_table(tmp_path / "t.parquet", [("a.png", "a caption")])
     with (
-        locked(Workspace(f"{data}/.cutline"), print),
+        Workspace(f"{data}/.cutline").locked(print),
         pytest.raises(CutlineError, match="Another run is at work"),
     ):
         write_captions(table, str(data))

@@ -102,7 +102,7 @@ def test_the_tasks_of_a_compile_have_one_name(compile_job):
 
 def test_the_captions_of_a_slice_are_one_task_of_one_name(tmp_path):
     slices = [caption_files.Slice("t.parquet", (1, 2, 3), group, 0, 10_000) for group in range(5)]
-    job = caption_files.Job(str(tmp_path), str(tmp_path))
+    job = caption_files.CaptionsContext(str(tmp_path), str(tmp_path))
     graph = graph_of(tasks_of(caption_files.captions_bag(slices, job)))
     assert len(graph) == 5
     assert not any(task.dependencies for task in graph.values())

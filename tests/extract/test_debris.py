@@ -4,7 +4,6 @@ import fsspec
 import pytest
 from PIL import Image
 
-from cutline import store
 from cutline.extract import debris
 from cutline.extract.extract_options import ExtractOptions
 from cutline.extract.extraction import extract
@@ -90,8 +89,8 @@ def test_a_file_that_somebody_has_changed_is_kept_and_told_until_all_are_to_be_r
 ):
     (told,), there = put(name, changed)
     assert told.endswith(
-        "are not what the shards hold, and were left as they are: add --overwrite to an extraction"
-        " that is to replace them."
+        "are not what the shards hold, and were left as they are: to replace them, extract with"
+        " --overwrite."
     )
     assert there == changed
     assert put(name, changed, overwrite=True) == ([], MADE[name])
@@ -106,6 +105,6 @@ def test_a_text_of_another_length_is_a_caption_and_stays_without_a_word(put, cap
 def test_files_that_are_kept_need_no_room(put, monkeypatch):
     for name in MADE:
         put(name, b"{}" if name.endswith("json") else png(12))
-    monkeypatch.setattr(store, "free_room", lambda _: space.Room(0, 0))
+    monkeypatch.setattr(space, "free_room", lambda _: space.Room(0, 0))
     (told,), _ = put("a.json", b"{}")
     assert told.startswith("5 files")

@@ -10,7 +10,6 @@ from functools import partial
 import fsspec
 import pytest
 
-from cutline import store
 from cutline.demo.making import make_demo
 from cutline.demo.samples import DemoOptions
 from cutline.demo.shard_writer import HARMLESS
@@ -18,7 +17,7 @@ from cutline.errors import CutlineError, UsageError
 from cutline.extract.extract_options import ExtractOptions
 from cutline.extract.extraction import extract
 from cutline.progress.watcher import Load, Silent
-from cutline.store import lock, space, workspace
+from cutline.store import Workspace, space
 from tar_bytes import END, by_tarfile, header, member, pax
 from trees import tree_in_bytes as tree
 
@@ -302,8 +301,7 @@ def test_a_second_extraction_writes_nothing(demo, tmp_path):
 
 KILLED = """
 import sys
-from cutline.extract import extract
-from cutline.options import ExtractOptions
+from cutline.extract import ExtractOptions, extract
 extract(sys.argv[1], sys.argv[2], ExtractOptions(partition_size=20))
 """
 
@@ -327,6 +325,34 @@ def test_killed_at_any_time_and_run_again_the_files_are_gnu_tar_s(files, demo, t
     assert tree(out) == expected  # and of the attempts and indexes nothing is left
     assert summary.skipped == done
     assert summary.files + done == sum(data is not None for data in expected.values())
+
+
+def test_what_a_killed_run_of_an_earlier_version_left_is_removed(tmp_path):
+    write_shard(tmp_path / "s", "a.tar", [("a", b"x")])
+    left = tmp_path / "out/.cutline/extract.cutline"
+    (left / "shards").mkdir(parents=True)
+    (left / "shards/0.parquet").touch()
+    (left / "plan.parquet").touch()
+    extract(f"{tmp_path}/s", f"{tmp_path}/out")
+    assert tree(tmp_path / "out") == {b"a": b"x"}
+
+
+@pytest.mark.parametrize("name", ["shards", "plan.parquet", "extract.cutline"])
+def test_a_link_in_cutline_s_own_folder_leads_nowhere(name, tmp_path):
+    write_shard(tmp_path / "s", "a.tar", [("a", b"x")])
+    (tmp_path / "out/.cutline").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/file").write_bytes(b"somebody's")
+    (tmp_path / "out/.cutline" / name).symlink_to(
+        tmp_path / "elsewhere" / ("file" if name == "plan.parquet" else "")
+    )
+    if name == "shards":  # they would be written, and removed, somewhere else
+        with pytest.raises(CutlineError, match=r"is a link, .*: remove it\.$"):
+            extract(f"{tmp_path}/s", f"{tmp_path}/out")
+    else:
+        extract(f"{tmp_path}/s", f"{tmp_path}/out")
+        assert tree(tmp_path / "out") == {b"a": b"x"}
+    assert tree(tmp_path / "elsewhere") == {b"file": b"somebody's"}
 
 
 # Damage.
@@ -356,12 +382,12 @@ def test_an_archive_of_nothing_is_unpacked_to_nothing(tmp_path):
 def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     write_shard(tmp_path / "s", "a.tar", [("a", bytes(5000)), ("b", bytes(5000))])
     extract(f"{tmp_path}/s", f"{tmp_path}/full")
-    monkeypatch.setattr(store, "free_room", lambda _: space.Room(9000, 100))
+    monkeypatch.setattr(space, "free_room", lambda _: space.Room(9000, 100))
     with pytest.raises(CutlineError, match=r"files of the shards take 16\.\d kB and 2 inodes"):
         extract(f"{tmp_path}/s", f"{tmp_path}/out")
     assert os.listdir(tmp_path / "out") == [".cutline"]  # the indexes, to go on with
     assert extract(f"{tmp_path}/s", f"{tmp_path}/full").skipped == 2  # nothing is needed there
-    monkeypatch.setattr(store, "free_room", lambda _: space.Room(1 << 40, 1))
+    monkeypatch.setattr(space, "free_room", lambda _: space.Room(1 << 40, 1))
     with pytest.raises(CutlineError, match="make room"):
         extract(f"{tmp_path}/s", f"{tmp_path}/out")
 
@@ -381,9 +407,8 @@ def test_a_place_that_cannot_be_unpacked_into_is_one_sentence(tmp_path):
 def test_two_extractions_into_one_folder_do_not_run_at_once(tmp_path):
     write_shard(tmp_path / "s", "a.tar", [("a", b"")])
     (tmp_path / "out").mkdir()
-    workspace = workspace.Workspace(f"{tmp_path}/out/.cutline")
     with (
-        lock.locked(workspace, lambda _: None),
+        Workspace(f"{tmp_path}/out/.cutline").locked(print),
         pytest.raises(CutlineError, match="Another run is at work"),
     ):
         extract(f"{tmp_path}/s", f"{tmp_path}/out")

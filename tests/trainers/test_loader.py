@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cutline.errors import CutlineError, UsageError
-from cutline.store import lock
+from cutline.store import disk
 from cutline.trainers.loader import loader_entry, write_loader
 from cutline.trainers.simpletuner import LoaderOptions
 
@@ -278,7 +278,7 @@ def test_a_folder_whose_name_is_not_utf_8_comes_back_as_it_is(tmp_path):
 
 
 def test_two_that_write_at_once_lose_no_entry(dataset):
-    with lock.one_at_a_time(dataset.root):
+    with disk.one_at_a_time(dataset.root):
         other = Thread(target=dataset.write)
         other.start()
         other.join(0.5)  # long enough to be done, if it did not wait

@@ -409,16 +409,16 @@ def test_an_orphan_says_why_it_has_no_row(dataset):
     }
 
 
-def test_rows_without_files_are_cut_into_shares_as_files_are(dataset, monkeypatch):
+def test_rows_without_files_are_cut_into_ranges_as_files_are(dataset, monkeypatch):
     row = dataset.rows()[0]
     dataset.rewrite([row | {"filename": f"{number}.png"} for number in range(40)])
     shutil.rmtree(dataset.data)
     os.mkdir(dataset.data)
     seen = []
-    share = verification.Share
-    monkeypatch.setattr(verification, "SHARE", 5)
+    share = verification.KeyRange
+    monkeypatch.setattr(verification, "KEYS_A_TASK", 5)
     monkeypatch.setattr(
-        verification, "Share", lambda *fields: seen.append(fields) or share(*fields)
+        verification, "KeyRange", lambda *fields: seen.append(fields) or share(*fields)
     )
     assert dataset.verify().findings["rows_without_image"].count == 40
     assert len(seen) == 9
@@ -428,8 +428,8 @@ def test_examples_do_not_depend_on_the_number_of_tasks(dataset, monkeypatch):
     for number in range(40):
         Image.new("1", (1, 1)).save(dataset.data / f"orphan {number}.png")
     before = dataset.verify().findings
-    monkeypatch.setattr(verification, "SHARE", 5)
-    monkeypatch.setattr("cutline.listing.BATCH", 7)
+    monkeypatch.setattr(verification, "KEYS_A_TASK", 5)
+    monkeypatch.setattr("cutline.verify.list_folder.BATCH", 7)
     assert dataset.verify().findings == before
     assert before["images_without_row"].count == 40
 
@@ -515,12 +515,12 @@ import sys
 import dask
 import pyarrow
 import cutline
-from cutline import listing, verify
+from cutline.verify import list_folder, verification
 
 pyarrow.set_cpu_count(1)
 pyarrow.set_io_thread_count(1)
 
-listing.BATCH, verify.SHARE = 4_000, 5_000  # so that 10,000 rows are many of both
+list_folder.BATCH, verification.KEYS_A_TASK = 4_000, 5_000  # so that 10,000 rows are many of both
 with dask.config.set(scheduler="synchronous"):
     summary = cutline.verify_dataset(sys.argv[1], sys.argv[2])
 assert summary.ok, summary.shortfall

@@ -1,8 +1,8 @@
-"""One caption text file beside each image: the captions context.
+"""One caption file beside each image.
 
-The driver on top cuts the table into slices; the small functions below it run on a worker, one
-task a slice. There is no state: a caption file that holds the right bytes is left alone, and
-anything else is published whole.
+The driver cuts the table into slices; the functions below it run on a worker, one task a slice. No
+state is kept: a caption file that holds the right bytes is left alone, and any other is published
+whole.
 """
 
 import os
@@ -28,14 +28,14 @@ LOOKED_FOR: Final = 100
 """Images that are looked for before caption files are written to where they should be."""
 
 MADE: Final = ("written", "replaced", "unchanged")
-"""What becomes of a caption file; anything else is the reason why a sample has none."""
+"""What may become of a caption file; any other word is the reason why a sample has none."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CaptionsSummary(Summary):
-    """What became of the caption files; `rejects` counts the samples that have none by reason.
+    """What became of the caption files; `rejects` counts the samples that have none, by reason.
 
-    `compiled` is what fell short in the compile of sidecars that comes first.
+    `compiled` is the shortfall of the compile that comes first where the source is no table.
     """
 
     data: str
@@ -47,7 +47,7 @@ class CaptionsSummary(Summary):
     compiled: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Give the object that ``--json`` prints."""
+        """Return the object that ``--json`` prints."""
         body = asdict(self)
         del body["compiled"]
         return {"job": "captions", **body}
@@ -61,14 +61,14 @@ class CaptionsSummary(Summary):
 
 @dataclass(frozen=True, slots=True)
 class CaptionsContext:
-    """What every task has to know: the folder of the images, and where attempts are written."""
+    """What every task carries: the folder of the images, and where attempts are written."""
 
     folder: str
     staging: str
 
 
 class Caption(NamedTuple):
-    """One element of the bag: a caption, and the image that it belongs to."""
+    """A caption, and the image that it belongs to."""
 
     filename: str | None
     text: str | None
@@ -94,7 +94,7 @@ def write_captions(
     client: Client | None = None,
     watcher: Watcher = SILENT,
 ) -> CaptionsSummary:
-    """Write one caption text file beside each image.
+    """Write one caption file beside each image.
 
     Parameters
     ----------
@@ -122,27 +122,31 @@ def write_captions(
     folder = disk.data_folder(data)
     workspace = Workspace.below(folder)
     scratch = f"{workspace.folder}/captions.parquet"
+    counts, shortfall = Counter[str](), ""
     with workspace.locked(watcher.say, force=options.force_unlock) as staging:
-        context = CaptionsContext(folder, staging)
-        shortfall = ""
-        if is_table(source):
-            counts = caption_files(source, context, client, watcher)
-        else:
+        context, table = CaptionsContext(folder, staging), source
+        if not is_table(source):
             # It is read once and removed: packed, the merge of 200,000 rows takes 0.6 s, not 0.4.
             unpacked = replace(options, compression="none")
             compiled = compile_table(source, scratch, unpacked, client=client, watcher=watcher)
-            counts = caption_files(scratch, context, client, watcher) + Counter(compiled.rejects)
-            shortfall = compiled.shortfall
+            table, shortfall = scratch, compiled.shortfall
+            counts.update(compiled.rejects)
+        if slices := slices_of(table):
+            _warn_of_no_images(slices[0], folder, watcher)
+            _check_room(slices, context, client, watcher)
+            counts.update(_write_caption_files(slices, context, client, watcher))
         TableFiles.at(scratch).remove()
-    done = {name: counts.pop(name, 0) for name in MADE}
-    rejects = dict(sorted(counts.items()))
-    return CaptionsSummary(
-        folder, **done, rejects=rejects, seconds=clock.total(), compiled=shortfall
-    )
+    return _summary(folder, counts, clock.total(), shortfall)
 
 
 def caption_source(source: str) -> None:
-    """Check a SOURCE argument."""
+    """Check the SOURCE argument of a command.
+
+    Raises
+    ------
+    UsageError
+        It is neither a table nor anything that `compile_table` takes.
+    """
     if is_table(source):
         slices_of(source)
     else:
@@ -150,56 +154,33 @@ def caption_source(source: str) -> None:
 
 
 def is_table(source: str) -> bool:
-    """Tell whether a SOURCE argument is a table."""
+    """Return whether a SOURCE argument is a table: by its name, and no folder."""
     return source.endswith(".parquet") and not os.path.isdir(source)
 
 
-def caption_files(
-    table: str, context: CaptionsContext, client: Client | None, watcher: Watcher
-) -> Counter[str]:
-    """Write the caption files of a table, and count what became of them."""
-    slices = slices_of(table)
-    if not slices:
-        return Counter()
-    if have_no_image(slices[0], context.folder):
-        watcher.say(
-            f"None of the first images that have a caption is in {context.folder}: their caption"
-            " files will stand there alone."
-        )
-    most, lacking = most_needed(slices, context.folder), room_bag(slices, context)
-    free_space.check_room("The caption files", context.folder, most, lacking, client, watcher)
-    load = Load(sum(one.rows for one in slices), "rows")
-    batches = running.results(captions_bag(slices, context), client, watcher, load)
-    return sum((batch.counts for batch in batches), Counter[str]())
-
-
-def have_no_image(first: Slice, folder: str) -> bool:
-    """Tell whether no image of the first rows is in a folder: likely it is another one's."""
+def _warn_of_no_images(first: Slice, folder: str, watcher: Watcher) -> None:
+    # Where none of the first images is in the folder, it is likely that of another table.
     names = first.read(["filename"])["filename"].slice(0, LOOKED_FOR).to_pylist()
-    return not any(
+    if not any(
         name and not naming.path_fault(name) and os.path.lexists(f"{folder}/{name}")
         for name in names
-    )
+    ):
+        watcher.say(
+            f"None of the first images that have a caption is in {folder}: their caption files"
+            " will stand there alone."
+        )
 
 
-def captions_bag(slices: list[Slice], context: CaptionsContext) -> db.Bag:
-    """Wire the bag: captions, then their files; the steps fuse to one task a slice."""
-    captions = db.from_sequence(slices, partition_size=1).map_partitions(read_captions)
-    batches: db.Bag = captions.map_partitions(write_files, context, token="write-caption-files")
-    return batches
+def _check_room(
+    slices: list[Slice], context: CaptionsContext, client: Client | None, watcher: Watcher
+) -> None:
+    lacking = _captions(slices).map_partitions(needed, context.folder, token="look-for-room")
+    most = _most_needed(slices[0].files, context.folder)
+    free_space.check_room("The caption files", context.folder, most, lacking, client, watcher)
 
 
-def room_bag(slices: list[Slice], context: CaptionsContext) -> db.Bag:
-    """Wire the bag: captions, then the room that their files need."""
-    captions = db.from_sequence(slices, partition_size=1).map_partitions(read_captions)
-    rooms: db.Bag = captions.map_partitions(needed, context.folder, token="look-for-room")
-    return rooms
-
-
-def most_needed(slices: list[Slice], folder: str) -> space.Room:
-    """Say what the caption files of some slices need at most, from the footer of their table."""
-    files = slices[0].files
-    metadata = parquet.footer_of(files.store, files.table)
+def _most_needed(table: TableFiles, folder: str) -> space.Room:
+    metadata = parquet.footer_of(table.store, table.table)
     captions = metadata.schema.to_arrow_schema().get_field_index("caption")
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     text = sum(group.column(captions).total_uncompressed_size for group in groups)
@@ -207,11 +188,38 @@ def most_needed(slices: list[Slice], folder: str) -> space.Room:
     return space.Room(text + metadata.num_rows * one.bytes, metadata.num_rows)
 
 
+def _write_caption_files(
+    slices: list[Slice], context: CaptionsContext, client: Client | None, watcher: Watcher
+) -> Counter[str]:
+    load = Load(sum(one.rows for one in slices), "rows")
+    results = running.results(captions_bag(slices, context), client, watcher, load)
+    return sum((done.counts for done in results), Counter())
+
+
+def captions_bag(slices: list[Slice], context: CaptionsContext) -> db.Bag:
+    """Build the bag of captions, then their files: the two fuse to one task a slice."""
+    files: db.Bag = _captions(slices).map_partitions(
+        write_files, context, token="write-caption-files"
+    )
+    return files
+
+
+def _captions(slices: list[Slice]) -> db.Bag:
+    bag: db.Bag = db.from_sequence(slices, partition_size=1).map_partitions(read_captions)
+    return bag
+
+
+def _summary(folder: str, counts: Counter[str], seconds: float, compiled: str) -> CaptionsSummary:
+    done = {name: counts.pop(name, 0) for name in MADE}
+    rejects = dict(sorted(counts.items()))
+    return CaptionsSummary(folder, **done, rejects=rejects, seconds=seconds, compiled=compiled)
+
+
 # On a worker from here on.
 
 
 def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
-    """Read the captions of some slices."""
+    """Yield the captions of some slices."""
     for one in slices:
         with context_meter.meter("read"):
             rows = one.read(["filename", "caption"])
@@ -220,7 +228,7 @@ def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
 
 
 def needed(captions: Iterable[Caption], folder: str) -> list[space.Room]:
-    """Say what the caption files of a slice need that are not there yet."""
+    """Return what room those caption files of a slice need that are not there yet."""
     began = perf_counter()
     with SmallFiles(folder) as files:
         needs = [
@@ -232,13 +240,13 @@ def needed(captions: Iterable[Caption], folder: str) -> list[space.Room]:
 
 
 def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[CaptionFilesDone]:
-    """Write caption files, and make them durable before anything says that they are done."""
+    """Write caption files, and make them durable before anybody hears that they are done."""
     began = perf_counter()
     counts: Counter[str] = Counter()
     examples = {}
     with context_meter.meter("write"), SmallFiles(context.folder, context.staging) as files:
         for caption in captions:
-            became = write_file(caption, files)
+            became = _write_file(caption, files)
             counts[became] += 1
             if became not in MADE:
                 examples[became] = events.example(caption.filename)
@@ -256,8 +264,7 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
     return [batch]
 
 
-def write_file(caption: Caption, files: SmallFiles) -> str:
-    """Write one caption file, and say what became of it."""
+def _write_file(caption: Caption, files: SmallFiles) -> str:
     filename, text = caption
     if not filename or naming.path_fault(filename):  # the table may be anybody's
         return "bad_image_name"

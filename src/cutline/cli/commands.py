@@ -21,7 +21,7 @@ from cutline.report import ReportSummary, report_table
 from cutline.sources import open_source, shard_names
 from cutline.store import TableFiles, disk
 from cutline.table import DEFAULTS, CompileOptions, CompileSummary, compile_table, head
-from cutline.trainers import FORMATS, LoaderOptions, default_name, export, loader, write_loader
+from cutline.trainers import FORMATS, LoaderOptions, export, loader, write_loader
 from cutline.verify import (
     VerifySummary,
     caption_orphans,
@@ -213,7 +213,7 @@ def export_command(table: str, data: str | None, form: str, out: str | None) -> 
     """Write TABLE in the format of other trainers; DATA is the folder data beside TABLE."""
     folder = data or loader.beside(table, "data")
     with one_sentence():
-        path = out or default_name(table, folder, form)
+        path = out or FORMATS[form].default_name(table, folder)
         rows = export(table, path, form, folder)
     tell(f"Wrote {rows:,} rows to {path}")
 

@@ -1,4 +1,4 @@
-"""What stands where a member of a shard goes: whether it may be replaced, or is somebody's."""
+"""Debris: what a tool that was stopped has left where a member of a shard goes."""
 
 import os
 from typing import Final
@@ -18,24 +18,32 @@ PIECE: Final = 1 << 20
 def is_debris(
     path: bytes, shard: tar_shards.OpenShard, offset: int, file: int, length: int
 ) -> bool:
-    """Tell whether a file of another size than its member is nothing that somebody has made.
+    """Return whether a file of another size than its member may be replaced.
 
-    That is what is not what its name says: no JSON object for a sidecar, no image for an image; and
-    what has only the beginning of its member, as a tool leaves it that is stopped. A text may say
-    anything: it may be the caption that `captions` has written over the shard's.
+    Debris is a sidecar that is no JSON object, an image that is none, and a file that holds only
+    the beginning of its member. A text may say anything: it may be the caption that `captions` has
+    written over the shard's; so only an empty one is debris.
+
+    Parameters
+    ----------
+    path
+        The member's path.
+    shard, offset
+        Where the member's bytes are.
+    file, length
+        The descriptor of the file that is there, and its bytes.
     """
     if path.endswith(CAPTION_FILE):
         return not length
     if path.endswith(b".json"):
         return length <= TOO_LARGE and isinstance(judging.parse(os.pread(file, length, 0)), Reject)
     if path.rpartition(b".")[2].lower() not in simpletuner.IMAGES:
-        return is_beginning(shard, offset, file, length)
+        return _is_beginning(shard, offset, file, length)
     with open(file, "rb", closefd=False) as image:
-        return min(imagesize.get(image)) < 1 or is_beginning(shard, offset, file, length)
+        return min(imagesize.get(image)) < 1 or _is_beginning(shard, offset, file, length)
 
 
-def is_beginning(shard: tar_shards.OpenShard, offset: int, file: int, length: int) -> bool:
-    """Tell whether a file holds the beginning of a member, and nothing else."""
+def _is_beginning(shard: tar_shards.OpenShard, offset: int, file: int, length: int) -> bool:
     pieces = [(start, min(PIECE, length - start)) for start in range(0, length, PIECE)]
     due = shard.pieces([(offset + start, size) for start, size in pieces])
     return all(

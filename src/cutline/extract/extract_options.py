@@ -35,7 +35,7 @@ class ExtractOptions:
     force_unlock: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Raise UsageError for values that are out of range."""
         if self.only not in {None, "images", "sidecars"}:
             raise UsageError(f"There are no {self.only} to extract: give images or sidecars.")
         planning.check_numbers(self.partition_size, self.max_rejects)

@@ -1,8 +1,8 @@
 """Tar shards to files: the extract job.
 
-The driver on top indexes the shards, settles which member becomes which file, and cuts what is to
-be done into parts; the small functions below it run on a worker, one task a part. There is no
-state: a file of the right size is left alone, and anything else is published whole.
+The driver indexes the shards, settles which member becomes which file, and cuts these into parts;
+the functions below it run on a worker, one task a part. No state is kept: a file of the right size
+is left alone, and any other is published whole.
 """
 
 import os
@@ -31,6 +31,12 @@ from cutline.store import SmallFiles, Workspace, disk, space, trouble
 
 DEFAULTS: Final = ExtractOptions()
 
+SHARDS, PLAN = "shards", "plan.parquet"
+"""In the workspace until all is extracted: the indexes of the shards, and the plan."""
+
+FORMER: Final = "extract.cutline"
+"""Where earlier versions kept the two; a run of theirs that was killed has left it."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ExtractSummary(Summary):
@@ -52,7 +58,7 @@ class ExtractSummary(Summary):
     shortfall: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Give the object that ``--json`` prints."""
+        """Return the object that ``--json`` prints."""
         body = asdict(self)
         del body["lost"], body["shortfall"]
         return {"job": "extract", **body}
@@ -60,7 +66,7 @@ class ExtractSummary(Summary):
 
 @dataclass(frozen=True, slots=True)
 class ExtractContext:
-    """What every task has to know; small, because each task carries it."""
+    """What every task carries: the shards, the folder, and where attempts are written."""
 
     shards: tar_shards.Shards
     folder: str
@@ -70,10 +76,9 @@ class ExtractContext:
 
 @dataclass(frozen=True, slots=True)
 class MembersDone:
-    """What became of the members of one part; `refused` are some that could not be written.
+    """What became of the members of one part; `refused` tells of some that could not be written.
 
-    `bytes` is the size of all of them, also of those that were there; `written` of those that were
-    not.
+    `bytes` is the size of all of them, `written` of those that were written.
     """
 
     counts: Counter[str]
@@ -114,54 +119,65 @@ def extract(
     """
     clock = Clock()
     shards = shard_names.open_shards(source)
-    folder = made_folder(data)
+    folder = _made_folder(data)
     workspace = Workspace.below(folder)
+    own = workspace.folder
     with workspace.locked(watcher.say, force=options.force_unlock) as staging:
-        store, kept = workspace.store(staging), f"{workspace.folder}/shards"
-        indexes = shard_index.index_shards(shards, store, kept, client, watcher)
-        settled = settle(indexes, store, options.only, shards_below(folder, shards, options))
+        store = workspace.store(staging)
         context = ExtractContext(shards.source, folder, staging, options.overwrite)
-        parts = plan_file.write_plan(
-            settled.lines, options.partition_size, store, f"{workspace.folder}/plan.parquet"
-        )
-        batches = write_files(settled, parts, context, client, watcher)
-        workspace.discard("shards", "plan.parquet")
-    tell_of(batches, settled, folder, watcher)
-    return summary(folder, indexes, settled, batches, options, clock.total())
+        indexes = shard_index.index_shards(shards, store, f"{own}/{SHARDS}", client, watcher)
+        settled = settle(indexes, store, options.only, _shards_within(folder, shards, options))
+        parts = plan_file.write_plan(settled.lines, options.partition_size, store, f"{own}/{PLAN}")
+        _check_room(settled.lines, parts, context, client, watcher)
+        done = [_make_folders(settled.folders, context)]
+        done += _write_files(parts, _bytes_of(settled.lines), context, client, watcher)
+        workspace.discard(SHARDS, PLAN, FORMER)
+    _tell(done, settled, folder, watcher)
+    return _summary(folder, indexes, settled, done, options, clock.total())
 
 
-def write_files(
-    settled: Settled,
+def _check_room(
+    lines: pa.Table,
     parts: list[plan_file.Part],
     context: ExtractContext,
     client: Client | None,
     watcher: Watcher,
-) -> list[MembersDone]:
-    """Write the folders and the files, if there is room for all of them."""
-    lines, lacking = settled.lines, running.bag_of(parts, needed, context, stage="look-for-room")
-    most = most_needed(lines, context.folder)
-    free_space.check_room("The files of the shards", context.folder, most, lacking, client, watcher)
-    folders = make_folders(settled.folders, context)
+) -> None:
+    folder, lacking = context.folder, running.bag_of(parts, needed, context, stage="look-for-room")
+    each = space.room_for(1, folder).bytes  # of the blocks of a file, the last one is not full
+    most = space.Room(_bytes_of(lines) + len(lines) * each, len(lines))
+    free_space.check_room("The files of the shards", folder, most, lacking, client, watcher)
+
+
+def _write_files(
+    parts: list[plan_file.Part],
+    size: int,
+    context: ExtractContext,
+    client: Client | None,
+    watcher: Watcher,
+) -> Iterable[MembersDone]:
     if not parts:
-        return [folders]
+        return []
     files = running.bag_of(parts, extract_parts, context, stage="extract-files")
-    load = Load(pc.sum(lines["size"]).as_py(), "bytes")
-    return [folders, *running.results(files, client, watcher, load)]
+    return running.results(files, client, watcher, Load(size, "bytes"))
 
 
-def tell_of(batches: list[MembersDone], settled: Settled, folder: str, watcher: Watcher) -> None:
-    """Tell of files that were left as they are, and of some members that became none."""
+def _bytes_of(lines: pa.Table) -> int:
+    return pc.sum(lines["size"]).as_py() or 0  # of no lines the sum is null
+
+
+def _tell(batches: list[MembersDone], settled: Settled, folder: str, watcher: Watcher) -> None:
     if kept := sum(batch.counts["kept"] for batch in batches):
         watcher.say(
             f"{kept:,} files in {folder} are not what the shards hold, and were left as they are:"
-            " add --overwrite to an extraction that is to replace them."
+            " to replace them, extract with --overwrite."
         )
     refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
     for line in refused[:EXAMPLES]:
         watcher.say(line)
 
 
-def summary(
+def _summary(
     folder: str,
     indexes: list[shard_index.ShardIndex],
     settled: Settled,
@@ -169,10 +185,9 @@ def summary(
     options: ExtractOptions,
     seconds: float,
 ) -> ExtractSummary:
-    """Add up what became of the members."""
     counts = sum((batch.counts for batch in batches), Counter[str]())
     shortfalls = [
-        refusal(settled, options.max_rejects),
+        _refusal(settled, options.max_rejects),
         trouble.unwritten(counts["unwritable"], "file", folder),
         "" if options.allow_damaged else shard_index.shortfall(indexes, "the folder"),
     ]
@@ -192,8 +207,7 @@ def summary(
     )
 
 
-def refusal(settled: Settled, most: float) -> str:
-    """Say in one sentence that too many members became no file; empty if they are few."""
+def _refusal(settled: Settled, most: float) -> str:
     refused = settled.rejects.total()
     members = refused + len(settled.lines)
     if refused <= most * members:
@@ -205,13 +219,11 @@ def refusal(settled: Settled, most: float) -> str:
     )
 
 
-def shards_below(
+def _shards_within(
     folder: str, shards: shard_names.ShardSet, options: ExtractOptions
 ) -> dict[bytes, int]:
-    """Find the shards that are in the folder themselves: their paths there, and their sizes.
-
-    Where files are replaced that have the right size, no size is that of a shard.
-    """
+    # Their paths in the folder and their sizes. With --overwrite, a member of the same size would
+    # replace a shard too: then no size is that of a shard.
     if "://" in shards.root:
         return {}
     root = os.path.realpath(folder)
@@ -223,21 +235,13 @@ def shards_below(
     }
 
 
-def made_folder(data: disk.AnyPath) -> str:
-    """Make the folder to unpack into, if it is not there."""
+def _made_folder(data: disk.AnyPath) -> str:
     path = disk.new_data_folder(data)
     disk.make_folder(path)
     return path
 
 
-def most_needed(lines: pa.Table, folder: str) -> space.Room:
-    """Say what room the files of some lines need, if none of them is there."""
-    each = space.room_for(1, folder).bytes  # of the blocks of a file, the last one is not full
-    return space.Room((pc.sum(lines["size"]).as_py() or 0) + len(lines) * each, len(lines))
-
-
-def make_folders(paths: list[bytes], context: ExtractContext) -> MembersDone:
-    """Make the members that are folders, so that empty ones are there, too."""
+def _make_folders(paths: list[bytes], context: ExtractContext) -> MembersDone:
     refused = []
     with SmallFiles(context.folder) as files:
         for path in paths:
@@ -254,7 +258,7 @@ def make_folders(paths: list[bytes], context: ExtractContext) -> MembersDone:
 
 
 def needed(parts: Iterable[plan_file.Part], context: ExtractContext) -> list[space.Room]:
-    """Say what room the files of some parts need that are not there yet."""
+    """Return what room those files of some parts need that are not there yet."""
     began = perf_counter()
     with SmallFiles(context.folder) as files:
         needs = [
@@ -267,12 +271,12 @@ def needed(parts: Iterable[plan_file.Part], context: ExtractContext) -> list[spa
 
 
 def extract_parts(parts: Iterable[plan_file.Part], context: ExtractContext) -> list[MembersDone]:
-    """Extract some parts, one after the other, and tell of each."""
+    """Extract some parts, one after the other, and tell the watcher of each."""
     batches = []
     for part in parts:
         began = perf_counter()
         with context_meter.meter("copy"):
-            batch = extract_part(part, context)
+            batch = _extract_part(part, context)
         rejects = {name: count for name, count in batch.counts.items() if name == "unwritable"}
         done = events.Done(
             task=f"part {part.index:05}",
@@ -288,8 +292,7 @@ def extract_parts(parts: Iterable[plan_file.Part], context: ExtractContext) -> l
     return batches
 
 
-def extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
-    """Extract the members of a part, and make them durable before anything says it is done."""
+def _extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
     counts, written, refused = Counter[str](), 0, []
     lines = part.lines()
     columns = (lines[name].to_pylist() for name in ("path", "offset", "size"))
@@ -315,5 +318,5 @@ def extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
                 outcome = "unchanged"  # likely the caption that `captions` has written
             counts[outcome] += 1
             written += size if outcome in {"written", "replaced"} else 0
-        files.sync()
-    return MembersDone(counts, pc.sum(lines["size"]).as_py(), written, tuple(refused[:EXAMPLES]))
+        files.sync()  # before anything says that the part is done
+    return MembersDone(counts, _bytes_of(lines), written, tuple(refused[:EXAMPLES]))

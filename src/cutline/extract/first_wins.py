@@ -23,7 +23,7 @@ WHY: Final = {
     "duplicate": "another member has its place",
     "bad_name": "a shard has this name",
 }
-"""Why a member becomes no file whose own index tells nothing against it."""
+"""Why a member becomes no file that the index of its shard has nothing against."""
 
 AS_REJECT: Final[dict[str, reasons.Reason]] = {"duplicate": "duplicate"}
 """What a sidecar among them is in the ledger; unreadable for every other reason."""
@@ -31,10 +31,10 @@ AS_REJECT: Final[dict[str, reasons.Reason]] = {"duplicate": "duplicate"}
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The members that become files, in source order, and how many do not for which reason.
+    """The members that become files, in source order, and how many do not, by reason.
 
-    `folders` are the members that are folders. `lost` are the sidecars that become no file, as
-    lines of a ledger; the reasons are those that a compile from the shards has for them.
+    `folders` are the paths of members that are folders. `lost` are the sidecars that become no
+    file, as lines of a ledger, with the reasons that a compile from the shards has for them.
     """
 
     lines: pa.Table
@@ -52,7 +52,7 @@ def settle(
 ) -> Settled:
     """Settle which member becomes which file: of those with one name, the first in source order.
 
-    Here, and not where they are written: there it would be the one that comes first by chance.
+    It is settled before any file is written: there, chance would decide which one comes first.
 
     Parameters
     ----------
@@ -61,46 +61,44 @@ def settle(
     only
         Settle the sidecars or the images only.
     shards
-        The shards that are in the folder of the files, and their sizes. A member of that path and
-        another size is refused: it would replace the shard.
+        The paths of the shards that are in the folder of the files, and their sizes. A member of
+        such a path and another size is refused: it would replace the shard.
     """
     members = pa.concat_tables(
         [shard_index.member_lines(index, ["reason", "sidecar"], store) for index in indexes]
     )
-    members = chosen(members.combine_chunks(), only)
+    members = _chosen(members.combine_chunks(), only)
     regular = pc.is_null(members["reason"]).to_numpy()
-    of_shards = regular & would_replace(members, shards)
+    of_shards = regular & _would_replace(members, shards)
     regular &= ~of_shards
     files = regular.copy()
     folders = members["path"].filter(pc.equal(members["reason"], "directory")).unique().to_pylist()
-    files[regular] = first_of_each(members["path"].filter(pa.array(regular)), folders)
+    files[regular] = _first_of_each(members["path"].filter(pa.array(regular)), folders)
     refused = {
         "duplicate": members.filter(pa.array(regular & ~files)),
-        "bad_name": members.filter(pa.array(of_shards | has_reason(members, "bad_name"))),
-        "not_regular": members.filter(pa.array(has_reason(members, "not_regular"))),
+        "bad_name": members.filter(pa.array(of_shards | _has_reason(members, "bad_name"))),
+        "not_regular": members.filter(pa.array(_has_reason(members, "not_regular"))),
     }
-    examples = [line for reason, lines in refused.items() for line in shown(reason, lines)]
+    examples = [line for reason, lines in refused.items() for line in _shown(reason, lines)]
     return Settled(
         lines=members.filter(pa.array(files)).select(line_format.LINES.names),
         folders=sorted(filter(None, folders)),
         rejects=Counter({reason: len(lines) for reason, lines in refused.items()}),
         examples=examples[:EXAMPLES],
         lost=parquet.table_of_rows(
-            [one for each in refused.items() for one in lost_among(*each)], ledger.LEDGER
+            [one for each in refused.items() for one in _lost_among(*each)], ledger.LEDGER
         ),
     )
 
 
-def has_reason(members: pa.Table, reason: str) -> npt.NDArray[np.bool_]:
-    """Mark the members that are no file for some reason."""
+def _has_reason(members: pa.Table, reason: str) -> npt.NDArray[np.bool_]:
     has: npt.NDArray[np.bool_] = (
         pc.equal(members["reason"], reason).fill_null(pa.scalar(value=False)).to_numpy()
     )
     return has
 
 
-def would_replace(members: pa.Table, shards: Mapping[bytes, int]) -> npt.NDArray[np.bool_]:
-    """Mark the members that have the path of a shard, and not its size."""
+def _would_replace(members: pa.Table, shards: Mapping[bytes, int]) -> npt.NDArray[np.bool_]:
     paths = pa.array(list(shards), pa.binary())
     found: npt.NDArray[np.bool_] = np.array(pc.is_in(members["path"], paths))
     for row in np.flatnonzero(found).tolist():
@@ -108,31 +106,28 @@ def would_replace(members: pa.Table, shards: Mapping[bytes, int]) -> npt.NDArray
     return found
 
 
-def chosen(members: pa.Table, only: str | None) -> pa.Table:
-    """Take the sidecars or the images, which are all others; or all."""
+def _chosen(members: pa.Table, only: str | None) -> pa.Table:
     if only is None:
         return members
     sidecars = pc.ends_with(members["path"], b".json")
     return members.filter(sidecars if only == "sidecars" else pc.invert(sidecars))
 
 
-def first_of_each(paths: pa.ChunkedArray, folders: list[bytes]) -> npt.NDArray[np.bool_]:
-    """Mark the first of each path, unless it is that of a folder: then the folder has it."""
+def _first_of_each(paths: pa.ChunkedArray, folders: list[bytes]) -> npt.NDArray[np.bool_]:
+    # A path that is also a folder's is none of them.
     codes = paths.combine_chunks().dictionary_encode().indices.to_numpy()
     first = np.zeros(len(codes), bool)
     first[np.unique(codes, return_index=True)[1]] = True
     nested = paths.filter(pc.match_substring(paths, b"/")).to_pylist()
-    taken = {*folders, *folders_among([*nested, *folders])}
+    taken = {*folders, *_folders_among([*nested, *folders])}
     if taken:
         first &= ~pc.is_in(paths, pa.array(sorted(taken), pa.binary())).to_numpy()
     return first
 
 
-def folders_among(paths: Iterable[bytes]) -> set[bytes]:
-    """Find the folders on the way to some paths that are among the paths, and all at the top.
-
-    Not every folder on the way: a name of 4 KB may go through 2,000 of them.
-    """
+def _folders_among(paths: Iterable[bytes]) -> set[bytes]:
+    # Of the folders on the way to the paths, those that are paths themselves, and those at the
+    # top. Not every folder on the way: a name of 4 KB may go through 2,000 of them.
     # With a NUL for each slash, whatever is below a path comes right behind it.
     ordered = sorted({path.replace(b"/", b"\0") for path in paths})
     pairs = pairwise(ordered)
@@ -141,15 +136,13 @@ def folders_among(paths: Iterable[bytes]) -> set[bytes]:
     return tops | {path.replace(b"\0", b"/") for path in among}
 
 
-def lost_among(reason: str, lines: pa.Table) -> Iterator[tuple[str, reasons.Reason, str, None]]:
-    """Say of the sidecars that become no file what they are for a compile."""
+def _lost_among(reason: str, lines: pa.Table) -> Iterator[tuple[str, reasons.Reason, str, None]]:
     for line in lines.filter(lines["sidecar"]).to_pylist():
         source = line_format.shown_source(line["shard"], line["path"])
         yield source, AS_REJECT.get(reason, "unreadable"), line["fault"] or WHY[reason], None
 
 
-def shown(reason: str, lines: pa.Table) -> list[str]:
-    """Tell some members that become no file."""
+def _shown(reason: str, lines: pa.Table) -> list[str]:
     return [
         f"{line_format.shown_source(line['shard'], line['path'])}: {reason}:"
         f" {line['fault'] or WHY[reason]}"

@@ -3,20 +3,39 @@
 import json
 import os
 import re
+import shlex
+from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any, Final, TypeAlias
 
 from cutline.errors import CutlineError, UsageError
+from cutline.progress import Summary
 from cutline.store import disk, parquet, trouble
 from cutline.trainers.simpletuner import DEFAULTS, LoaderOptions
 
 Entry: TypeAlias = dict[str, Any]
 
-NAMED: Final = ("caption", "filename", "width", "height")
-
+COLUMNS: Final = ("caption", "filename", "width", "height")
 
 # configuration/template_vars.py of the trainer replaces these wherever they stand in the file.
 PLACEHOLDER: Final = re.compile(r"\{(?:id|model_family|output_dir|env:[^{}]+)\}")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class EntrySummary(Summary):
+    """What `add_entry` did: whether the entry was `written`, and what there is to tell users."""
+
+    out: str
+    id: str
+    written: bool
+    shortfall: str = ""
+    lines: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that ``--json`` prints."""
+        body = asdict(self)
+        del body["shortfall"], body["lines"]
+        return {"job": "loader", **body}
 
 
 def write_loader(
@@ -25,7 +44,7 @@ def write_loader(
     out: disk.AnyPath,
     options: LoaderOptions = DEFAULTS,
 ) -> list[Entry]:
-    """Put the dataset's entry into the trainer's file, which is made if it is not there.
+    """Write the dataset's entry into the trainer's file, which is made if it is not there.
 
     An entry of the same id is replaced where it stands; all others keep their order and values.
     A ``text_embeds`` entry is added unless one is there and enabled.
@@ -50,33 +69,62 @@ def write_loader(
         `out` cannot be read or written.
     """
     entry = loader_entry(table, data, options)
-    path = out_file(os.fspath(out), entry["instance_data_dir"])
+    path = _out_file(os.fspath(out), entry["instance_data_dir"])
     folder = os.path.dirname(path)
     # The runs of two datasets that lie side by side may come here at the same moment.
     with trouble.in_words(path), disk.one_at_a_time(folder):
-        entries = with_entry(read_entries(path), entry)
-        if not any(is_text_cache(other) for other in entries):
-            entries.append(text_entry(entries, entry["instance_data_dir"], options))
-        check_caches(entries, entry)
+        entries = _with_entry(_read_entries(path), entry)
+        if not any(_is_text_cache(other) for other in entries):
+            entries.append(_text_entry(entries, entry["instance_data_dir"], options))
+        _check_caches(entries, entry)
         # In ASCII, because escapes bring every folder's name through, even one that is not UTF-8.
         with disk.publish(path) as file:
             file.write(json.dumps(entries, indent=4).encode() + b"\n")
     return entries
 
 
+def add_entry(table: str, data: str) -> EntrySummary:
+    """Add the dataset's entry to ``multidatabackend.json`` beside the table, if it has none there.
+
+    The entry's id is the table's name without ``.parquet``. An entry of this id stays as it is,
+    because somebody may have changed it; `write_loader` replaces it. Nothing is raised: a refusal
+    is the summary's shortfall, for the table and the caption files are there all the same.
+
+    Parameters
+    ----------
+    table, data
+        The table and the folder that its filenames are relative to.
+    """
+    out = entry_file(table)
+    name = os.path.basename(table).removesuffix(".parquet")
+    try:
+        options = LoaderOptions(id=name)
+        entries = _read_entries(out)
+        mine = [entry for entry in entries if entry.get("id") == name]
+        if mine:
+            lines, shortfall = _about_own(mine[0], entries, out, table, data)
+        else:
+            write_loader(table, data, out, options)
+            lines, shortfall = [], ""
+        if not shortfall:
+            lines += [*same_images(out, entries, name, data), *_without_images(out, entries, name)]
+    except CutlineError as error:
+        refused = f"The trainer's file {out} was not written: {error}"
+        return EntrySummary(out, name, written=False, shortfall=refused)
+    return EntrySummary(out, name, not mine, shortfall, tuple(lines))
+
+
 def loader_entry(
-    table: disk.AnyPath,
-    data: disk.AnyPath,
-    options: LoaderOptions = DEFAULTS,
+    table: disk.AnyPath, data: disk.AnyPath, options: LoaderOptions = DEFAULTS
 ) -> Entry:
-    """Make the dataset's own entry.
+    """Build the dataset's own entry.
 
     Raises
     ------
     UsageError
         The trainer would refuse the table or the folder, or find nothing in it.
     """
-    folder = images_folder(os.fspath(data))
+    folder = _images_folder(os.fspath(data))
     sizes = {
         "resolution": options.resolution,
         "maximum_image_size": options.maximum_image_size,
@@ -87,45 +135,43 @@ def loader_entry(
         "id": options.id,
         "type": "local",
         "instance_data_dir": folder,
-        **{name: number(size, options) for name, size in sizes.items() if size},
+        **{name: _number(size, options) for name, size in sizes.items() if size},
         "resolution_type": options.resolution_type,
-        "cache_dir_vae": cache_folder(options.cache_dir_vae, folder, f"vae/{options.id}"),
+        "cache_dir_vae": _cache_folder(options.cache_dir_vae, folder, f"vae/{options.id}"),
         "caption_strategy": options.strategy,
         "metadata_backend": "parquet",
         "parquet": {
-            "path": table_file(os.fspath(table)),
-            **{f"{column}_column": column for column in NAMED},
+            "path": _table_file(os.fspath(table)),
+            **{f"{column}_column": column for column in COLUMNS},
             "identifier_includes_extension": True,
         },
     }
 
 
 def entry_file(table: str) -> str:
-    """Name the trainer's file, as `cutline run` leaves it."""
+    """Return where `cutline run` leaves the trainer's file."""
     return beside(table, "multidatabackend.json")
 
 
 def beside(table: str, name: str) -> str:
-    """Name what stands beside a table, as `cutline run` leaves it."""
+    """Return the path of what `cutline run` leaves beside a table."""
     return os.path.join(os.path.dirname(os.path.abspath(table)), name)
 
 
-def number(size: float, options: LoaderOptions) -> float:
-    """Write pixels as whole numbers: for ``pixel_area`` the trainer takes 1024 but not 1024.0."""
+def _number(size: float, options: LoaderOptions) -> float:
+    # Pixels as whole numbers: for ``pixel_area`` the trainer takes 1024 but not 1024.0.
     return int(size) if options.resolution_type != "area" and size % 1 == 0 else float(size)
 
 
-def images_folder(data: str) -> str:
-    """Check DATA, and give its absolute path: the trainer matches nothing in a relative one."""
+def _images_folder(data: str) -> str:
     if "://" in data:
         raise UsageError(f"{data} is a URL: the trainer needs DATA as a folder of this machine.")
     if not os.path.isdir(data):
         raise UsageError(f"There is no folder {data}: name the one that holds the images.")
-    return literal(os.path.realpath(data))
+    return _literal(os.path.realpath(data))  # it matches nothing in a relative one
 
 
-def table_file(table: str) -> str:
-    """Check the table, and give its absolute path."""
+def _table_file(table: str) -> str:
     if "://" in table:
         raise UsageError(f"{table} is a URL: the trainer needs a copy of it on this machine.")
     if os.path.isdir(table):
@@ -133,15 +179,14 @@ def table_file(table: str) -> str:
     if table.endswith((".json", ".jsonl")):
         raise UsageError(f"The trainer would read {table} as JSON: call it {table}.parquet.")
     with parquet.open_parquet(table) as file:
-        parquet.check_columns(file, table, NAMED)
+        parquet.check_columns(file, table, COLUMNS)
         if not file.metadata.num_rows:
-            raise UsageError(f"{table} has no row, and the trainer nothing to train on: mend that.")
-    return literal(os.path.realpath(table))
+            raise UsageError(f"{table} has no row to train on: see its ledger for why.")
+    return _literal(os.path.realpath(table))
 
 
-def out_file(out: str, data: str) -> str:
-    """Check where the file goes, and give its real path, so that a link stays a link."""
-    path = os.path.realpath(out)
+def _out_file(out: str, data: str) -> str:
+    path = os.path.realpath(out)  # so that a link stays a link
     if not os.path.isdir(os.path.dirname(path)):
         raise UsageError(f"There is no folder for {out}: make it first.")
     if os.path.commonpath([path, data]) == data:
@@ -149,21 +194,19 @@ def out_file(out: str, data: str) -> str:
     return path
 
 
-def literal(path: str) -> str:
-    """Refuse a path that the trainer would read as another one."""
+def _literal(path: str) -> str:
     found = PLACEHOLDER.search(path)
     if found:
         raise UsageError(f"The trainer replaces {found.group()} in {path}: rename the folder.")
     return path
 
 
-def cache_folder(chosen: str | None, data: str, name: str) -> str:
-    """Give the absolute path of a cache; one that was chosen may hold the trainer's {…}."""
+def _cache_folder(chosen: str | None, data: str, name: str) -> str:
+    # One that was chosen may hold the trainer's placeholders.
     return os.path.abspath(chosen or os.path.join(os.path.dirname(data), "cache", name))
 
 
-def text_entry(entries: list[Entry], data: str, options: LoaderOptions) -> Entry:
-    """Make the entry for the cache of text embeddings, under an id that is free."""
+def _text_entry(entries: list[Entry], data: str, options: LoaderOptions) -> Entry:
     taken = [entry.get("id") for entry in entries]
     names = (f"text-embeds-{number}" if number else "text-embeds" for number in count())
     return {
@@ -171,36 +214,32 @@ def text_entry(entries: list[Entry], data: str, options: LoaderOptions) -> Entry
         "type": "local",
         "dataset_type": "text_embeds",
         "default": True,
-        "cache_dir": cache_folder(options.cache_dir_text, data, f"text/{options.id}"),
+        "cache_dir": _cache_folder(options.cache_dir_text, data, f"text/{options.id}"),
     }
 
 
-def dataset_type(entry: Entry) -> str:
-    """Tell what an entry is, as the trainer's ``data_backend/dataset_types.py`` does."""
+def _dataset_type(entry: Entry) -> str:
+    # As the trainer's data_backend/dataset_types.py has it.
     return str(entry.get("dataset_type") or "image").strip().lower()
 
 
-def is_text_cache(entry: Entry) -> bool:
-    """Tell whether an entry is a cache of text embeddings; the trainer passes over disabled ones.
-
-    That is how ``_ensure_text_embed_backends_present`` of its ``data_backend/factory.py`` has it.
-    """
+def _is_text_cache(entry: Entry) -> bool:
+    # As _ensure_text_embed_backends_present of the trainer's data_backend/factory.py has it.
     disabled = entry.get("disabled") or entry.get("disable")
-    return dataset_type(entry) == "text_embeds" and not disabled
+    return _dataset_type(entry) == "text_embeds" and not disabled
 
 
-def with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
-    """Replace the entry of the same id, or add this one at the end."""
+def _with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
     same = [other for other in entries if other.get("id") == entry["id"]]
     if not same:
         return [*entries, entry]
     if len(same) > 1:
         raise UsageError(f"{len(same)} entries have the id {entry['id']!r}: leave one of them.")
-    kind = dataset_type(same[0])
+    kind = _dataset_type(same[0])
     if kind != "image":
         raise UsageError(f"The id {entry['id']!r} is that of a {kind} entry: choose another one.")
-    images = folder_of(same[0])
-    if images and folder_exists(images) and not is_folder(images, entry["instance_data_dir"]):
+    images = _folder_of(same[0])
+    if images and _folder_exists(images) and not _is_folder(images, entry["instance_data_dir"]):
         raise UsageError(
             f"The id {entry['id']!r} is that of the images in {images}: take that entry out, or"
             " choose another --id."
@@ -208,15 +247,14 @@ def with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
     return [entry if other is same[0] else other for other in entries]
 
 
-def folder_of(entry: Entry) -> str | None:
-    """Give the folder of an entry's images, if that is known: an absolute path of this machine."""
+def _folder_of(entry: Entry) -> str | None:
+    # Only an absolute path of this machine is known to be the folder of the images.
     folder = entry.get("instance_data_dir")
     is_path = isinstance(folder, str) and os.path.isabs(folder) and "{" not in folder
     return str(folder) if is_path and entry.get("type", "local") == "local" else None
 
 
-def folder_exists(folder: str) -> bool:
-    """Tell whether what an entry has for the path of a folder is one."""
+def _folder_exists(folder: str) -> bool:
     try:
         return os.path.isdir(folder)
     except ValueError:  # no path has a NUL, nor half a character
@@ -224,33 +262,49 @@ def folder_exists(folder: str) -> bool:
 
 
 def same_images(path: str, entries: list[Entry], name: str, data: str) -> list[str]:
-    """Tell of each entry of the file under another name that has the images of a folder, too."""
+    """Return a sentence about each entry under another id that has the images of a folder, too."""
     return [
         f"{path} has an entry {entry.get('id')!r} of the same images: take one of them out."
         for entry in entries
-        if entry.get("id") != name and is_folder(entry.get("instance_data_dir"), data)
+        if entry.get("id") != name and _is_folder(entry.get("instance_data_dir"), data)
     ]
 
 
-def without_images(path: str, entries: list[Entry], name: str) -> list[str]:
-    """Tell of each entry of the file under another name whose images are not there any more."""
+def _about_own(
+    mine: Entry, entries: list[Entry], path: str, table: str, data: str
+) -> tuple[list[str], str]:
+    # Sentences about the dataset's entry that is there already, and its shortfall.
+    name, images = mine["id"], _folder_of(mine)
+    if images and not _folder_exists(images):
+        again = shlex.join(["cutline", "loader", table, data, "--id", name])
+        return [], (
+            f"The images of the entry {name!r} in {path} are not there: replace it by `{again}`."
+        )
+    options = LoaderOptions(id=name)
+    if (images and not _is_folder(images, data)) or (
+        _with_entry(entries, loader_entry(table, data, options)) != entries
+    ):
+        return [f"{path} has an entry {name!r} of its own: left as it is."], ""
+    return [], ""
+
+
+def _without_images(path: str, entries: list[Entry], name: str) -> list[str]:
     return [
         f"The images of the entry {entry.get('id')!r} in {path} are not there: take it out."
         for entry in entries
-        if entry.get("id") != name and (images := folder_of(entry)) and not folder_exists(images)
+        if entry.get("id") != name and (images := _folder_of(entry)) and not _folder_exists(images)
     ]
 
 
-def is_folder(path: object, folder: str) -> bool:
-    """Tell whether what an entry has for a path is that of a folder."""
+def _is_folder(path: object, folder: str) -> bool:
     try:
         return isinstance(path, str) and os.path.realpath(path) == os.path.realpath(folder)
     except ValueError:  # no path has a NUL, nor half a character
         return False
 
 
-def check_caches(entries: list[Entry], entry: Entry) -> None:
-    """Refuse a latents cache that another entry has too, as the trainer's factory.py does."""
+def _check_caches(entries: list[Entry], entry: Entry) -> None:
+    # The trainer's factory.py refuses a cache of two entries, too.
     mine = os.path.normpath(entry["cache_dir_vae"])
     for other in entries:
         folders = [other.get("cache_dir_vae"), other.get("cache_dir")]
@@ -261,8 +315,7 @@ def check_caches(entries: list[Entry], entry: Entry) -> None:
             )
 
 
-def read_entries(path: str) -> list[Entry]:
-    """Read the trainer's file, if it is there, and nothing that is not one."""
+def _read_entries(path: str) -> list[Entry]:
     try:
         with open(path, "rb") as file:
             entries = json.loads(file.read())

@@ -27,15 +27,16 @@ UNSAFE_IN_ID: Final = re.compile(r"[\x00-\x1f\x7f-\x9f/\\{}]")
 
 
 class Limits(NamedTuple):
-    """The bounds of the sizes under one `resolution_type`."""
+    """The bounds of the sizes under one `resolution_type`.
+
+    `lowest` is that of maximum_image_size and target_downsample_size; these two and resolution are
+    below `below`; `minimum` is the highest minimum_image_size.
+    """
 
     unit: str
     lowest: float
-    """Of maximum_image_size and target_downsample_size."""
     below: float
-    """Of these two and of resolution."""
     minimum: float
-    """The highest minimum_image_size."""
 
 
 # 20 and 512: data_backend/config/validators.py, validate_image_size_constraints.
@@ -70,7 +71,7 @@ class LoaderOptions:
     Raises
     ------
     UsageError
-        The trainer would refuse them, or take them and do something else than they say.
+        The trainer would refuse them, or take them and not do what they say.
     """
 
     id: str = "dalle3"
@@ -84,13 +85,12 @@ class LoaderOptions:
     cache_dir_text: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse at once what would be refused hours later."""
-        for fault in faults(self):
+        """Raise at once what the trainer would refuse hours later."""
+        for fault in _faults(self):
             raise UsageError(fault)
 
 
-def faults(options: LoaderOptions) -> Iterator[str]:
-    """Say all that is wrong with the options."""
+def _faults(options: LoaderOptions) -> Iterator[str]:
     if options.strategy not in STRATEGIES:
         yield f"The caption strategy is one of {', '.join(STRATEGIES)}, not {options.strategy!r}."
     if options.id in {"", ".", ".."} or UNSAFE_IN_ID.search(options.id):
@@ -98,12 +98,12 @@ def faults(options: LoaderOptions) -> Iterator[str]:
     if options.resolution_type not in LIMITS:
         yield f"resolution_type is one of {', '.join(LIMITS)}, not {options.resolution_type!r}."
     else:
-        yield from unit_faults(options, LIMITS[options.resolution_type])
-        yield from order_faults(options)
+        yield from _unit_faults(options, LIMITS[options.resolution_type])
+        yield from _order_faults(options)
 
 
-def unit_faults(options: LoaderOptions, limits: Limits) -> Iterator[str]:
-    """Find sizes out of bounds, which mostly means sizes in the wrong unit."""
+def _unit_faults(options: LoaderOptions, limits: Limits) -> Iterator[str]:
+    # A size out of bounds is mostly one in the wrong unit.
     kind = f"with resolution_type {options.resolution_type}"
     large = {
         "maximum_image_size": options.maximum_image_size,
@@ -123,12 +123,11 @@ def unit_faults(options: LoaderOptions, limits: Limits) -> Iterator[str]:
         yield f"minimum_image_size is from 0 to {limits.minimum:g} {limits.unit} {kind}."
 
 
-def order_faults(options: LoaderOptions) -> Iterator[str]:
-    """Find sizes that do not go together."""
+def _order_faults(options: LoaderOptions) -> Iterator[str]:
     maximum, target = options.maximum_image_size, options.target_downsample_size
     if maximum and not target:
         yield "maximum_image_size needs target_downsample_size, the size of what is larger."
-    # These two the trainer takes, and then does something else than they say.
+    # The trainer takes these two, and then does not do what they say.
     if maximum and options.minimum_image_size > maximum:
         yield f"minimum_image_size is above maximum_image_size, {maximum:g}: no image is between."
     if maximum and target > maximum:
@@ -136,11 +135,18 @@ def order_faults(options: LoaderOptions) -> Iterator[str]:
 
 
 def aspect_bucket(width: int, height: int, resolution: float = 1.0) -> float:
-    """Give the aspect ratio under which the trainer puts an image into a bucket.
+    """Return the aspect ratio of the bucket that the trainer puts an image into.
 
-    As `calculate_new_size_by_pixel_area` of its ``multiaspect/image.py``, with `resolution` in
-    megapixels, an alignment of 64 and a rounding to 2 digits, which are its defaults: the ratio of
-    the image, and then that of the aligned size that it is cropped to.
+    Computed as in `calculate_new_size_by_pixel_area` of its ``multiaspect/image.py`` with its
+    defaults, an alignment of 64 and a rounding to 2 digits: from the ratio of the image, that of
+    the aligned size that it is cropped to.
+
+    Parameters
+    ----------
+    width, height
+        Of the image, in pixels.
+    resolution
+        In megapixels.
 
     Examples
     --------
@@ -152,12 +158,11 @@ def aspect_bucket(width: int, height: int, resolution: float = 1.0) -> float:
     ratio = round(width / height, 2)
     if ratio in {0.0, 1.0}:  # the trainer divides by a ratio of 0, and drops the image
         return ratio
-    edge = aligned(int(math.sqrt(resolution * 1e6)))
-    return round(aligned(edge * math.sqrt(ratio)) / aligned(edge / math.sqrt(ratio)), 2)
+    edge = _aligned(int(math.sqrt(resolution * 1e6)))
+    return round(_aligned(edge * math.sqrt(ratio)) / _aligned(edge / math.sqrt(ratio)), 2)
 
 
-def aligned(pixels: float) -> int:
-    """Round to a multiple of the alignment, and at least that."""
+def _aligned(pixels: float) -> int:
     return max(round(pixels / ALIGNMENT) * ALIGNMENT, ALIGNMENT)
 
 

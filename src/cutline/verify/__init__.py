@@ -1,4 +1,7 @@
-"""TODO verify."""
+"""What a trainer will find in a table and a folder, and orphans moved out of its way.
+
+`checks` names all that is looked for, and whether it fails a verification.
+"""
 
 from cutline.verify import checks
 from cutline.verify.checks import VerifyOptions

@@ -1,10 +1,9 @@
-"""What is wrong between rows, files and the ledger: one range of keys on a worker.
+"""What is wrong between rows, files and the ledger, in one range of keys, on a worker.
 
-All records of a key come together, so most checks are a set difference on two columns.
+All that has a key is together here, so most checks are a set difference on two columns.
 """
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import compress
 from operator import not_
@@ -31,8 +30,8 @@ NAMES: Final = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
-    """What is there of some keys.
+class Samples:
+    """What is there of the samples of some keys.
 
     Attributes
     ----------
@@ -54,7 +53,7 @@ class Records:
 
     @classmethod
     def of(cls, rows: pa.Table, files: pa.Table, ledger: pa.Table) -> Self:
-        """Tell files apart by their kind."""
+        """Sort files by their kind, out of lines of `FILES`."""
         kinds = [files.filter(pc.equal(files["kind"], kind)) for kind in range(3)]
         images = kinds[IMAGE]
         paths = pc.binary_join_element_wise(images["key"], images["extension"], b"")
@@ -62,61 +61,58 @@ class Records:
         return cls(rows, images, kinds[CAPTION]["key"], kinds[SIDECAR]["key"], ledger)
 
 
-def check_files(records: Records, data: str) -> tuple[Findings, list[Orphan]]:
-    """Find what has no counterpart.
+def check_files(samples: Samples, data: str) -> tuple[Findings, list[Orphan]]:
+    """Check that rows, images, caption files and sidecars have each other.
 
     Returns
     -------
     tuple
-        What was found, and all images without row and stray caption files, sorted by path.
+        The findings; and all images without row and all stray caption files, each sorted by path.
     """
-    rows, images = records.rows, records.images
-    gone, odd = split_missing(outside(rows, "filename", images["filename"]), data)
+    rows, images = samples.rows, samples.images
+    gone, odd = _split_missing(_outside(rows, "filename", images["filename"]), data)
     with_image = pa.chunked_array([*images["key"].chunks, *odd["key"].chunks], pa.binary())
-    alone = others(records.captions, with_image)
+    alone = _others(samples.captions, with_image)
     with local_folder.open_folder(data) as root:
-        orphans = explain_orphans(records, root)
+        orphans = _explain_orphans(samples, root)
         lonely = [
             key + b".json"
-            for key in sorted(others(records.sidecars, with_image).to_pylist())
-            if not names_image(key + b".json", root)
+            for key in sorted(_others(samples.sidecars, with_image).to_pylist())
+            if not _names_image(key + b".json", root)
         ]
-        blank = [path for path in captions_of(orphans) if is_blank(path, root)]
+        # The slices of rows have looked at all other caption files.
+        blank = [path for *_, path in orphans if path is not None and _is_blank(path, root)]
     findings = {
-        "duplicate_filenames": duplicates(rows),
-        "rows_without_image": shown(gone),
-        "unlisted_images": shown(odd) + shown(upper_case(records)),
-        "images_without_caption_file": shown(outside(images, "key", records.captions)),
+        "duplicate_filenames": _duplicates(rows),
+        "rows_without_image": _shown(gone),
+        "unlisted_images": _shown(odd) + _shown(_upper_case(samples)),
+        "images_without_caption_file": _shown(_outside(images, "key", samples.captions)),
         "caption_files_without_image": found(
             texts.shown_path(key) + ".txt" for key in alone.to_pylist()
         ),
         "sidecars_without_image": found(map(texts.shown_path, lonely)),
         "empty_caption_files": found(map(texts.shown_path, blank)),
-        **orphan_findings(orphans, set(blank)),
+        **_orphan_findings(orphans, set(blank)),
     }
-    strays = sorted(others(alone, rows["key"]).to_pylist())
+    strays = sorted(_others(alone, rows["key"]).to_pylist())
     return findings, [*orphans, *(Orphan(key + b".txt", *STRAY) for key in strays)]
 
 
-def outside(lines: pa.Table, column: str, known: pa.ChunkedArray) -> pa.Table:
-    """Give the lines whose value in a column is not among the known ones."""
+def _outside(lines: pa.Table, column: str, known: pa.ChunkedArray) -> pa.Table:
     return lines.filter(pc.invert(pc.is_in(lines[column], known)))
 
 
-def others(values: pa.ChunkedArray, known: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Give the values that are not among the known ones."""
+def _others(values: pa.ChunkedArray, known: pa.ChunkedArray) -> pa.ChunkedArray:
     return values.filter(pc.invert(pc.is_in(values, known)))
 
 
-def shown(lines: pa.Table) -> Finding:
-    """Count lines, and show some by their filename."""
+def _shown(lines: pa.Table) -> Finding:
     return found(map(texts.shown_path, lines["filename"].to_pylist()))
 
 
-def split_missing(rows: pa.Table, data: str) -> tuple[pa.Table, pa.Table]:
-    """Tell rows without image from rows whose image has an extension that is not listed."""
+def _split_missing(rows: pa.Table, data: str) -> tuple[pa.Table, pa.Table]:
     there = [
-        extension(filename).lower() not in simpletuner.IMAGES
+        os.path.splitext(filename)[1][1:].lower() not in simpletuner.IMAGES
         and os.path.isfile(os.path.join(os.fsencode(data), filename))
         for filename in rows["filename"].to_pylist()
     ]
@@ -124,45 +120,37 @@ def split_missing(rows: pa.Table, data: str) -> tuple[pa.Table, pa.Table]:
     return rows.filter(pc.invert(mask)), rows.filter(mask)
 
 
-def extension(filename: bytes) -> bytes:
-    """Give a filename's extension without the dot."""
-    return os.path.splitext(filename)[1][1:]
-
-
-def upper_case(records: Records) -> pa.Table:
-    """Give the rows whose image the trainer does not list: it looks for ``*.jpg``, not ``*.JPG``.
-
-    A large letter in an extension is rare, so the few extensions are looked at and not the rows.
-    """
-    every = pc.unique(records.images["extension"])
+def _upper_case(samples: Samples) -> pa.Table:
+    # The rows whose image the trainer does not list: it looks for ``*.jpg``, not ``*.JPG``. Capital
+    # letters are rare, so the few extensions are compared and not the rows.
+    every = pc.unique(samples.images["extension"])
     large = [name for name in every.to_pylist() if name != name.lower()]
-    images = records.images.filter(
-        pc.is_in(records.images["extension"], pa.array(large, pa.binary()))
+    images = samples.images.filter(
+        pc.is_in(samples.images["extension"], pa.array(large, pa.binary()))
     )
-    return records.rows.filter(pc.is_in(records.rows["filename"], images["filename"]))
+    return samples.rows.filter(pc.is_in(samples.rows["filename"], images["filename"]))
 
 
-def duplicates(rows: pa.Table) -> Finding:
-    """Find the rows of a sample that an earlier row has: its caption file would be both's."""
+def _duplicates(rows: pa.Table) -> Finding:
+    # Rows of a sample that an earlier row has: they would share a caption file.
     counts = rows.group_by("key").aggregate([("key", "count"), ("filename", "min")])
     twice = counts.filter(pc.greater(counts["key_count"], 1))
     more = sum(twice["key_count"].to_pylist()) - len(twice)
     return Finding(more, found(map(texts.shown_path, twice["filename_min"].to_pylist())).examples)
 
 
-def explain_orphans(records: Records, root: int) -> list[Orphan]:
-    """Say why images have no row."""
-    images = outside(records.images, "filename", records.rows["filename"]).sort_by("filename")
+def _explain_orphans(samples: Samples, root: int) -> list[Orphan]:
+    images = _outside(samples.images, "filename", samples.rows["filename"]).sort_by("filename")
     if not len(images):
         return []
-    captions = others(records.captions, records.rows["key"])
-    files = set(records.sidecars.to_pylist()), set(captions.to_pylist())
+    captions = _others(samples.captions, samples.rows["key"])
+    files = set(samples.sidecars.to_pylist()), set(captions.to_pylist())
     pairs = zip(images["filename"].to_pylist(), images["key"].to_pylist(), strict=True)
-    return list(explain(pairs, Ledger(records.ledger), files, root))
+    return list(explain(pairs, Ledger(samples.ledger), files, root))
 
 
-def orphan_findings(orphans: list[Orphan], blank: set[bytes]) -> Findings:
-    """Count orphans; one that has no width and has a caption in its file is nobody's oversight."""
+def _orphan_findings(orphans: list[Orphan], blank: set[bytes]) -> Findings:
+    # An orphan without a width that has a caption file was left out on purpose.
     captioned = [orphan.caption is not None and orphan.caption not in blank for orphan in orphans]
     settled = [
         orphan.reason == "no_width" and has_caption
@@ -177,18 +165,12 @@ def orphan_findings(orphans: list[Orphan], blank: set[bytes]) -> Findings:
     }
 
 
-def captions_of(orphans: list[Orphan]) -> Iterator[bytes]:
-    """Give the caption files of orphans, which no row's slice has looked at."""
-    return (orphan.caption for orphan in orphans if orphan.caption is not None)
-
-
-def is_blank(caption: bytes, root: int) -> bool:
-    """Tell whether a caption file holds no text."""
+def _is_blank(caption: bytes, root: int) -> bool:
     text = read_caption(root, caption)
     return text is not None and not text.strip()
 
 
-def names_image(sidecar: bytes, root: int) -> bool:
-    """Tell whether a sidecar names an image that is there, though of another stem than its own."""
+def _names_image(sidecar: bytes, root: int) -> bool:
+    # An image of another stem than the sidecar's.
     image = image_of(sidecar, root)
     return image is not None and local_folder.is_regular(local_folder.stamp_of(root, image))

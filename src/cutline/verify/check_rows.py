@@ -1,4 +1,4 @@
-"""What is wrong with rows of a table and with their caption files: a slice on a worker."""
+"""What is wrong with rows of a table and their caption files, in one slice, on a worker."""
 
 import errno
 import os
@@ -29,40 +29,39 @@ TYPES: Final[dict[str, tuple[str, Callable[[pa.DataType], bool]]]] = {
 }
 
 NO_FILE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ENXIO}
-"""What opening a name answers that no file has; ENXIO is a socket's."""
+"""How opening a name fails that is no file's; ENXIO is a socket's."""
 
 Size: TypeAlias = tuple[int, int]
 """Width and height."""
 
 UNREADABLE: Final = (-1, -1)
-"""The size of an image whose header does not tell it, as imagesize says it."""
+"""What imagesize returns for an image whose header does not tell its size."""
 
 
 def check_schema(schema: pa.Schema) -> checks.Finding:
-    """Look for the four columns of a table and their types."""
+    """Check that a table has the four columns, of the right types."""
     return found(
-        f"{name} is {type_of(name, schema)}, not {kind}"
+        f"{name} is {_type_of(name, schema)}, not {kind}"
         for name, (kind, fits) in TYPES.items()
         if schema.get_field_index(name) < 0 or not fits(schema.field(name).type)
     )
 
 
-def type_of(name: str, schema: pa.Schema) -> str:
-    """Tell a column's type, or why it has none."""
+def _type_of(name: str, schema: pa.Schema) -> str:
     fields = [str(field.type) for field in schema if field.name == name]
     return " and ".join(fields) or "not there"
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows of a table.
+    """The rows of a slice.
 
     Attributes
     ----------
     table
         The four columns.
     filenames, captions
-        Two of them, as Python has them.
+        Two of them, as Python values.
     safe
         The positions of the rows whose filename leads to a file below the folder.
     keys
@@ -86,22 +85,22 @@ class Rows:
         return cls(table, names, captions, safe, [naming.key(names[row]).encode() for row in safe])
 
     def paths(self) -> list[bytes]:
-        """Give the filenames of the safe rows, in the bytes of the file system."""
+        """Return the filenames of the safe rows, in the bytes of the file system."""
         return [self.filenames[row].encode() for row in self.safe]
 
 
 def check_cells(rows: Rows, first: int) -> Findings:
-    """Look at the cells of some rows, before which there are `first` in the table."""
+    """Check the cells of some rows; `first` is how many rows come before them in the table."""
     table, filenames = rows.table, rows.filenames
-    small = pc.or_(below_one(table["width"]), below_one(table["height"]))
+    small = pc.or_(_below_one(table["width"]), _below_one(table["height"]))
     blank = [caption is not None and not caption.strip() for caption in rows.captions]
     unsafe = np.array([name is not None for name in filenames], bool)
     unsafe[rows.safe] = False
     faulty = {
-        "nulls": any_null(table),
+        "nulls": _any_null(table),
         "bad_sizes": pc.fill_null(small, fill_value=False).to_numpy(),
         "empty_captions": np.array(blank, bool),
-        "unclean_captions": np.array(list(map(is_unclean, rows.captions, blank)), bool),
+        "unclean_captions": np.array(list(map(_is_unclean, rows.captions, blank)), bool),
         "unsafe_filenames": unsafe,
     }
     return {
@@ -113,20 +112,18 @@ def check_cells(rows: Rows, first: int) -> Findings:
     }
 
 
-def below_one(edges: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Tell which edges are below 1, by a 1 of their type: a uint64 may not fit that of Python."""
+def _below_one(edges: pa.ChunkedArray) -> pa.ChunkedArray:
+    # By a 1 of their type: a uint64 may not fit that of Python.
     return pc.less(edges, pa.scalar(1, edges.type))
 
 
-def any_null(rows: pa.Table) -> npt.NDArray[np.bool_]:
-    """Tell which rows have a null in one of the four columns."""
+def _any_null(rows: pa.Table) -> npt.NDArray[np.bool_]:
     nulls = [rows[name].is_null().to_numpy() for name in COLUMNS]
     every: npt.NDArray[np.bool_] = np.logical_or.reduce(nulls)
     return every
 
 
-def is_unclean(caption: str | None, blank: bool) -> bool:  # noqa: FBT001 - a mask's cell
-    """Tell whether compiling would write a caption in another way."""
+def _is_unclean(caption: str | None, blank: bool) -> bool:  # noqa: FBT001 - a mask's cell
     return not blank and caption is not None and texts.clean(caption) != caption
 
 
@@ -147,11 +144,11 @@ def check_caption_files(data: str, rows: Rows) -> Findings:
 
 
 def read_caption(root: int, path: bytes) -> bytes | None:
-    """Read a caption file: None if there is none, and nothing if it cannot be read."""
+    """Read a caption file: None if there is none, empty if it cannot be read."""
     try:
         file = os.open(path, local_folder.OPEN_FLAGS, dir_fd=root)
         try:
-            return read_whole(file)
+            return _read_whole(file)
         finally:
             os.close(file)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -160,9 +157,8 @@ def read_caption(root: int, path: bytes) -> bytes | None:
         return b""
 
 
-def read_whole(file: int) -> bytes:
-    """Read a file; almost every caption comes in the first piece."""
-    data = os.read(file, 4096)
+def _read_whole(file: int) -> bytes:
+    data = os.read(file, 4096)  # which is all of almost every caption
     while len(data) % 4096 == 0 and len(data) < TOO_LARGE and (more := os.read(file, 2**20)):
         data += more
     return data
@@ -171,16 +167,16 @@ def read_whole(file: int) -> bytes:
 def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
     """Compare the sizes of some rows with what the images' own headers say.
 
-    As the trainer sees it (`correct_image` of its ``image_manipulation/training_sample.py``), an
-    image is turned as its EXIF orientation says. Of a PNG or a WebP, this is asked only if its row
-    has width and height the other way round: one whose row has its size before turning passes.
-    What is no file is passed over: it is found as `rows_without_image`.
+    An image is turned as its EXIF orientation says, as the trainer does (`correct_image` of its
+    ``image_manipulation/training_sample.py``). For a PNG or a WebP, the orientation is read only if
+    its row has width and height the other way round: one whose row has its size before turning
+    passes. What is no file is skipped: `rows_without_image` finds it.
     """
     wrong, unreadable = [], []
     sizes = list(zip(*(rows.table[name].to_pylist() for name in COLUMNS[:2]), strict=True))
     with local_folder.open_folder(data) as root:
         for filename, size in ((rows.filenames[row], sizes[row]) for row in chosen):
-            own = own_size(root, filename, size)
+            own = _own_size(root, filename, size)
             if own is None:
                 continue
             if min(own) < 1:
@@ -190,8 +186,8 @@ def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
     return {"wrong_sizes": found(wrong), "unreadable_images": found(unreadable)}
 
 
-def own_size(root: int, filename: str, size: Size) -> Size | None:
-    """Read the size of an image, of which a row says `size`: None if it is no regular file."""
+def _own_size(root: int, filename: str, size: Size) -> Size | None:
+    # None if it is no regular file. `size` is what its row says.
     try:
         descriptor = os.open(filename, local_folder.OPEN_FLAGS, dir_fd=root)
     except OSError as error:
@@ -202,15 +198,15 @@ def own_size(root: int, filename: str, size: Size) -> Size | None:
         with open(descriptor, "rb", closefd=False) as file:
             own: Size = imagesize.get(file, exif_rotation=True)
             # imagesize does not see how a PNG or a WebP is turned. Pillow does, but may have to
-            # read all of it, and so is asked only before a row is called wrong.
+            # read all of it, so it is asked only before a row is called wrong.
             swapped = own != size and own == size[::-1]
-            return size if swapped and is_turned(file) else own
+            return size if swapped and _is_turned(file) else own
     finally:
         os.close(descriptor)
 
 
-def is_turned(file: BinaryIO) -> bool:
-    """Tell whether a PNG or a WebP has an EXIF orientation that swaps width and height."""
+def _is_turned(file: BinaryIO) -> bool:
+    # By an EXIF orientation that swaps width and height.
     from PIL import ExifTags, Image  # noqa: PLC0415 - hardly any image needs it
 
     file.seek(0)

@@ -28,8 +28,7 @@ class VerifyOptions:
     sizes
         Compare the table's sizes with what the images' own headers say.
     sample
-        Compare so many sizes only, evenly spread over the table; who names it need not ask for
-        sizes.
+        Compare so many sizes only, evenly spread over the table; `sizes` need not be set then.
     force_unlock
         Take over a lock whose owner cannot be asked, because it is on another host.
     """
@@ -41,7 +40,7 @@ class VerifyOptions:
     force_unlock: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Raise UsageError for values that are out of range."""
         if self.strategy not in simpletuner.STRATEGIES:
             raise UsageError(f"The caption strategy is one of {', '.join(simpletuner.STRATEGIES)}.")
         if self.sample is not None and self.sample < 1:
@@ -59,8 +58,8 @@ DEFAULTS: Final = VerifyOptions()
 class Check(NamedTuple):
     """One thing to look for.
 
-    A failure stops a training, makes it smaller without a word, or trains on something else than
-    the table says; a warning is worth a look and no more.
+    A failure stops a training, leaves out samples without a word, or has it train on something else
+    than the table says; a warning is worth a look and no more.
     """
 
     name: str
@@ -113,26 +112,25 @@ class Finding:
     examples: tuple[str, ...] = ()
 
     def __add__(self, other: "Finding") -> "Finding":
-        """Put together what two tasks found, in any order."""
-        return Finding(self.count + other.count, first_of((*self.examples, *other.examples)))
+        return Finding(self.count + other.count, _first_of((*self.examples, *other.examples)))
 
 
 Findings: TypeAlias = dict[str, Finding]
 
 
 def found(examples: Iterable[str]) -> Finding:
-    """Count what was found, all of which is given."""
+    """Count what was found, and keep the first examples."""
     every = list(examples)
-    return Finding(len(every), first_of(every))
+    return Finding(len(every), _first_of(every))
 
 
-def first_of(examples: Iterable[str]) -> tuple[str, ...]:
-    """Keep the first examples, whatever order tasks came in."""
+def _first_of(examples: Iterable[str]) -> tuple[str, ...]:
+    # By the alphabet, whatever order tasks came in.
     return tuple(heapq.nsmallest(EXAMPLES, examples))
 
 
 def merged(several: Iterable[Findings]) -> Findings:
-    """Put together what tasks found."""
+    """Add up what tasks found."""
     total: Findings = {}
     for findings in several:
         for name, finding in findings.items():
@@ -141,7 +139,7 @@ def merged(several: Iterable[Findings]) -> Findings:
 
 
 def looked_for(options: VerifyOptions) -> list[str]:
-    """Name the checks that are made, in order."""
+    """Return the names of the checks that are made, in order."""
     skipped: set[str] = set()
     if options.strategy != "textfile":
         skipped.update(CAPTION_FILE_CHECKS)
@@ -153,19 +151,16 @@ def looked_for(options: VerifyOptions) -> list[str]:
 
 
 def miscount(sidecars: int, expected: int) -> Finding:
-    """Say by how much the number of sidecars is not the expected one."""
+    """Return by how much the number of sidecars is not the expected one."""
     if sidecars == expected:
         return Finding()
     return Finding(abs(sidecars - expected), (f"{sidecars:,} sidecars, not {expected:,}",))
 
 
 def failures(findings: Findings) -> list[str]:
-    """Name the checks that must not find anything, and did."""
+    """Return the names of the checks that must not find anything, and did."""
     return [
-        check.name for check in CHECKS if check.level == FAILURE and count(findings, check.name)
+        check.name
+        for check in CHECKS
+        if check.level == FAILURE and findings.get(check.name, Finding()).count
     ]
-
-
-def count(findings: Findings, name: str) -> int:
-    """Say how often a check found something."""
-    return findings.get(name, Finding()).count

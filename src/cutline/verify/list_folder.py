@@ -1,4 +1,4 @@
-"""What is in the folder of the images: listed once, by one process, in bounded memory.
+"""The folder of the images, listed once, by one process, in bounded memory.
 
 What counts as an image is what SimpleTuner lists (`list_files` of its ``data_backend/local.py``):
 files by extension, hidden ones too, and links to files.
@@ -17,7 +17,7 @@ from cutline.sources import local_folder
 from cutline.store import disk, parquet
 from cutline.trainers import simpletuner
 from cutline.verify import checks
-from cutline.verify.sorted_runs import Run
+from cutline.verify.sorted_runs import SortedRun
 
 IMAGE, CAPTION, SIDECAR = range(3)
 
@@ -40,12 +40,12 @@ File: TypeAlias = tuple[int, bytes, bytes]
 
 
 class Listing:
-    """The files of the samples below a folder.
+    """Images, caption files and sidecars below a folder.
 
     Attributes
     ----------
     counts
-        How many images, caption files and sidecars there were so far.
+        How many there were so far of `IMAGE`, `CAPTION` and `SIDECAR`.
     linked
         The links to folders, which are not entered.
     """
@@ -55,16 +55,15 @@ class Listing:
         self.counts = [0, 0, 0]
         self.linked = checks.Finding()
 
-    def write(self, run: Run) -> None:
-        """List everything into a run."""
+    def write(self, run: SortedRun) -> None:
+        """Write all files into a sorted run."""
         files = self.files()
-        while self.write_batch(islice(files, BATCH), run):
+        while self._write_batch(islice(files, BATCH), run):
             pass
 
-    def write_batch(self, files: Iterable[File], run: Run) -> bool:
-        """Put some files into a run, and tell whether there were any."""
-        # Columns that are filled as files come: a list of tuples, turned into columns at the end,
-        # took 0.9 s more for 600,000 files, and all of this takes 0.7.
+    def _write_batch(self, files: Iterable[File], run: SortedRun) -> bool:
+        # Columns are filled as files come: of 600,000 files all of this takes 0.7 s, and a list of
+        # tuples that is turned into columns at the end took 0.9 s more.
         kinds, keys, extensions = list[int](), list[bytes](), list[bytes]()
         for kind, key, extension in files:
             kinds.append(kind)
@@ -76,20 +75,19 @@ class Listing:
         return bool(keys)
 
     def files(self) -> Iterator[File]:
-        """Find the files, in the order of the file system."""
+        """Yield the files, in the order of the file system."""
         folders = [b""]
         while folders:
             prefix = folders.pop()
-            with scanned(os.path.join(self.root, prefix)) as entries:
+            with _scanned(os.path.join(self.root, prefix)) as entries:
                 for entry in entries:
-                    file = file_of(entry, prefix)
+                    file = _file_of(entry, prefix)
                     if file is not None:
                         yield file
                     elif local_folder.answer(entry.is_dir) and prefix + entry.name != OURS:
-                        self.enter(entry, prefix, folders)
+                        self._enter(entry, prefix, folders)
 
-    def enter(self, entry: os.DirEntry[bytes], prefix: bytes, folders: list[bytes]) -> None:
-        """Note a folder to be listed, or a link to one."""
+    def _enter(self, entry: os.DirEntry[bytes], prefix: bytes, folders: list[bytes]) -> None:
         path = prefix + entry.name
         if entry.is_symlink():
             self.linked += checks.found([texts.shown_path(path)])
@@ -97,16 +95,14 @@ class Listing:
             folders.append(path + b"/")
 
 
-def scanned(folder: bytes) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
-    """Look into a folder."""
+def _scanned(folder: bytes) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
     try:
         return os.scandir(folder)
     except OSError as error:
         raise local_folder.unlisted(error) from error
 
 
-def file_of(entry: os.DirEntry[bytes], prefix: bytes) -> File | None:
-    """Tell what an entry of a folder is: None for a folder, or what is no sample's."""
+def _file_of(entry: os.DirEntry[bytes], prefix: bytes) -> File | None:
     stem, _, extension = entry.name.rpartition(b".")
     if extension == b"json":  # a folder of that name is a sidecar too, that cannot be read
         hidden = stem.startswith(b".") or (b"/" + prefix).find(b"/.") >= 0

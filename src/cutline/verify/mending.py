@@ -1,4 +1,4 @@
-"""Orphans moved out of the way, put back, or given a caption file. Nothing is ever deleted."""
+"""Orphans moved out of the way, put back, or given a caption file; none is deleted."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -50,7 +50,7 @@ def move_orphans(
     CutlineError
         Something has the name of an orphan there; the others are moved.
     """
-    target = target_folder(folder, disk.data_folder(data))
+    target = _target_folder(folder, disk.data_folder(data))
     with verified(table, data, options, client, watcher) as found:
         source = found.summary.data
         if found.summary.is_elsewhere:
@@ -58,9 +58,9 @@ def move_orphans(
                 f"Most rows of {table} have no image in {source}, and all that is there would be"
                 " moved: name the folder that they are of."
             )
-        if any(True for _ in moves_of(found.orphans)):
-            write_list(target, source, moves_of(found.orphans))
-        tally = move_all(moves_of(found.orphans), source, target)
+        if any(True for _ in _moves_of(found.orphans)):
+            write_list(target, source, _moves_of(found.orphans))
+        tally = _move_all(_moves_of(found.orphans), source, target)
     watcher.say(f"Moved {tally.moved:,} files to {target}.")
     tally.check(source, target, "name another folder")
     return verify_dataset(table, data, options, client=client, watcher=watcher)
@@ -93,7 +93,7 @@ def restore_orphans(
     check_data(target, source)
     outputs = TableFiles.of(table)
     with outputs.workspace.locked(watcher.say, force=options.force_unlock):
-        tally = move_all(read_list(target), target, source)
+        tally = _move_all(read_list(target), target, source)
     watcher.say(f"Put {tally.moved:,} files back into {source}.")
     tally.check(target, source, "move those elsewhere and run this again")
     remove_folders(target)
@@ -109,9 +109,9 @@ def caption_orphans(
     client: Client | None = None,
     watcher: Watcher = SILENT,
 ) -> VerifySummary:
-    """Write caption files for images whose record was dropped only for want of a width.
+    """Write caption files for images whose record was rejected only for its missing width.
 
-    The trainer starts then, and leaves these images out. Parameters and returns are those of
+    The trainer then starts, and leaves these images out. Parameters and returns are those of
     `move_orphans`; `rules` say where a record's caption is.
     """
     folder = disk.data_folder(data)
@@ -124,9 +124,9 @@ def caption_orphans(
     ):
         written = 0
         for orphan in read(found.orphans):
-            text = caption_for(orphan, rules, root)
+            text = _caption_for(orphan, rules, root)
             path = os.path.splitext(orphan.path)[0] + b".txt"
-            # What has the name and is no caption file, such as a link to nowhere, is somebody's.
+            # Whatever has the name already, such as a link to nowhere, is somebody's.
             if text is not None and not local_folder.is_there(root, path):
                 files.put(os.fsdecode(path), text.encode())
                 written += 1
@@ -135,8 +135,7 @@ def caption_orphans(
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
-def caption_for(orphan: Orphan, rules: Rules, root: int) -> str | None:
-    """Read the caption of an image that only lacks a width and a caption file."""
+def _caption_for(orphan: Orphan, rules: Rules, root: int) -> str | None:
     if orphan.reason != "no_width" or orphan.caption is not None or orphan.sidecar is None:
         return None
     _, data, _ = local_folder.read_file(root, orphan.sidecar)
@@ -154,7 +153,7 @@ class Tally:
     example: str = ""
 
     def check(self, source: str, target: str, what_to_do: str) -> None:
-        """Fail if a file is stuck."""
+        """Raise CutlineError if a file is stuck."""
         if self.stuck:
             raise CutlineError(
                 f"{self.stuck:,} files are still in {source}, because {target} has files of the"
@@ -162,11 +161,10 @@ class Tally:
             )
 
 
-def move_all(moves: Iterable[Move], source: str, target: str) -> Tally:
-    """Move files from one folder to another; one that is gone was moved before."""
+def _move_all(moves: Iterable[Move], source: str, target: str) -> Tally:
     tally = Tally()
     here, there = os.fsencode(source), os.fsencode(target)
-    for one in moves:
+    for one in moves:  # a file that is gone was moved before
         path = os.path.join(here, one.path)
         if disk.move(path, os.path.join(there, one.path)):
             tally.moved += 1
@@ -176,16 +174,14 @@ def move_all(moves: Iterable[Move], source: str, target: str) -> Tally:
     return tally
 
 
-def moves_of(orphans: list[str]) -> Iterator[Move]:
-    """Say what moves: each orphan, and what is its own."""
+def _moves_of(orphans: list[str]) -> Iterator[Move]:
     for orphan in read(orphans):
         for path in (orphan.sidecar, orphan.caption, orphan.path):
             if path is not None:
                 yield Move(path, orphan.path, orphan.reason, orphan.detail)
 
 
-def target_folder(folder: disk.AnyPath, data: str) -> str:
-    """Check the folder that orphans go to; it is made when there is one."""
+def _target_folder(folder: disk.AnyPath, data: str) -> str:
     target, source = os.path.realpath(folder), os.path.realpath(data)
     if os.path.commonpath([target, source]) in {target, source}:
         raise UsageError(f"The folder {folder} and the images' are one in the other: name another.")

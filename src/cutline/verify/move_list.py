@@ -9,9 +9,9 @@ from cutline.errors import CutlineError, UsageError
 from cutline.store import disk
 
 LIST: Final = "orphans.jsonl"
-"""What was moved into a folder: an object a line, of which `path` is relative to both folders.
+"""What was moved into a folder: a JSON object a line, its `path` relative to both folders.
 
-The first line says out of which DATA, relative to the folder: the two may be moved together.
+The first line names the DATA that it came from, relative to the folder: both may be moved together.
 
 A name that is not UTF-8 has surrogates in it, as `os.fsdecode` makes them.
 """
@@ -26,7 +26,7 @@ class Move(NamedTuple):
     detail: str
 
     def line(self) -> bytes:
-        """Write it down."""
+        """Return the move as a line of the list."""
         path, orphan = os.fsdecode(self.path), os.fsdecode(self.orphan)
         body = {"path": path, "orphan": orphan, "reason": self.reason, "detail": self.detail}
         return json.dumps(body).encode() + b"\n"
@@ -45,7 +45,7 @@ def write_list(folder: str, data: str, moves: Iterable[Move]) -> None:
 
 
 def check_data(folder: str, data: str) -> None:
-    """Refuse a folder whose list is of another DATA, which is still there.
+    """Check that a folder's list, if it has one, is not of another DATA that is still there.
 
     Raises
     ------
@@ -56,13 +56,12 @@ def check_data(folder: str, data: str) -> None:
     if not os.path.isfile(path):
         return
     with open(path, "rb") as file:
-        of = os.path.normpath(os.path.join(folder, data_named(file.readline()) or data))
+        of = os.path.normpath(os.path.join(folder, _data_named(file.readline()) or data))
     if os.path.isdir(of) and not os.path.samefile(of, data):
         raise UsageError(f"{folder} holds what was moved out of {of}, not {data}: name that one.")
 
 
-def data_named(line: bytes) -> str:
-    """Take from the first line of a list which DATA it is of; empty if it is not said there."""
+def _data_named(line: bytes) -> str:
     try:
         of = json.loads(line)["data"]
     except (ValueError, KeyError, TypeError):
@@ -71,11 +70,11 @@ def data_named(line: bytes) -> str:
 
 
 def read_list(folder: str) -> Iterator[Move]:
-    """Read the list of what was moved; somebody may have written into it."""
+    """Read the list of what was moved; it is checked, because somebody may have edited it."""
     path = os.path.join(folder, LIST)
     with open(path, "rb") as file:
         for number, line in enumerate(file):
-            if not line.strip() or (number == 0 and data_named(line)):
+            if not line.strip() or (number == 0 and _data_named(line)):
                 continue
             try:
                 body = json.loads(line)
@@ -92,16 +91,15 @@ def read_list(folder: str) -> Iterator[Move]:
 def remove_folders(folder: str) -> None:
     """Remove the list, and the folders that were made for what it lists, as far as they are empty.
 
-    Not every empty folder: one that was moved, or that somebody made, is not ours to remove.
+    Other empty folders stay: somebody made them.
     """
-    made = {above for one in read_list(folder) for above in folders_above(one.path)}
+    made = {above for one in read_list(folder) for above in _folders_above(one.path)}
     disk.remove(os.path.join(folder, LIST))
     for path in sorted(made, key=len, reverse=True):
         disk.remove_folder(os.path.join(folder, os.fsdecode(path)))
     disk.remove_folder(folder)
 
 
-def folders_above(path: bytes) -> Iterator[bytes]:
-    """Give the folders on the way to a file."""
+def _folders_above(path: bytes) -> Iterator[bytes]:
     while path := os.path.dirname(path):
         yield path

@@ -1,4 +1,4 @@
-"""Images without row: what is left of a record that was dropped, and why it was."""
+"""Images without row: why they have none, and which files are their own."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -78,7 +78,7 @@ class Ledger:
                 self.by_filename.setdefault(filename, tuple(line))
 
     def line(self, path: bytes, key: bytes) -> Line | None:
-        """Find what is said of an image."""
+        """Return the line about an image, if there is one."""
         return self.by_filename.get(path) or self.by_key.get(key)
 
 
@@ -88,14 +88,14 @@ def explain(
     files: tuple[set[bytes], set[bytes]],
     root: int,
 ) -> Iterator[Orphan]:
-    """Say why images have no row.
+    """Yield images without row as orphans, each with the reason.
 
     Parameters
     ----------
     images
-        Each one's path and key.
+        The path and the key of each.
     ledger
-        What is said of them.
+        Why records gave no row.
     files
         The keys of the sidecars and of the caption files that may be theirs.
     root
@@ -105,7 +105,7 @@ def explain(
     for path, stem in images:
         caption = stem + b".txt" if stem in captions else None
         line = ledger.line(path, stem)
-        sidecar = sidecar_of(line[0], root) if line else None
+        sidecar = _sidecar_of(line[0], root) if line else None
         if sidecar is None and stem in sidecars and image_of(stem + b".json", root) in {None, path}:
             sidecar = stem + b".json"
         if line:
@@ -114,8 +114,7 @@ def explain(
             yield Orphan(path, *(NOT_COMPILED if sidecar else NO_SIDECAR), sidecar, caption)
 
 
-def sidecar_of(source: str, root: int) -> bytes | None:
-    """Find the sidecar that the ledger names, if it is in the folder of the images."""
+def _sidecar_of(source: str, root: int) -> bytes | None:
     path = source.encode()
     steps = path.split(b"/")
     if not path.endswith(b".json") or b"\0" in path or {b"", b".", b".."}.intersection(steps):
@@ -124,7 +123,7 @@ def sidecar_of(source: str, root: int) -> bytes | None:
 
 
 def image_of(sidecar: bytes, root: int) -> bytes | None:
-    """Read which image a sidecar names: None if it names none."""
+    """Return which image a sidecar names: None if it names none or cannot be read."""
     _, data, _ = local_folder.read_file(root, sidecar)
     record = data if isinstance(data, Reject) else judging.parse(data)
     if isinstance(record, Reject):
@@ -134,20 +133,17 @@ def image_of(sidecar: bytes, root: int) -> bytes | None:
 
 
 def read_ledger(path: str) -> Iterator[pa.Table]:
-    """Read the ledger, if there is one, a piece at a time, as `KEYED_LEDGER`."""
+    """Read the ledger, if there is one, a batch at a time, as `KEYED_LEDGER`."""
     for lines in ledger.read_lines(path):
         sources, reasons, details, filenames = lines.columns
-        keys = map(key_of, filenames.to_pylist(), sources.to_pylist())
+        keys = map(_key_of, filenames.to_pylist(), sources.to_pylist())
         named = [pa.array(keys, pa.binary()), filenames.cast(pa.binary())]
         yield pa.table([*named, sources, reasons, details], KEYED_LEDGER)
 
 
-def key_of(filename: str | None, source: str) -> bytes:
-    """Give the key of the image that a line of the ledger is about.
-
-    A record that names no image is about that of its sidecar's stem; in a shard, which was
-    extracted flat, the path starts after the shard's name.
-    """
+def _key_of(filename: str | None, source: str) -> bytes:
+    # A record that names no image is about the image of its sidecar's stem; in a shard, which was
+    # extracted flat, the path starts after the shard's name.
     return naming.key(SHARD.sub("", source) if filename is None else filename).encode()
 
 

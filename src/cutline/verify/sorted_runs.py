@@ -1,8 +1,8 @@
-"""Records spread over tasks by the hash of their key, through files and not through memory.
+"""Lines spread over tasks by the hash of their key, through files and not through memory.
 
-A run is an Arrow file of batches, each sorted by hash. A task reads its range of hashes out of
-every run and so has all records of its keys, whatever wrote them. No process holds more than a
-batch, or one range.
+A sorted run is an Arrow file of batches, each sorted by hash. A task reads its range of hashes out
+of every sorted run and so has all lines of its keys, whatever wrote them. No process holds more
+than a batch, or one range.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,63 +20,61 @@ HASHES: Final = 2**32
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class HashRange:
     """One of `of` equal ranges of hashes."""
 
     index: int
     of: int
 
     def bounds(self) -> tuple[int, int]:
-        """Give the first hash, and the one after the last."""
+        """Return the first hash, and the one after the last."""
         return self.index * HASHES // self.of, (self.index + 1) * HASHES // self.of
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A run that is being written."""
+class SortedRun:
+    """A sorted run that is being written."""
 
     writer: pa.RecordBatchFileWriter
 
-    def add(self, keys: Iterable[bytes], records: pa.Table) -> None:
+    def add(self, keys: Iterable[bytes], lines: pa.Table) -> None:
         """Add a batch, sorted by hash; what has the same hash keeps its order."""
-        # Not Python's own hash: that of another process is another one.
-        hashes = np.fromiter(map(crc32, keys), np.uint32, len(records))
+        # Not Python's own hash, which differs between processes.
+        hashes = np.fromiter(map(crc32, keys), np.uint32, len(lines))
         order = np.argsort(hashes, kind="stable")
-        batch = records.take(pa.array(order)).add_column(0, HASH, pa.array(hashes[order]))
+        batch = lines.take(pa.array(order)).add_column(0, HASH, pa.array(hashes[order]))
         self.writer.write_table(batch.combine_chunks(), max_chunksize=max(1, len(batch)))
 
 
 @contextmanager
-def write_run(path: str, schema: pa.Schema) -> Iterator[Run]:
-    """Write a run of records of a schema."""
+def write_run(path: str, schema: pa.Schema) -> Iterator[SortedRun]:
+    """Write a sorted run of lines of a schema."""
     with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, schema.insert(0, HASH)) as writer:
-        yield Run(writer)
+        yield SortedRun(writer)
 
 
-def read_range(runs: Iterable[str], schema: pa.Schema, wanted: Range) -> pa.Table:
-    """Read one range of hashes out of every run."""
-    pieces = [piece for run in runs for piece in read_pieces(run, wanted)]
-    return pa.Table.from_batches(pieces, schema).combine_chunks()
+def read_range(runs: Iterable[str], schema: pa.Schema, wanted: HashRange) -> pa.Table:
+    """Read one range of hashes out of every sorted run: the lines, without the hashes."""
+    batches = [batch for run in runs for batch in _batches_of(run, wanted)]
+    return pa.Table.from_batches(batches, schema).combine_chunks()
 
 
-def read_pieces(run: str, wanted: Range) -> Iterator[pa.RecordBatch]:
-    """Read one range of hashes out of each batch of a run."""
+def _batches_of(run: str, wanted: HashRange) -> Iterator[pa.RecordBatch]:
     index, batches = 0, 1
     while index < batches:
-        # Mapped, so that little more than the range is read; and mapped again for each batch,
-        # because around a page that is looked at the kernel puts others into memory, as long as
-        # there is a map: with one for all batches it grew by the size of the run.
+        # Mapped, so that little more than the range is read. And mapped again for each batch: the
+        # kernel reads pages around each one that is touched and keeps them while the map is open,
+        # so that with one map for all batches memory grew by the size of the file.
         with pa.memory_map(run) as file:
             reader = pa.ipc.open_file(file)
             batches = reader.num_record_batches
             if index < batches:
-                yield cut(reader.get_batch(index), wanted)
+                yield _cut(reader.get_batch(index), wanted)
         index += 1
 
 
-def cut(batch: pa.RecordBatch, wanted: Range) -> pa.RecordBatch:
-    """Copy a range of hashes out of a sorted batch: the records, without the hashes."""
+def _cut(batch: pa.RecordBatch, wanted: HashRange) -> pa.RecordBatch:
     hashes = batch.column(0).to_numpy()
     first, last = np.searchsorted(hashes, np.array(wanted.bounds(), np.uint64))
-    records = pa.RecordBatch.from_arrays(batch.columns[1:], schema=batch.schema.remove(0))
-    return records.take(pa.array(np.arange(first, last)))
+    lines = pa.RecordBatch.from_arrays(batch.columns[1:], schema=batch.schema.remove(0))
+    return lines.take(pa.array(np.arange(first, last)))

@@ -28,7 +28,7 @@ BY_HAND: Final = {
     "wrong_sizes": "correct the sizes in the sidecars",
     "unreadable_images": "fetch the images anew or move them away with their sidecars",
 }
-"""What somebody has to do about what fails, before the table is compiled again."""
+"""What to do by hand about what fails, before the table is compiled again."""
 
 
 class Mend(NamedTuple):
@@ -40,16 +40,18 @@ class Mend(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class VerifySummary(Summary):
-    """What the trainer will find.
+    """What a trainer will find.
 
     Attributes
     ----------
+    table, data
+        What was verified.
     rows, images
         How many there are of each.
     findings
         What each check found, in the order of `CHECKS`.
     orphans
-        The images without row by the reason why they have none.
+        How many images have no row, by reason.
     """
 
     table: str
@@ -66,7 +68,7 @@ class VerifySummary(Summary):
         return not checks.failures(self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """Give the object that ``--json`` prints."""
+        """Return the object that ``--json`` prints."""
         failing = checks.failures(self.findings)
         results = {
             name: {"ok": name not in failing, "count": found.count, "examples": found.examples}
@@ -106,22 +108,22 @@ class VerifySummary(Summary):
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether most rows have no image, or none is there: likely DATA is that of another table.
+        """Whether DATA seems to be another table's: no row is there, or most have no image.
 
-        To move its images without row would empty it.
+        To move images without row away would empty it.
         """
         gone = self.findings.get("rows_without_image", Finding()).count
         return self.images > 0 and (2 * gone > self.rows or not self.rows)
 
     @property
     def is_older(self) -> bool:
-        """Whether cutline made the table, for it has a ledger, and sidecars are in neither."""
+        """Whether there are sidecars that are newer than the table, which cutline has made."""
         new = self.orphans.get("not_compiled", 0)
         return new > 0 and TableFiles.of(self.table).has_ledger
 
     @property
     def mend(self) -> Mend | None:
-        """What mends most of what fails, if there is something."""
+        """What mends most of what fails, if anything does."""
         failing = checks.failures(self.findings)
         if self.is_elsewhere:
             return None
@@ -131,7 +133,7 @@ class VerifySummary(Summary):
             return Mend(what, again)
         if "images_without_row" in failing:
             above = os.path.dirname(os.path.realpath(self.data))  # and not where a link to it is
-            folder = new_folder(os.path.join(above, "orphans"))
+            folder = _new_folder(os.path.join(above, "orphans"))
             move = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
             if self.findings.keys().isdisjoint(checks.CAPTION_FILE_CHECKS):
                 move += ["--strategy", "parquet"]
@@ -143,10 +145,10 @@ class VerifySummary(Summary):
         return Mend(f"{named[0]}, and compile the table again,", again) if named else None
 
     def as_table(self) -> Table:
-        """Lay the checks out for a terminal."""
+        """Build the table of the checks for a terminal."""
         table = Table("check", "", "count", "for example", box=None, header_style="dim")
         for check, finding in self.results():
-            verdict = verdict_of(check, finding)
+            verdict = _verdict_of(check, finding)
             name = Text(check.name.replace("_", " "), style="" if finding.count else "dim")
             shown = [texts.cell(example) for example in finding.examples[:SHOWN]]
             table.add_row(
@@ -158,20 +160,19 @@ class VerifySummary(Summary):
         return table
 
     def results(self) -> Iterator[tuple[Check, Finding]]:
-        """Give each check that was made, and what it found."""
+        """Yield each check that was made, and what it found."""
         for check in checks.CHECKS:
             if check.name in self.findings:
                 yield check, self.findings[check.name]
 
 
-def new_folder(path: str) -> str:
-    """Give a path, with a number if something is there: orphans that were moved may come again."""
+def _new_folder(path: str) -> str:
+    # With a number if something is there: orphans that were moved may come again.
     numbered = (f"{path}-{number}" for number in count(2))
     return next(one for one in chain([path], numbered) if not os.path.lexists(one))
 
 
-def verdict_of(check: Check, finding: Finding) -> str:
-    """Say in a word what a check came to."""
+def _verdict_of(check: Check, finding: Finding) -> str:
     if not finding.count:
         return "ok"
     return "FAILS" if check.level == checks.FAILURE else "warning"

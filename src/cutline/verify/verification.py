@@ -1,9 +1,8 @@
-"""What the trainer will find: the verify context.
+"""What a trainer will find in a table and a folder.
 
-The driver on top lists the folder and has rows and files checked. Rows are checked slice by slice,
-together with their caption files; then rows, files and the ledger meet by the hash of their key,
-through files, so that no process holds more than its share of them. The small functions below run
-on a worker, one task a share.
+The driver lists the folder and has the rows checked, slice by slice, together with their caption
+files. Then rows, files and lines of the ledger are joined by key, one task a range of hashes,
+through sorted runs: no process holds more than its range.
 """
 
 import os
@@ -29,16 +28,16 @@ from cutline.verify.checks import Finding, Findings, VerifyOptions
 from cutline.verify.list_folder import FILES, IMAGE, SIDECAR, Listing
 from cutline.verify.verdict import VerifySummary
 
-SHARE: Final = 65_000
+KEYS_A_TASK: Final = 65_000
 """Names of rows and of files that one task joins, in about 30 MB."""
 
 ROW_TASKS: Final = 64
-"""Most tasks that look at rows: every task that joins opens what each of them wrote."""
+"""Most tasks that check rows: every task that joins opens what each of them wrote."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyContext:
-    """What every task has to know; `rows` is how many the table has."""
+    """What every task carries; `rows` is how many the table has."""
 
     data: str
     staging: str
@@ -46,12 +45,12 @@ class VerifyContext:
     options: VerifyOptions
 
     def attempt(self) -> str:
-        """Name a file that one attempt at one task writes."""
+        """Return a new name for a file that one attempt at one task writes."""
         return f"{self.staging}/verify-{uuid.uuid4().hex}.arrow"
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class NumberedSlice:
     """A slice of the table, and how many rows come before it."""
 
     slice: Slice
@@ -60,25 +59,25 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class RowsDone:
-    """What was found in some rows, and the run of their names."""
+    """What was found in some rows, and the sorted run of their names."""
 
     findings: Findings
     run: str
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """What one task joins: a range of hashes, and the runs to read it from."""
+class KeyRange:
+    """What one task joins: a range of hashes, and the sorted runs to read it from."""
 
-    range: sorted_runs.Range
+    hashes: sorted_runs.HashRange
     files: str
     ledger: str
     rows: list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
-    """What was found in one share: its orphans are in a file."""
+class KeysDone:
+    """What was found in one range of keys, and the file of its orphans."""
 
     index: int
     findings: Findings
@@ -101,7 +100,7 @@ def verify_dataset(
     client: Client | None = None,
     watcher: Watcher = SILENT,
 ) -> VerifySummary:
-    """Find out what a trainer will find in a table and a folder; nothing is changed.
+    """Check what a trainer will find in a table and a folder; nothing is changed.
 
     Parameters
     ----------
@@ -140,50 +139,49 @@ def verified(
     folder = disk.data_folder(data)
     with parquet.open_parquet(os.fspath(table)) as file:
         schema, rows = check_rows.check_schema(file.schema_arrow), file.metadata.num_rows
-    outputs = TableFiles.of(table)
-    with outputs.workspace.locked(watcher.say, force=options.force_unlock) as staging:
+    table_files = TableFiles.of(table)
+    with table_files.workspace.locked(watcher.say, force=options.force_unlock) as staging:
         context = VerifyContext(folder, staging, rows, options)
-        listing, joined = Listing(folder), list[Joined]()
+        listing, joined = Listing(folder), list[KeysDone]()
         findings = {"schema": schema}
         if not schema.count:
-            files = list_folder(listing, context)
-            pieces = pieces_of(outputs.table)
-            each = 1 + len(pieces) // ROW_TASKS
-            bag = running.bag_of(pieces, check_slices, context, stage="verify-rows", each=each)
-            seen = list(running.results(bag, client, watcher))
-            shares = shares_of(listing, files, write_ledger(outputs.ledger, context), context, seen)
-            bag = running.bag_of(shares, join_shares, context, stage="verify-files")
-            joined = sorted(running.results(bag, client, watcher), key=attrgetter("index"))
-            findings = total(schema, listing, [*seen, *joined], options)
+            files = _list_folder(listing, context)
+            seen = _check_rows(table_files.table, context, client, watcher)
+            ledger = _write_ledger(table_files.ledger, context)
+            ranges = _key_ranges(files, ledger, seen, sum(listing.counts) + rows)
+            joined = _join(ranges, context, client, watcher)
+            findings = _total(schema, listing, [*seen, *joined], options)
         summary = VerifySummary(
-            table=outputs.table,
+            table=table_files.table,
             data=folder,
             rows=rows,
             images=listing.counts[IMAGE],
             findings=findings,
-            orphans=dict(sorted(sum((share.reasons for share in joined), Counter()).items())),
+            orphans=dict(sorted(sum((done.reasons for done in joined), Counter()).items())),
             seconds=clock.total(),
         )
-        yield Verified(summary, [share.orphans for share in joined])
+        yield Verified(summary, [done.orphans for done in joined])
 
 
-def list_folder(listing: Listing, context: VerifyContext) -> str:
-    """List the folder into a run."""
+def _list_folder(listing: Listing, context: VerifyContext) -> str:
     path = context.attempt()
     with sorted_runs.write_run(path, FILES) as run:
         listing.write(run)
     return path
 
 
-def pieces_of(table: str) -> list[Piece]:
-    """Cut the table into slices."""
+def _check_rows(
+    table: str, context: VerifyContext, client: Client | None, watcher: Watcher
+) -> list[RowsDone]:
     slices = slices_of(table)
     firsts = accumulate((one.rows for one in slices), initial=0)
-    return [Piece(one, first) for one, first in zip(slices, firsts, strict=False)]
+    numbered = [NumberedSlice(one, first) for one, first in zip(slices, firsts, strict=False)]
+    each = 1 + len(slices) // ROW_TASKS
+    bag = running.bag_of(numbered, check_slices, context, stage="verify-rows", each=each)
+    return list(running.results(bag, client, watcher))
 
 
-def write_ledger(ledger: str, context: VerifyContext) -> str:
-    """Put the ledger, if there is one, into a run, by the key of the image."""
+def _write_ledger(ledger: str, context: VerifyContext) -> str:
     path = context.attempt()
     with sorted_runs.write_run(path, orphans.KEYED_LEDGER) as run:
         for lines in orphans.read_ledger(ledger):
@@ -191,19 +189,22 @@ def write_ledger(ledger: str, context: VerifyContext) -> str:
     return path
 
 
-def shares_of(
-    listing: Listing, files: str, ledger: str, context: VerifyContext, seen: list[RowsDone]
-) -> list[Share]:
-    """Cut what is to be joined into shares, by ranges of hashes."""
-    of = 1 + (sum(listing.counts) + context.rows) // SHARE
-    runs = sorted(done.run for done in seen)
-    return [Share(sorted_runs.Range(index, of), files, ledger, runs) for index in range(of)]
+def _key_ranges(files: str, ledger: str, seen: list[RowsDone], names: int) -> list[KeyRange]:
+    of = 1 + names // KEYS_A_TASK
+    rows = sorted(done.run for done in seen)
+    return [KeyRange(sorted_runs.HashRange(index, of), files, ledger, rows) for index in range(of)]
 
 
-def total(
-    schema: Finding, listing: Listing, done: list[RowsDone | Joined], options: VerifyOptions
+def _join(
+    ranges: list[KeyRange], context: VerifyContext, client: Client | None, watcher: Watcher
+) -> list[KeysDone]:
+    bag = running.bag_of(ranges, join_ranges, context, stage="verify-files")
+    return sorted(running.results(bag, client, watcher), key=attrgetter("index"))
+
+
+def _total(
+    schema: Finding, listing: Listing, done: list[RowsDone | KeysDone], options: VerifyOptions
 ) -> Findings:
-    """Put together what was found, with nothing for the checks that found nothing."""
     own = {"schema": schema, "linked_folders": listing.linked}
     if options.expect is not None:
         own["sidecar_count"] = checks.miscount(listing.counts[SIDECAR], options.expect)
@@ -214,54 +215,54 @@ def total(
 # On a worker from here on.
 
 
-def check_slices(pieces: Iterable[Piece], context: VerifyContext) -> list[RowsDone]:
-    """Look at the rows of some slices, and at their caption files."""
+def check_slices(slices: Iterable[NumberedSlice], context: VerifyContext) -> list[RowsDone]:
+    """Check the rows of some slices, and their caption files."""
     began = perf_counter()
     path = context.attempt()
-    taken = list(pieces)
+    taken = list(slices)
     with sorted_runs.write_run(path, check_files.NAMES) as run:
-        findings = checks.merged([check_slice(piece, context, run) for piece in taken])
-    rows = sum(piece.slice.rows for piece in taken)
+        findings = checks.merged([_check_slice(one, context, run) for one in taken])
+    rows = sum(one.slice.rows for one in taken)
     events.tell(events.Done(rows, {"rows checked": rows}, {}, perf_counter() - began))
     return [RowsDone(findings, path)]
 
 
-def check_slice(piece: Piece, context: VerifyContext, run: sorted_runs.Run) -> Findings:
-    """Look at one slice, and put the names of its rows into the run."""
-    rows = check_rows.Rows.read(piece.slice)
+def _check_slice(
+    one: NumberedSlice, context: VerifyContext, run: sorted_runs.SortedRun
+) -> Findings:
+    rows = check_rows.Rows.read(one.slice)
     run.add(rows.keys, pa.table([rows.keys, rows.paths()], check_files.NAMES))
-    findings = [check_rows.check_cells(rows, piece.first)]
+    findings = [check_rows.check_cells(rows, one.first)]
     if context.options.strategy == "textfile":
         findings.append(check_rows.check_caption_files(context.data, rows))
     if context.options.compares_sizes:
-        chosen = [row for row in rows.safe if is_sampled(piece.first + row, context)]
+        chosen = [row for row in rows.safe if _is_sampled(one.first + row, context)]
         findings.append(check_rows.check_sizes(context.data, rows, chosen))
     return checks.merged(findings)
 
 
-def is_sampled(row: int, context: VerifyContext) -> bool:
-    """Tell whether a row is of the sample: the same rows each time, evenly spread."""
+def _is_sampled(row: int, context: VerifyContext) -> bool:
+    # The same rows each time, evenly spread.
     sample = context.options.sample
     return sample is None or row * sample // context.rows != (row + 1) * sample // context.rows
 
 
-def join_shares(shares: Iterable[Share], context: VerifyContext) -> list[Joined]:
-    """Join rows, files and the ledger of some shares."""
-    return [join_share(share, context) for share in shares]
+def join_ranges(ranges: Iterable[KeyRange], context: VerifyContext) -> list[KeysDone]:
+    """Join rows, files and the ledger in some ranges of keys; orphans go to a file a range."""
+    return [_join_range(keys, context) for keys in ranges]
 
 
-def join_share(share: Share, context: VerifyContext) -> Joined:
-    """Join one share, and write its orphans to a file."""
+def _join_range(keys: KeyRange, context: VerifyContext) -> KeysDone:
     began = perf_counter()
-    records = check_files.Records.of(
-        rows=sorted_runs.read_range(share.rows, check_files.NAMES, share.range),
-        files=sorted_runs.read_range([share.files], FILES, share.range),
-        ledger=sorted_runs.read_range([share.ledger], orphans.KEYED_LEDGER, share.range),
+    samples = check_files.Samples.of(
+        rows=sorted_runs.read_range(keys.rows, check_files.NAMES, keys.hashes),
+        files=sorted_runs.read_range([keys.files], FILES, keys.hashes),
+        ledger=sorted_runs.read_range([keys.ledger], orphans.KEYED_LEDGER, keys.hashes),
     )
-    findings, found = check_files.check_files(records, context.data)
+    findings, found = check_files.check_files(samples, context.data)
     path = context.attempt()
     orphans.write(found, path)
     reasons = Counter(orphan.reason for orphan in found if not orphan.is_stray)
-    files = len(records.images) + len(records.captions) + len(records.sidecars)
+    files = len(samples.images) + len(samples.captions) + len(samples.sidecars)
     events.tell(events.Done(files, {"files checked": files}, {}, perf_counter() - began))
-    return Joined(share.range.index, findings, reasons, path)
+    return KeysDone(keys.hashes.index, findings, reasons, path)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cutline.errors import CutlineError, UsageError
-from cutline.trainers.exporting import FORMATS, export, stays_inside
+from cutline.trainers.exporting import FORMATS, _stays_inside, export
 
 ROWS = [
     # width, height, caption, filename
@@ -208,12 +208,12 @@ def test_a_row_that_somebody_has_edited_stops_it_and_leaves_the_old_file(
 
 @pytest.mark.parametrize("name", ["a", "a.b/c d", "...", "a/..b", ".hidden", "a:b"])
 def test_names_below_data_stay_inside(name):
-    assert stays_inside(name)
+    assert _stays_inside(name)
 
 
 @pytest.mark.parametrize("name", ["", "/", "/a", "a/", "a//b", ".", "..", "a/..", "./a", "a\0"])
 def test_names_that_step_out_or_name_no_file_do_not(name):
-    assert not stays_inside(name)
+    assert not _stays_inside(name)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_a_column_that_is_there_twice_is_refused(dataset):
 
 PEAK = """
 import re, sys
-from cutline.export import export
+from cutline.trainers import export
 export(*sys.argv[1:])
 print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 """

@@ -86,11 +86,11 @@ def test_after_a_restore_the_tree_is_as_before(dataset, folder):
 def test_a_move_that_was_stopped_half_way_is_restored_and_is_gone_on_with(dataset, folder):
     before = tree(dataset.root)
     with mending.verified(
-        dataset.table, str(dataset.data), cutline.VerifyOptions(), None, mending.watch.SILENT
+        dataset.table, str(dataset.data), cutline.VerifyOptions(), None, mending.SILENT
     ) as found:
-        move_list.write_list(str(folder), str(dataset.data), mending.moves_of(found.orphans))
-        some = islice(mending.moves_of(found.orphans), 5)
-        assert mending.move_all(some, str(dataset.data), str(folder)).moved == 5
+        move_list.write_list(str(folder), str(dataset.data), mending._moves_of(found.orphans))
+        some = islice(mending._moves_of(found.orphans), 5)
+        assert mending._move_all(some, str(dataset.data), str(folder)).moved == 5
     shutil.copytree(dataset.root.parent, dataset.root.parent.parent / "copy")
     assert move(dataset, folder).ok
     restore(dataset, folder)

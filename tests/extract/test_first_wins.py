@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutline.extract.first_wins import first_of_each, folders_among
+from cutline.extract.first_wins import _first_of_each, _folders_among
 
 PATHS = st.lists(st.sampled_from(b"abc"), min_size=1, max_size=3).map(
     lambda steps: b"/".join(bytes([step]) for step in steps)
@@ -24,13 +24,13 @@ def test_the_first_of_each_path_is_a_file_unless_it_is_a_folder(paths, folders):
         path not in paths[:position] and path not in taken for position, path in enumerate(paths)
     ]
     chunked = pa.chunked_array([pa.array(paths, pa.binary())])
-    assert np.array_equal(first_of_each(chunked, folders), expected)
+    assert np.array_equal(_first_of_each(chunked, folders), expected)
 
 
 @given(st.lists(PATHS))
 def test_a_path_is_a_folder_if_another_goes_through_it(paths):
     nested = [path for path in paths if b"/" in path]
-    found = folders_among(nested)
+    found = _folders_among(nested)
     assert found <= every_folder(paths)
     assert found & set(paths) == every_folder(paths) & set(paths)
 
@@ -38,6 +38,6 @@ def test_a_path_is_a_folder_if_another_goes_through_it(paths):
 def test_a_path_of_many_folders_takes_no_more_memory_than_itself():
     paths = [b"%d/" % number + b"a/" * 2000 + b"x" for number in range(200)]
     tracemalloc.start()
-    assert len(folders_among(paths)) == 200
+    assert len(_folders_among(paths)) == 200
     assert tracemalloc.get_traced_memory()[1] < 10 * sum(map(len, paths))
     tracemalloc.stop()

@@ -1,0 +1,55 @@
+"""What makes a trainer's format, and what formats have in common."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple, TypeAlias
+
+import pyarrow as pa
+
+Rows: TypeAlias = Iterator[pa.RecordBatch]
+"""Checked rows of the table, in batches of its four columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What is exported; `out` and `data` are absolute."""
+
+    table: str
+    out: str
+    data: str
+
+
+def _check_nothing(asked: Export) -> None:
+    pass
+
+
+class Format(NamedTuple):
+    """A format: one module, and one line of `exporting.FORMATS`.
+
+    Names of its files end with `suffix`; with a slash in front, that is the whole name. `check`
+    raises UsageError if the readers would not find the file, or it would pass for something else.
+    """
+
+    suffix: str
+    write: Callable[[Rows, Export, BinaryIO], None]
+    check: Callable[[Export], None] = _check_nothing
+
+    def default_name(self, table: str, data: str) -> str:
+        """Return the path that the readers look at: in DATA, or beside the table."""
+        if self.suffix.startswith("/"):
+            return data + self.suffix
+        return os.path.splitext(os.path.abspath(table))[0] + self.suffix
+
+
+def samples(batches: Rows, asked: Export) -> Iterator[tuple[str, str, list[int]]]:
+    """Yield each image's absolute path, its caption, and its width and height."""
+    for rows in batches:
+        width, height, captions, filenames = (column.to_pylist() for column in rows.columns)
+        for row in zip(filenames, captions, width, height, strict=True):
+            yield f"{asked.data}/{row[0]}", row[1], [row[2], row[3]]
+
+
+def is_within(folder: str, above: str) -> bool:
+    """Return whether a folder is another one or somewhere below it; both are absolute."""
+    return os.path.commonpath([folder, above]) == above
