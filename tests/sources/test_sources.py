@@ -410,5 +410,5 @@ names = st.binary(max_size=9).map(lambda name: name.replace(b"\0", b"/"))
 @given(paths=st.lists(names))
 def test_paths_are_sorted_as_bytes_and_each_comes_once(wide, paths):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cutline.folder.WIDE", wide)
+        patch.setattr("cutline.sources.local_folder.WIDE", wide)
         assert sorted_array(paths).to_pylist() == sorted(set(paths))
