@@ -107,7 +107,9 @@ def test_an_index_is_made_again_if_everything_is_to_be(indexed, tmp_path):
 def test_a_shard_that_cannot_be_read_on_is_named_and_its_index_is_not(tmp_path):
     os.symlink("/proc/self/mem", tmp_path / "a.tar")  # nothing is mapped at its beginning
     os.mkdir(tmp_path / "t.cutline")
-    with pytest.raises(CutlineError, match=r"^/.*/a.tar cannot be read on \(Input/output error\)"):
+    with pytest.raises(
+        CutlineError, match=r"^/.*/a.tar cannot be read any further \(Input/output error\)"
+    ):
         index_again(tmp_path)
     assert os.listdir(tmp_path / "t.cutline/shards") == []
 
@@ -173,9 +175,9 @@ def test_a_task_has_some_shards_to_walk_and_no_worker_has_none(tmp_path, client,
     for number in range(shards):
         (tmp_path / f"{number}.tar").write_bytes(END)
     assert sum(client.nthreads().values()) == 2
-    assert shard_index.at_once(open_shards(f"{tmp_path}"), client) == expected
+    assert shard_index._at_once(open_shards(f"{tmp_path}"), client) == expected
 
 
 def test_without_a_cluster_each_shard_is_a_task(tmp_path):
     (tmp_path / "1.tar").write_bytes(END)
-    assert shard_index.at_once(open_shards(f"{tmp_path}"), None) == 1
+    assert shard_index._at_once(open_shards(f"{tmp_path}"), None) == 1

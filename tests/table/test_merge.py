@@ -152,7 +152,7 @@ OWN = [row(f"{number:03}.png") for number in range(8)]
 
 
 def test_rows_named_as_their_sidecars_are_not_looked_through(files, monkeypatch):
-    monkeypatch.setattr(duplicates, "filenames", None)
+    monkeypatch.setattr(duplicates, "_filenames", None)
     check_against_oracle(files, 3, [*OWN, no_width()])
 
 
@@ -184,14 +184,14 @@ def test_any_rows_and_rejects_are_merged_as_one_loop_would(
 
 @pytest.mark.parametrize("hashes", [1, 2, 3])
 def test_different_keys_of_the_same_hash_are_no_duplicates(files, monkeypatch, hashes):
-    hashed = duplicates.hashed
-    monkeypatch.setattr(duplicates, "hashed", lambda keys: hashed(keys) % hashes)
+    hashed = duplicates._hashed
+    monkeypatch.setattr(duplicates, "_hashed", lambda keys: hashed(keys) % hashes)
     check_against_oracle(files, 4, OUTCOMES)
 
 
 def test_the_same_key_has_the_same_hash_and_others_have_others():
     names = ["a.png", "a.jpg", "a", "b.png", "x/a.png", "a.b.png", "a.c.png", ".png", ".jpg"]
-    hashes = duplicates.hashed(part_files.keys(pa.array(names))).tolist()
+    hashes = duplicates._hashed(part_files.keys(pa.array(names))).tolist()
     assert hashes[0] == hashes[1] == hashes[2]
     assert len(set(hashes)) == len(names) - 2
 
@@ -308,7 +308,7 @@ def test_too_many_rejects_are_told_by_their_top_reasons_with_an_example_of_each(
     ("outcome", "mend"),
     [
         (Reject("no_caption", "no text"), "name another --caption-field, or raise"),
-        (Reject("no_image_name", "no"), "see whether these are the sidecars that you mean, or"),
+        (Reject("no_image_name", "no"), "check that these are the sidecars you mean, or"),
         (row("same.png"), "give folders or shards that use the same names a table each, or"),
         (Reject("bad_width", "width is 0"), "mend them, or raise"),
     ],

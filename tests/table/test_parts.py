@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cutline.errors import CutlineError
 from cutline.plan.ledger import REJECTS
-from cutline.plan.receipts import Receipt, has_rejects
+from cutline.plan.receipts import Receipt, _has_rejects
 from cutline.record.judging import Rules
 from cutline.record.naming import key
 from cutline.record.outcome import REASONS, Reject, Row
@@ -234,16 +234,16 @@ def test_rejects_of_other_columns_are_none(files):
     receipt, _ = published(files)
     path = files.part_rejects(3, receipt.digest)
     pq.write_table(pq.read_table(path).drop_columns("reason"), path)
-    assert not has_rejects(files, receipt)
+    assert not _has_rejects(files, receipt)
 
 
 def test_a_part_has_its_rejects_if_they_are_there_and_whole(files):
     receipt, _ = published(files)
     path = files.part_rejects(3, receipt.digest)
-    assert has_rejects(files, receipt)
-    assert not has_rejects(files, dataclasses.replace(receipt, rejects={"no_width": 2}))
+    assert _has_rejects(files, receipt)
+    assert not _has_rejects(files, dataclasses.replace(receipt, rejects={"no_width": 2}))
     os.truncate(path, 100)
-    assert not has_rejects(files, receipt)
+    assert not _has_rejects(files, receipt)
     os.remove(path)
-    assert not has_rejects(files, receipt)
-    assert has_rejects(files, dataclasses.replace(receipt, rejects={}))
+    assert not _has_rejects(files, receipt)
+    assert _has_rejects(files, dataclasses.replace(receipt, rejects={}))

@@ -1,4 +1,8 @@
-"""TODO table."""
+"""Sidecars to one table: rows in parts, parts merged to the table and its ledger.
+
+`compile_table` is the job. `slices_of` cuts a table for the jobs that read it again, and `head`
+shows its first rows.
+"""
 
 from cutline.table import head
 from cutline.table.compile_options import COLUMNS, DEFAULTS, CompileOptions

@@ -1,4 +1,4 @@
-"""How to compile and how to extract, each as one frozen value that travels with its job."""
+"""How to compile, as one frozen value that travels with the job."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from cutline.plan import planning, receipts
 from cutline.record import Rules
 
 CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
-"""What every common reader of parquet knows."""
+"""Codecs that every common reader of parquet knows."""
 
 COLUMNS: Final = ("width", "height", "caption", "filename")
 
@@ -33,7 +33,7 @@ class CompileOptions:
     compression
         The codec of the table and its ledger, as pyarrow names it.
     allow_damaged
-        Be content with what can be read of damaged shards.
+        Accept what can be read of damaged shards.
     fresh
         Make every part anew.
     force_unlock
@@ -49,7 +49,7 @@ class CompileOptions:
     force_unlock: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Check that the options can be met."""
         if not self.rules.caption_fields:
             raise UsageError("A caption has to come from somewhere: give a --caption-field.")
         if isinstance(self.rules.caption_fields, str):
@@ -73,11 +73,11 @@ class CompileOptions:
 
     @property
     def planning(self) -> planning.PlanOptions:
-        """What of these decides the plan."""
+        """The options that decide the plan."""
         return planning.PlanOptions(self.identity(), self.partition_size, self.fresh)
 
     def identity(self) -> bytes:
-        """Write down every option that changes the bytes of a part."""
+        """Return every option that changes the bytes of a part, written down."""
         return json.dumps([receipts.FORMAT, asdict(self.rules)]).encode()
 
 
