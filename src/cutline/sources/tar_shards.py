@@ -223,7 +223,7 @@ class Damages:
     first: list[tuple[int, str]]
 
     def add(self, damage: Damage) -> None:
-        """Note one more."""
+        """Count one more, and keep it if it is among the first."""
         self.count += 1
         if self.count <= DAMAGES:
             self.first.append((damage.offset, damage.detail))

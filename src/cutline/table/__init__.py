@@ -5,13 +5,12 @@ shows its first rows.
 """
 
 from cutline.table import head
-from cutline.table.compile_options import COLUMNS, DEFAULTS, CompileOptions
+from cutline.table.compile_options import DEFAULTS, CompileOptions
 from cutline.table.compiling import CompileSummary, compile_table
 from cutline.table.head import first_rows
 from cutline.table.table_slices import Slice, slices_of
 
 __all__ = [
-    "COLUMNS",
     "DEFAULTS",
     "CompileOptions",
     "CompileSummary",

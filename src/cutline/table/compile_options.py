@@ -4,18 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 import pyarrow as pa
 
 from cutline.errors import UsageError
 from cutline.plan import planning, receipts
 from cutline.record import Rules
-
-CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
-"""Codecs that every common reader of parquet knows."""
-
-COLUMNS: Final = ("width", "height", "caption", "filename")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +35,12 @@ class CompileOptions:
         Take over a lock whose owner cannot be asked, because it is on another host.
     """
 
+    COLUMNS: ClassVar[tuple[str, ...]] = ("width", "height", "caption", "filename")
+    """Columns that every table has, before those of `rules`."""
+
+    CODECS: ClassVar[tuple[str, ...]] = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
+    """Codecs that every common reader of parquet knows."""
+
     rules: Rules = field(default_factory=Rules)
     partition_size: int = 10_000
     max_rejects: float = 0.1
@@ -56,10 +57,10 @@ class CompileOptions:
             raise UsageError("The caption fields are a tuple of names: write (name,).")
         if isinstance(self.rules.columns, Mapping):
             raise UsageError("The columns are pairs of a name and a field: write them as a tuple.")
-        if self.compression not in CODECS:
-            raise UsageError(f"The compression is one of {', '.join(CODECS)}.")
+        if self.compression not in self.CODECS:
+            raise UsageError(f"The compression is one of {', '.join(self.CODECS)}.")
         planning.check_numbers(self.partition_size, self.max_rejects)
-        names = [*COLUMNS, *(name for name, _ in self.rules.columns)]
+        names = [*self.COLUMNS, *(name for name, _ in self.rules.columns)]
         for name, count in Counter(names).items():
             if count > 1 or not name:
                 raise UsageError(f"The table cannot have two columns {name!r}: rename --column.")
@@ -69,7 +70,7 @@ class CompileOptions:
         """The columns of the table."""
         types = [pa.int64(), pa.int64(), pa.string(), pa.string()]
         extra = [(name, pa.string()) for name, _ in self.rules.columns]
-        return pa.schema([*zip(COLUMNS, types, strict=True), *extra])
+        return pa.schema([*zip(self.COLUMNS, types, strict=True), *extra])
 
     @property
     def planning(self) -> planning.PlanOptions:

@@ -66,7 +66,7 @@ def _may_repeat(files: TableFiles, receipts: list[Receipt]) -> bool:
 
 
 def _settle(rows: Iterable[tuple[int, str]], kept: dict[str, str]) -> Iterator[Duplicate]:
-    """Give each key to the first row that has it, and yield the others."""
+    """Yield the rows whose key an earlier row has; `kept` has the filename that keeps each key."""
     for row, filename in rows:
         name = naming.key(filename)
         if name in kept:

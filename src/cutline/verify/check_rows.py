@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from cutline.record import TOO_LARGE, naming, texts
 from cutline.sources import local_folder
 from cutline.store import parquet
-from cutline.table import COLUMNS, Slice
+from cutline.table import CompileOptions, Slice
 from cutline.verify import checks
 from cutline.verify.checks import Findings, found
 
@@ -78,7 +78,7 @@ class Rows:
     @classmethod
     def read(cls, one: Slice) -> Self:
         """Read a slice of a table."""
-        table = one.read(COLUMNS)
+        table = one.read(CompileOptions.COLUMNS)
         names, captions = table["filename"].to_pylist(), table["caption"].to_pylist()
         safe = [
             n for n, name in enumerate(names) if name is not None and not naming.path_fault(name)
@@ -120,7 +120,7 @@ def below_one(edges: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def any_null(rows: pa.Table) -> npt.NDArray[np.bool_]:
     """Tell which rows have a null in one of the four columns."""
-    nulls = [rows[name].is_null().to_numpy() for name in COLUMNS]
+    nulls = [rows[name].is_null().to_numpy() for name in CompileOptions.COLUMNS]
     every: npt.NDArray[np.bool_] = np.logical_or.reduce(nulls)
     return every
 
@@ -177,7 +177,8 @@ def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
     What is no file is passed over: it is found as `rows_without_image`.
     """
     wrong, unreadable = [], []
-    sizes = list(zip(*(rows.table[name].to_pylist() for name in COLUMNS[:2]), strict=True))
+    columns = (rows.table[name].to_pylist() for name in CompileOptions.COLUMNS[:2])
+    sizes = list(zip(*columns, strict=True))
     with local_folder.open_folder(data) as root:
         for filename, size in ((rows.filenames[row], sizes[row]) for row in chosen):
             own = own_size(root, filename, size)
