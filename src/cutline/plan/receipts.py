@@ -102,19 +102,6 @@ def digest(paths: Sequence[bytes], stamps: Sequence[int | str | None], options: 
     return state.hexdigest()
 
 
-def _has_rejects(files: TableFiles, receipt: Receipt) -> bool:
-    """Return whether the rejects of a part are there; somebody may have removed them."""
-    if not receipt.rejects:
-        return True
-    try:
-        path = files.part_rejects(receipt.index, receipt.digest)
-        metadata = parquet.footer_of(files.store, path)
-    except parquet.UNSOUND:
-        return False
-    whole = metadata.num_rows == sum(receipt.rejects.values())
-    return bool(whole and metadata.schema.to_arrow_schema() == ledger.REJECTS)
-
-
 @dataclass(frozen=True, slots=True)
 class PartsContext:
     """What decides whether a part has to be made: its source, its files and the options.
@@ -153,6 +140,19 @@ def kept_receipt(part: Part, context: PartsContext) -> Receipt | None:
     if receipt.digest != digest(lines["path"].to_pylist(), [*chain(*stamps)], context.identity):
         return None
     return None if _may_be_readable(receipt, context.source, stamps) else receipt
+
+
+def _has_rejects(files: TableFiles, receipt: Receipt) -> bool:
+    """Return whether the rejects of a part are there; somebody may have removed them."""
+    if not receipt.rejects:
+        return True
+    try:
+        path = files.part_rejects(receipt.index, receipt.digest)
+        metadata = parquet.footer_of(files.store, path)
+    except parquet.UNSOUND:
+        return False
+    whole = metadata.num_rows == sum(receipt.rejects.values())
+    return bool(whole and metadata.schema.to_arrow_schema() == ledger.REJECTS)
 
 
 def _may_be_readable(receipt: Receipt, source: Source, stamps: Sequence[line_format.Stamp]) -> bool:

@@ -80,7 +80,8 @@ def merge(
     merged = Merged(digest, *_count(receipts, twice, lost))
     _check_rejects(merged, files, receipts, lost, options)
     _write_tables(files, receipts, twice, lost, options)
-    _write_merged(files, msgspec.structs.replace(merged, files=_stamps(files)))
+    with files.store.publish(files.merged) as file:
+        file.write(msgspec.json.encode(msgspec.structs.replace(merged, files=_stamps(files))))
     return merged
 
 
@@ -116,11 +117,6 @@ def _read_merged(files: TableFiles) -> Merged | None:
             return msgspec.json.decode(file.read(), type=Merged)
     except (FileNotFoundError, ValueError):
         return None
-
-
-def _write_merged(files: TableFiles, merged: Merged) -> None:
-    with files.store.publish(files.merged) as file:
-        file.write(msgspec.json.encode(merged))
 
 
 def _stamps(files: TableFiles) -> list[list[int]]:
