@@ -6,13 +6,22 @@ import pytest
 
 from cutline.errors import CutlineError
 from cutline.plan import shard_index
-from cutline.plan.shard_index import index_shards, member_lines
+from cutline.plan.shard_index import IndexContext, index_shards, member_lines
 from cutline.progress.watcher import SILENT
+from cutline.sources import tar_shards
 from cutline.sources.shard_names import open_shards
 from cutline.sources.tar_shards import Shards
 from cutline.store.disk import make_folder
-from cutline.store.table_files import TableFiles
+from cutline.store.table_store import LocalDisk
 from tar_bytes import END, header, member
+
+STORE = LocalDisk()
+
+
+def index_again(folder, *, fresh=False):
+    """Index the archive of a folder."""
+    shards = open_shards(f"{folder}/a.tar")
+    return index_shards(shards, STORE, f"{folder}/t.cutline/shards", None, SILENT, fresh=fresh)
 
 
 @pytest.fixture
@@ -23,8 +32,7 @@ def indexed(tmp_path):
     def index_of(archive):
         if not (tmp_path / "a.tar").exists():  # the second time it is the same
             (tmp_path / "a.tar").write_bytes(archive)
-        outputs = TableFiles(f"{tmp_path}/t.parquet")
-        (found,) = index_shards(open_shards(f"{tmp_path}/a.tar"), outputs, None, SILENT)
+        (found,) = index_again(tmp_path)
         return found
 
     return index_of
@@ -40,7 +48,7 @@ def write_index(path, lines, told=b'{"count": 0, "first": []}'):
 def test_an_index_holds_every_member_in_order_across_batches(indexed):
     count = 25_000
     archive = b"".join(member(b"%d.json" % number, b"") for number in range(count)) + END
-    lines = member_lines(indexed(archive), ["sidecar"])
+    lines = member_lines(indexed(archive), ["sidecar"], STORE)
     assert lines["path"].to_pylist() == [b"%d.json" % number for number in range(count)]
     assert lines["offset"].to_pylist() == [512 * (number + 1) for number in range(count)]
     assert set(lines["shard"].to_pylist()) == {"a.tar"}
@@ -53,7 +61,7 @@ def test_an_index_that_is_damaged_is_made_again(indexed, tmp_path):
         file.truncate(20)
     again = indexed(archive)
     assert again.path == path
-    assert len(member_lines(again, [])) == 1
+    assert len(member_lines(again, [], STORE)) == 1
 
 
 @pytest.mark.parametrize(
@@ -83,29 +91,27 @@ def test_an_index_that_is_damaged_in_a_page_is_made_again(indexed, tmp_path):
         file.write(b"\xff" * 60)
     again = indexed(archive)
     assert again.path == path
-    assert len(member_lines(again, [])) == 100
+    assert len(member_lines(again, [], STORE)) == 100
 
 
 def test_an_index_is_made_again_if_everything_is_to_be(indexed, tmp_path):
-    outputs = TableFiles(f"{tmp_path}/t.parquet")
     first = indexed(member(b"1.json", b"{}") + END)
     lines = pq.read_table(first.path)
     write_index(first.path, lines.set_column(0, shard_index.INDEX.field("path"), [[b"other.json"]]))
-    shards = open_shards(f"{tmp_path}/a.tar")
     for fresh, path in ((False, b"other.json"), (True, b"1.json")):
-        (again,) = index_shards(shards, outputs, None, SILENT, fresh=fresh)
+        (again,) = index_again(tmp_path, fresh=fresh)
         assert again.path == first.path
-        assert member_lines(again, [])["path"].to_pylist() == [path]
+        assert member_lines(again, [], STORE)["path"].to_pylist() == [path]
 
 
 def test_a_shard_that_cannot_be_read_on_is_named_and_its_index_is_not(tmp_path):
     os.symlink("/proc/self/mem", tmp_path / "a.tar")  # nothing is mapped at its beginning
-    outputs = TableFiles(f"{tmp_path}/t.parquet")
     os.mkdir(tmp_path / "t.cutline")
-    shards = open_shards(f"{tmp_path}/a.tar")
-    with pytest.raises(CutlineError, match=r"^/.*/a.tar cannot be read on \(Input/output error\)"):
-        index_shards(shards, outputs, None, SILENT)
-    assert os.listdir(outputs.indexes) == []
+    with pytest.raises(
+        CutlineError, match=r"^/.*/a.tar cannot be read any further \(Input/output error\)"
+    ):
+        index_again(tmp_path)
+    assert os.listdir(tmp_path / "t.cutline/shards") == []
 
 
 # Many shards, each of which is waited for.
@@ -122,23 +128,23 @@ def nine_shards(request, tmp_path):
 
 def test_shards_of_a_task_are_walked_at_once(nine_shards, tmp_path, monkeypatch):
     all_have_begun = threading.Barrier(len(nine_shards.names), timeout=60)
-    walk = index.walk
+    walk = tar_shards.walk
 
     def walk_with_the_others(*arguments):
         all_have_begun.wait()
         return walk(*arguments)
 
-    monkeypatch.setattr(index, "walk", walk_with_the_others)
-    job = index.Job(nine_shards.source, f"{tmp_path}", f"{tmp_path}")
-    indexes = index.index_each(nine_shards.names, job)
+    monkeypatch.setattr(tar_shards, "walk", walk_with_the_others)
+    context = IndexContext(nine_shards.source, STORE, f"{tmp_path}")
+    indexes = shard_index.index_each(nine_shards.names, context)
     assert [index.shard for index in indexes] == list(nine_shards.names)
     assert len({index.path for index in indexes}) == len(indexes)
 
 
 def test_the_indexes_of_many_shards_are_in_their_order(nine_shards, tmp_path, client):
     make_folder(f"{tmp_path}/t.cutline")
-    indexes = index_shards(nine_shards, TableFiles(f"{tmp_path}/t.parquet"), client, SILENT)
-    lines = shard_index.sidecar_lines(indexes)
+    indexes = index_shards(nine_shards, STORE, f"{tmp_path}/t.cutline/shards", client, SILENT)
+    lines = shard_index.sidecar_lines(indexes, STORE)
     assert lines["path"].to_pylist() == [b"%d.json" % number for number in range(9)]
     assert lines["shard"].to_pylist() == list(nine_shards.names)
 
@@ -156,9 +162,9 @@ def test_a_shard_that_cannot_be_read_is_heard_of_while_others_are_walked(
         return opened(shards, name)
 
     monkeypatch.setattr(Shards, "opened", refused)
-    job = shard_index.Job(nine_shards.source, f"{tmp_path}", f"{tmp_path}")
+    context = IndexContext(nine_shards.source, STORE, f"{tmp_path}")
     with pytest.raises(CutlineError, match=r"0\.tar cannot be read"):
-        shard_index.index_each(nine_shards.names, job)
+        shard_index.index_each(nine_shards.names, context)
     heard.set()
 
 
@@ -169,9 +175,9 @@ def test_a_task_has_some_shards_to_walk_and_no_worker_has_none(tmp_path, client,
     for number in range(shards):
         (tmp_path / f"{number}.tar").write_bytes(END)
     assert sum(client.nthreads().values()) == 2
-    assert shard_index.at_once(open_shards(f"{tmp_path}"), client) == expected
+    assert shard_index._at_once(open_shards(f"{tmp_path}"), client) == expected
 
 
 def test_without_a_cluster_each_shard_is_a_task(tmp_path):
     (tmp_path / "1.tar").write_bytes(END)
-    assert shard_index.at_once(open_shards(f"{tmp_path}"), None) == 1
+    assert shard_index._at_once(open_shards(f"{tmp_path}"), None) == 1

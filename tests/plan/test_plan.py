@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutline.plan.planning import Part, missing, write_plan
+from cutline.plan.plan_file import Part, write_plan
+from cutline.plan.planning import Plan
 from cutline.plan.receipts import FORMAT, RECEIPT_KEY, Receipt, digest, read_receipt
 from cutline.sources.line_format import LINES
-from cutline.store import table_files
+from cutline.store.table_files import TableFiles
+from cutline.store.table_store import LocalDisk
 
 RECEIPT = Receipt(
     index=7,
@@ -23,12 +25,14 @@ RECEIPT = Receipt(
     column_values=(3, 0),
 )
 
+STORE = LocalDisk()
+
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
-    outputs = table_files.TableFiles.of(tmp_path_factory.mktemp("plan") / "t.parquet")
-    outputs.workspace.make()
-    return outputs
+def files(tmp_path_factory):
+    files = TableFiles.of(tmp_path_factory.mktemp("plan") / "t.parquet")
+    files.workspace.make()
+    return files
 
 
 # The frozen listing
@@ -51,9 +55,9 @@ def table(lines):
 @settings(max_examples=40)
 @given(lines, st.integers(1, 50))
 def test_the_parts_of_a_plan_hold_its_lines_in_order_and_are_of_one_shard(
-    outputs, lines, partition_size
+    files, lines, partition_size
 ):
-    parts = write_plan(table(lines), partition_size, outputs)
+    parts = write_plan(table(lines), partition_size, files.store, files.plan)
     assert [part.index for part in parts] == list(range(len(parts)))
     assert sum(part.sidecars for part in parts) == len(lines)
     read = []
@@ -67,17 +71,17 @@ def test_the_parts_of_a_plan_hold_its_lines_in_order_and_are_of_one_shard(
         assert part.sidecars == partition_size or part.shard != after.shard
 
 
-def test_a_listing_that_comes_in_chunks_is_cut_where_the_partition_size_says(outputs):
+def test_a_listing_that_comes_in_chunks_is_cut_where_the_partition_size_says(files):
     one = table([(b"a", 1, "x", None, None, None)] * 7)
-    parts = write_plan(pa.concat_tables([one, one, one]), 5, outputs)
+    parts = write_plan(pa.concat_tables([one, one, one]), 5, files.store, files.plan)
     assert [len(part.lines()) for part in parts] == [5, 5, 5, 5, 1]
 
 
 def test_what_is_left_to_do_is_every_part_without_a_receipt():
-    parts = [Part("plan", index, 10) for index in range(9)]
+    parts = [Part(STORE, "plan", index, 10) for index in range(9)]
     done = [Receipt(index, "d", 0, {}, 0, ()) for index in (8, 0, 3)]
-    assert [part.index for part in missing(parts, done)] == [1, 2, 4, 5, 6, 7]
-    assert missing(parts, []) == parts
+    assert [part.index for part in Plan(parts, done, None).missing] == [1, 2, 4, 5, 6, 7]
+    assert Plan(parts, [], None).missing == parts
 
 
 # Digests
@@ -117,7 +121,7 @@ def write_part(path, receipt):
 
 def test_a_receipt_comes_back_from_the_footer(tmp_path):
     write_part(tmp_path / "part", RECEIPT.footer())
-    assert read_receipt(tmp_path / "part", 7) == RECEIPT
+    assert read_receipt(STORE, f"{tmp_path}/part", 7) == RECEIPT
     assert RECEIPT.sidecars == 6
 
 
@@ -148,7 +152,7 @@ del WITHOUT_COUNT["column_values"]
 )
 def test_a_receipt_with_other_fields_than_todays_is_none(tmp_path, footer):
     write_part(tmp_path / "part", footer)
-    assert read_receipt(tmp_path / "part", 7) is None
+    assert read_receipt(STORE, f"{tmp_path}/part", 7) is None
 
 
 @pytest.mark.parametrize(
@@ -156,18 +160,18 @@ def test_a_receipt_with_other_fields_than_todays_is_none(tmp_path, footer):
 )
 def test_a_part_of_somebody_else_has_no_receipt(tmp_path, footer):
     write_part(tmp_path / "part", footer)
-    assert read_receipt(tmp_path / "part", 7) is None
+    assert read_receipt(STORE, f"{tmp_path}/part", 7) is None
 
 
 def test_a_part_of_another_format_has_no_receipt(tmp_path):
     body = json.loads(RECEIPT.footer()[RECEIPT_KEY]) | {"format": FORMAT + 1}
     write_part(tmp_path / "part", {RECEIPT_KEY: json.dumps(body | {"new": 1})})
-    assert read_receipt(tmp_path / "part", 7) is None
+    assert read_receipt(STORE, f"{tmp_path}/part", 7) is None
 
 
 def test_a_part_that_is_not_there_or_is_a_folder_has_no_receipt(tmp_path):
-    assert read_receipt(tmp_path / "nothing", 7) is None
-    assert read_receipt(tmp_path, 7) is None
+    assert read_receipt(STORE, f"{tmp_path}/nothing", 7) is None
+    assert read_receipt(STORE, f"{tmp_path}", 7) is None
 
 
 def test_a_truncated_part_has_no_receipt(tmp_path):
@@ -175,7 +179,7 @@ def test_a_truncated_part_has_no_receipt(tmp_path):
     size = os.path.getsize(tmp_path / "part")
     for length in range(size - 1, -1, -1):
         os.truncate(tmp_path / "part", length)
-        assert read_receipt(tmp_path / "part", 7) is None
+        assert read_receipt(STORE, f"{tmp_path}/part", 7) is None
 
 
 def test_garbage_has_no_receipt_even_with_the_magic_of_parquet_around_it(tmp_path):
@@ -184,7 +188,7 @@ def test_garbage_has_no_receipt_even_with_the_magic_of_parquet_around_it(tmp_pat
         body = noise.randbytes(size)
         for data in (body, b"PAR1" + body + b"PAR1"):
             (tmp_path / "part").write_bytes(data)
-            assert read_receipt(tmp_path / "part", 7) is None
+            assert read_receipt(STORE, f"{tmp_path}/part", 7) is None
         footer = b"PAR1" + body + size.to_bytes(4, "little") + b"PAR1"
         (tmp_path / "part").write_bytes(footer)
-        assert read_receipt(tmp_path / "part", 7) is None
+        assert read_receipt(STORE, f"{tmp_path}/part", 7) is None

@@ -74,7 +74,7 @@ def test_a_damaged_file_is_as_good_as_none(source, damage):
 def test_times_are_in_nothing_but_their_own_file(source, monkeypatch):
     times, trees = [], []
     for step in (1, 2):
-        monkeypatch.setattr("cutline.rows.perf_counter", count(step=step).__next__)
+        monkeypatch.setattr("cutline.table.rows.perf_counter", count(step=step).__next__)
         with dask.config.set(scheduler="synchronous"):  # or parts take turns at the clock
             times.append(compiled(source, fresh=True))
         trees.append(tree(source.parent))

@@ -3,7 +3,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutline.sources.tar.members import Entries, entry
+from cutline.sources.tar.members import _entry, index_line
 from cutline.sources.tar.walking import Member
 
 PARTS = st.sampled_from(
@@ -35,28 +35,25 @@ def judged_plainly(name, kind):
 
 @given(NAMES, KINDS)
 def test_a_member_is_judged_as_the_oracle_judges_it(name, kind):
-    found = entry(name, kind)
+    found = _entry(name, kind)
     assert (found.path, found.sidecar, found.reason) == judged_plainly(name, kind)
     assert (found.fault is None) == (found.reason is None)
 
 
-@given(st.lists(st.tuples(NAMES, KINDS)))
-def test_members_in_columns_are_those_that_are_judged_one_by_one(members):
-    entries = Entries()
-    for size, (name, kind) in enumerate(members):
-        entries.add(Member(name, 512, size, kind, 0))
-    expected = [
-        (found.path, 512, size, found.sidecar, found.reason, found.fault)
-        for size, found in enumerate(entry(name, kind) for name, kind in members)
-    ]
-    assert list(zip(*entries.columns(), strict=True)) == expected
+def test_the_line_of_a_member_has_its_place_and_what_it_is_judged_to_be():
+    line = index_line(Member(b"a/../b.json", 512, 7, "regular", 0))
+    assert line == (b"a/../b.json", 512, 7, True, "bad_name", "its name leads out of the folder")
+    assert index_line(Member(b"./a//b.json", 512, 7, "regular", 0)) == (
+        *(b"a/b.json", 512, 7),
+        *(True, None, None),
+    )
 
 
 def test_a_name_of_a_megabyte_is_kept_short():
-    found = entry(b"n/" * 2**19, "regular")
+    found = _entry(b"n/" * 2**19, "regular")
     assert (len(found.path), found.reason) == (4096, "bad_name")
 
 
 def test_a_long_name_is_looked_at_once_and_its_sidecar_is_not_lost():
-    found = entry(b"a/" * 3000 + b"x.json", "regular")
+    found = _entry(b"a/" * 3000 + b"x.json", "regular")
     assert (found.reason, found.sidecar, len(found.path)) == ("bad_name", True, 4096)

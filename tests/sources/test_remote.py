@@ -120,7 +120,7 @@ def test_a_small_shard_of_such_a_server_gives_no_other_bytes_for_a_sidecar(range
     pytest.importorskip("aiohttp")
     (tmp_path / "a.tar").write_bytes(by_tarfile([("a.json", b"{}"), ("b.json", b"{}")]))
     with pytest.raises(CutlineError, match="download it first"):
-        list(RemoteShard(f"{rangeless}/a.tar").pieces([(512, 2)]))
+        list(RemoteShard(f"{rangeless}/a.tar").read_spans([(512, 2)]))
 
 
 def test_a_sidecar_that_a_server_refuses_is_a_reject_and_nothing_there_is_known_again(
@@ -145,7 +145,9 @@ def test_a_server_that_goes_while_a_shard_is_read_is_said_with_the_shard(tmp_pat
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
     with served(handler) as url:
         shard = RemoteShard(f"{url}/a.tar")
-    with pytest.raises(CutlineError, match=r"^http.*/a.tar cannot be read on .*run this again"):
+    with pytest.raises(
+        CutlineError, match=r"^http.*/a.tar cannot be read any further .*run this again"
+    ):
         shard.copy(0, 10, -1)
 
 

@@ -16,9 +16,9 @@ from cutline.progress.watcher import SILENT
 from cutline.record.outcome import TOO_LARGE, Reject
 from cutline.sources.remote_file import FAR
 from cutline.sources.shard_names import open_shards
-from cutline.sources.tar_shards import GAP, LocalShard, RemoteShard, Shards, stretches
+from cutline.sources.tar_shards import GAP, LocalShard, RemoteShard, Shards, _requests
 from cutline.store.disk import make_folder
-from cutline.store.table_files import TableFiles
+from cutline.store.table_store import LocalDisk
 from cutline.table.compile_options import CompileOptions
 from cutline.table.compiling import compile_table
 from sidecars import as_bytes, record
@@ -52,8 +52,8 @@ def ledger(table):
 def listed(source, folder):
     """The lines that a compile of some shards plans."""
     make_folder(f"{folder}/t.cutline")
-    outputs = TableFiles(f"{folder}/t.parquet")
-    return sidecar_lines(index_shards(open_shards(source), outputs, None, SILENT))
+    store, indexes = LocalDisk(), f"{folder}/t.cutline/shards"
+    return sidecar_lines(index_shards(open_shards(source), store, indexes, None, SILENT), store)
 
 
 # The same as loose files.
@@ -188,7 +188,7 @@ def test_a_packed_shard_is_refused_with_the_mend_and_its_name(tmp_path):
 
 def test_a_shard_that_cannot_be_read_on_is_named_and_not_the_file_that_it_is_copied_to(tmp_path):
     shard = LocalShard("/proc/self/mem")  # nothing is mapped at its beginning
-    refused = pytest.raises(CutlineError, match=r"^/proc/self/mem cannot be read on")
+    refused = pytest.raises(CutlineError, match=r"^/proc/self/mem cannot be read any further")
     with (tmp_path / "x").open("wb") as file, refused:
         shard.copy(0, 10, file.fileno())
     shard.close()
@@ -276,12 +276,12 @@ def test_remote_shards_give_the_table_of_local_ones(tmp_path):
 
 
 @given(st.lists(st.tuples(st.integers(0, 3 * GAP), st.integers(0, FAR // 3)), max_size=30))
-def test_runs_hold_every_piece_once_in_order_and_neither_wide_gaps_nor_too_much(distances):
+def test_requests_hold_every_span_once_in_order_and_neither_wide_gaps_nor_too_much(distances):
     spans, at = [], 0
     for gap, size in distances:
         spans.append((at + gap, size))
         at += gap + size
-    found = list(stretches(spans))
+    found = list(_requests(spans))
     assert [span for one in found for span in one.spans] == spans
     for one in found:
         assert one.offset == one.spans[0][0]
@@ -291,7 +291,7 @@ def test_runs_hold_every_piece_once_in_order_and_neither_wide_gaps_nor_too_much(
         assert all(s[0] - e <= GAP for s, e in zip(one.spans[1:], ends, strict=False))
 
 
-def test_near_pieces_of_a_remote_shard_come_in_one_request(monkeypatch):
+def test_near_spans_of_a_remote_shard_come_in_one_request(monkeypatch):
     content = bytes(range(256)) * 4000
     filesystem = fsspec.filesystem("memory")
     filesystem.pipe_file("/remote/p.tar", content)
@@ -305,9 +305,9 @@ def test_near_pieces_of_a_remote_shard_come_in_one_request(monkeypatch):
 
     monkeypatch.setattr(type(filesystem), "cat_file", noted)
     spans = [(10, 5), (1000, 0), (2000, 700), (600_000, 9), (len(content) - 1, 4)]
-    pieces = list(shard.pieces(spans))
-    assert pieces[:4] == [content[offset : offset + size] for offset, size in spans[:4]]
-    assert pieces[4] == Reject("unreadable", "the shard ends within it")
+    read = list(shard.read_spans(spans))
+    assert read[:4] == [content[offset : offset + size] for offset, size in spans[:4]]
+    assert read[4] == Reject("unreadable", "the shard ends within it")
     assert sorted(asked) == [(10, 2700), (600_000, 600_009), (len(content) - 1, len(content) + 3)]
 
 
@@ -320,7 +320,9 @@ def test_what_a_remote_shard_refuses_is_a_reject_a_piece(monkeypatch):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(type(filesystem), "cat_file", refused)
-    assert list(shard.pieces([(0, 1), (2, 3)])) == [Reject("unreadable", "Input/output error")] * 2
+    assert (
+        list(shard.read_spans([(0, 1), (2, 3)])) == [Reject("unreadable", "Input/output error")] * 2
+    )
 
 
 @pytest.mark.parametrize("kind", [LocalShard, RemoteShard])

@@ -12,7 +12,7 @@ import oracle
 from cutline.errors import CutlineError, UsageError
 from cutline.record.outcome import TOO_LARGE, Reject
 from cutline.sources.base import CONCURRENT_READS, batches, is_sidecar
-from cutline.sources.local_folder import WIDE, Folder, read_descriptor, sorted_array
+from cutline.sources.local_folder import WIDE, Folder, _read_descriptor, _sorted_array
 from cutline.sources.opening import open_source
 from cutline.sources.remote_folder import RemoteFolder
 from sidecars import as_bytes, numbered, record, write_sidecars
@@ -105,7 +105,7 @@ def test_the_source_itself_may_be_a_link(tmp_path):
 
 def test_a_folder_that_cannot_be_listed_is_named_in_one_sentence(tmp_path):
     make_unlistable(tmp_path)
-    with pytest.raises(CutlineError, match=r"/x+/ cannot be listed: File name too long\. Mend it"):
+    with pytest.raises(CutlineError, match=r"/x+/ cannot be listed: File name too long\. Make it"):
         Folder(os.fspath(tmp_path)).list()
 
 
@@ -234,17 +234,17 @@ def test_a_file_that_grows_or_shrinks_between_look_and_read_is_read_as_it_is(cha
     descriptor, path = changing
     status = os.fstat(descriptor)
     os.truncate(path, size)
-    assert read_descriptor(descriptor, status) == path.read_bytes()
+    assert _read_descriptor(descriptor, status) == path.read_bytes()
 
 
 def test_a_file_that_grows_too_large_between_look_and_read_is_too_large(changing):
     descriptor, path = changing
     status = os.fstat(descriptor)
     os.truncate(path, TOO_LARGE + 1)
-    assert read_descriptor(descriptor, status).reason == "too_large"
+    assert _read_descriptor(descriptor, status).reason == "too_large"
     os.truncate(path, 2**26)
     os.lseek(descriptor, 0, os.SEEK_SET)
-    assert read_descriptor(descriptor, status).reason == "too_large"
+    assert _read_descriptor(descriptor, status).reason == "too_large"
 
 
 def test_a_stamp_is_of_before_the_read_so_that_a_later_change_is_found(tmp_path):
@@ -322,8 +322,8 @@ def test_a_server_that_goes_while_it_is_listed_is_one_sentence():
     with pytest.raises(CutlineError) as caught:
         RemoteFolder("unreachable://folder").list()
     assert str(caught.value) == (
-        "The source unreachable://folder cannot be read (the server has gone): see to it and run"
-        " this again."
+        "The source unreachable://folder cannot be read (the server has gone): check its server"
+        " and the packages that it needs, and run this again."
     )
 
 
@@ -410,5 +410,5 @@ names = st.binary(max_size=9).map(lambda name: name.replace(b"\0", b"/"))
 @given(paths=st.lists(names))
 def test_paths_are_sorted_as_bytes_and_each_comes_once(wide, paths):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cutline.folder.WIDE", wide)
-        assert sorted_array(paths).to_pylist() == sorted(set(paths))
+        patch.setattr("cutline.sources.local_folder.WIDE", wide)
+        assert _sorted_array(paths).to_pylist() == sorted(set(paths))

@@ -9,28 +9,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cutline.errors import CutlineError
-from cutline.plan.planning import write_plan
+from cutline.plan.ledger import LEDGER
+from cutline.plan.plan_file import write_plan
 from cutline.plan.receipts import Receipt, digest
 from cutline.record.outcome import Reject, Row
 from cutline.sources.line_format import lines_of
 from cutline.store import table_files
 from cutline.table import duplicates, merge, part_files
 from cutline.table.compile_options import CompileOptions
-from cutline.table.part_files import LEDGER, Sheet
+from cutline.table.part_files import PartColumns
 
 OPTIONS = CompileOptions(max_rejects=1)
 
 
-def outputs_in(folder):
-    outputs = table_files.TableFiles.of(f"{folder}/t.parquet")
-    outputs.workspace.make()
-    outputs.make_folders()
-    return outputs
+def files_in(folder):
+    files = table_files.TableFiles.of(f"{folder}/t.parquet")
+    files.workspace.make()
+    files.make_folders()
+    return files
 
 
 @pytest.fixture
-def outputs(tmp_path):
-    return outputs_in(tmp_path)
+def files(tmp_path):
+    return files_in(tmp_path)
 
 
 def row(filename, caption="A fox."):
@@ -41,36 +42,38 @@ def no_width(filename=None):
     return Reject("no_width", "the record has no width", filename)
 
 
-def make_parts(outputs, partition_size, outcomes):
+def make_parts(files, partition_size, outcomes):
     """Publish what sidecars came to, as parts; sidecar number 7 is 007.json."""
     paths = [f"{number:03}.json".encode() for number in range(len(outcomes))]
-    plan = write_plan(lines_of(pa.array(paths, pa.binary())), partition_size, outputs)
-    return [make_part(outputs, part, partition_size, paths, outcomes) for part in plan]
+    plan = write_plan(
+        lines_of(pa.array(paths, pa.binary())), partition_size, files.store, files.plan
+    )
+    return [make_part(files, part, partition_size, paths, outcomes) for part in plan]
 
 
-def make_part(outputs, part, partition_size, paths, outcomes):
+def make_part(files, part, partition_size, paths, outcomes):
     start = part.index * partition_size
     own = slice(start, start + part.sidecars)
-    sheet = Sheet()
-    sheet.fill(((*one, (0,)) for one in zip(paths[own], outcomes[own], strict=True)), None)
-    table = sheet.rows(OPTIONS)
-    made_of = digest(sheet.paths, [], repr(outcomes[own]).encode())
-    counts = sheet.reject_counts()
-    receipt = Receipt(part.index, made_of, len(table), counts, sheet.stem_mismatches, ())
-    part_files.publish(outputs, receipt, table, sheet.rejects)
+    columns = PartColumns()
+    columns.fill(((*one, (0,)) for one in zip(paths[own], outcomes[own], strict=True)), None)
+    table = columns.rows(OPTIONS)
+    made_of = digest(columns.paths, [], repr(outcomes[own]).encode())
+    counts = columns.reject_counts()
+    receipt = Receipt(part.index, made_of, len(table), counts, columns.stem_mismatches, ())
+    part_files.publish(files, receipt, table, columns.rejects)
     return receipt
 
 
-def merged(outputs, partition_size, outcomes, options=OPTIONS):
-    return merge.merge(outputs, make_parts(outputs, partition_size, outcomes), options)
+def merged(files, partition_size, outcomes, options=OPTIONS):
+    return merge.merge(files, make_parts(files, partition_size, outcomes), options)
 
 
-def rows_of(outputs):
-    return [tuple(line.values()) for line in pq.read_table(outputs.table).to_pylist()]
+def rows_of(files):
+    return [tuple(line.values()) for line in pq.read_table(files.table).to_pylist()]
 
 
-def ledger_of(outputs):
-    return [tuple(line.values()) for line in pq.read_table(outputs.ledger).to_pylist()]
+def ledger_of(files):
+    return [tuple(line.values()) for line in pq.read_table(files.ledger).to_pylist()]
 
 
 # Duplicates, in order
@@ -94,11 +97,11 @@ def oracle(outcomes):
     return rows, ledger
 
 
-def check_against_oracle(outputs, partition_size, outcomes):
-    result = merged(outputs, partition_size, outcomes)
+def check_against_oracle(files, partition_size, outcomes):
+    result = merged(files, partition_size, outcomes)
     rows, ledger = oracle(outcomes)
-    assert rows_of(outputs) == rows
-    assert ledger_of(outputs) == ledger
+    assert rows_of(files) == rows
+    assert ledger_of(files) == ledger
     assert result.rows == len(rows)
     assert sum(result.rejects.values()) == len(ledger)
     assert result.rejects == {
@@ -127,9 +130,9 @@ OUTCOMES = [
 
 
 @pytest.mark.parametrize("partition_size", [1, 2, 4, 7, 100])
-def test_the_first_of_a_key_keeps_it_and_the_ledger_tells_the_others(outputs, partition_size):
-    check_against_oracle(outputs, partition_size, OUTCOMES)
-    duplicates = [line for line in ledger_of(outputs) if line[1] == "duplicate"]
+def test_the_first_of_a_key_keeps_it_and_the_ledger_tells_the_others(files, partition_size):
+    check_against_oracle(files, partition_size, OUTCOMES)
+    duplicates = [line for line in ledger_of(files) if line[1] == "duplicate"]
     assert [line[0] for line in duplicates] == [
         "002.json", "004.json", "007.json", "008.json", "011.json", "013.json",
     ]  # fmt: skip
@@ -140,7 +143,7 @@ def test_the_first_of_a_key_keeps_it_and_the_ledger_tells_the_others(outputs, pa
 def test_the_tables_bytes_do_not_depend_on_the_size_of_the_parts(tmp_path, partition_size):
     for name, size in (("one", 1), ("other", partition_size)):
         os.mkdir(tmp_path / name)
-        merged(outputs_in(tmp_path / name), size, OUTCOMES)
+        merged(files_in(tmp_path / name), size, OUTCOMES)
     for file in ("t.parquet", "t.rejects.parquet"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
 
@@ -148,16 +151,16 @@ def test_the_tables_bytes_do_not_depend_on_the_size_of_the_parts(tmp_path, parti
 OWN = [row(f"{number:03}.png") for number in range(8)]
 
 
-def test_rows_named_as_their_sidecars_are_not_looked_through(outputs, monkeypatch):
-    monkeypatch.setattr(duplicates, "filenames", None)
-    check_against_oracle(outputs, 3, [*OWN, no_width()])
+def test_rows_named_as_their_sidecars_are_not_looked_through(files, monkeypatch):
+    monkeypatch.setattr(duplicates, "_filenames", None)
+    check_against_oracle(files, 3, [*OWN, no_width()])
 
 
 @pytest.mark.parametrize("place", [0, 4, 8])
-def test_a_row_named_as_anothers_sidecar_is_held_against_all(outputs, place):
+def test_a_row_named_as_anothers_sidecar_is_held_against_all(files, place):
     outcomes = [no_width(), *OWN[1:]]
     outcomes.insert(place, row("005.jpg"))
-    check_against_oracle(outputs, 3, outcomes)
+    check_against_oracle(files, 3, outcomes)
 
 
 own = [f"{number:03}" for number in range(6)]  # of sidecars that are there
@@ -175,58 +178,58 @@ outcomes = st.lists(
 def test_any_rows_and_rejects_are_merged_as_one_loop_would(
     tmp_path_factory, outcomes, partition_size
 ):
-    outputs = outputs_in(tmp_path_factory.mktemp("merge"))
-    check_against_oracle(outputs, partition_size, outcomes)
+    files = files_in(tmp_path_factory.mktemp("merge"))
+    check_against_oracle(files, partition_size, outcomes)
 
 
 @pytest.mark.parametrize("hashes", [1, 2, 3])
-def test_different_keys_of_the_same_hash_are_no_duplicates(outputs, monkeypatch, hashes):
-    hashed = duplicates.hashed
-    monkeypatch.setattr(duplicates, "hashed", lambda keys: hashed(keys) % hashes)
-    check_against_oracle(outputs, 4, OUTCOMES)
+def test_different_keys_of_the_same_hash_are_no_duplicates(files, monkeypatch, hashes):
+    hashed = duplicates._hashed
+    monkeypatch.setattr(duplicates, "_hashed", lambda keys: hashed(keys) % hashes)
+    check_against_oracle(files, 4, OUTCOMES)
 
 
 def test_the_same_key_has_the_same_hash_and_others_have_others():
     names = ["a.png", "a.jpg", "a", "b.png", "x/a.png", "a.b.png", "a.c.png", ".png", ".jpg"]
-    hashes = duplicates.hashed(part_files.keys(pa.array(names))).tolist()
+    hashes = duplicates._hashed(part_files.keys(pa.array(names))).tolist()
     assert hashes[0] == hashes[1] == hashes[2]
     assert len(set(hashes)) == len(names) - 2
 
 
-def test_a_merge_without_a_row_gives_an_empty_table_of_the_schema(outputs):
-    assert merged(outputs, 2, [no_width()] * 5).rows == 0
-    assert pq.read_schema(outputs.table) == OPTIONS.schema
-    assert len(pq.read_table(outputs.table)) == 0
-    assert len(pq.read_table(outputs.ledger)) == 5
+def test_a_merge_without_a_row_gives_an_empty_table_of_the_schema(files):
+    assert merged(files, 2, [no_width()] * 5).rows == 0
+    assert pq.read_schema(files.table) == OPTIONS.schema
+    assert len(pq.read_table(files.table)) == 0
+    assert len(pq.read_table(files.ledger)) == 5
 
 
-def test_a_merge_without_a_reject_gives_an_empty_ledger(outputs):
-    assert merged(outputs, 2, [row("a.png"), row("b.png")]).rejects == {}
-    assert pq.read_schema(outputs.ledger) == LEDGER
-    assert len(pq.read_table(outputs.ledger)) == 0
+def test_a_merge_without_a_reject_gives_an_empty_ledger(files):
+    assert merged(files, 2, [row("a.png"), row("b.png")]).rejects == {}
+    assert pq.read_schema(files.ledger) == LEDGER
+    assert len(pq.read_table(files.ledger)) == 0
 
 
 # Merged once
 
 
-def files_of(outputs):
+def identities(files):
     """Which files the table and the ledger are; kept, so that no other gets the same number."""
-    for path in (outputs.table, outputs.ledger):
+    for path in (files.table, files.ledger):
         os.link(path, f"{path}.{len(os.listdir(os.path.dirname(path)))}")
-    return os.stat(outputs.table).st_ino, os.stat(outputs.ledger).st_ino
+    return os.stat(files.table).st_ino, os.stat(files.ledger).st_ino
 
 
-def contents(outputs):
-    return Path(outputs.table).read_bytes(), Path(outputs.ledger).read_bytes()
+def contents(files):
+    return Path(files.table).read_bytes(), Path(files.ledger).read_bytes()
 
 
-def test_what_is_merged_already_is_not_merged_again(outputs):
-    receipts = make_parts(outputs, 4, OUTCOMES)
-    first = merge.merge(outputs, receipts, OPTIONS)
-    before = files_of(outputs)
-    again = merge.merge(outputs, receipts, OPTIONS)
+def test_what_is_merged_already_is_not_merged_again(files):
+    receipts = make_parts(files, 4, OUTCOMES)
+    first = merge.merge(files, receipts, OPTIONS)
+    before = identities(files)
+    again = merge.merge(files, receipts, OPTIONS)
     assert (again.rows, again.rejects) == (first.rows, first.rejects)
-    assert files_of(outputs) == before
+    assert identities(files) == before
 
 
 def touch(path):
@@ -248,30 +251,30 @@ def no_text(path):
 
 @pytest.mark.parametrize("harm", [os.remove, touch, rewrite, no_text])
 @pytest.mark.parametrize("name", ["table", "ledger", "merged"])
-def test_what_somebody_touched_is_merged_again(outputs, harm, name):
-    receipts = make_parts(outputs, 4, OUTCOMES)
-    merge.merge(outputs, receipts, OPTIONS)
-    before = contents(outputs)
-    harm(getattr(outputs, name))
-    merge.merge(outputs, receipts, OPTIONS)
-    assert contents(outputs) == before
+def test_what_somebody_touched_is_merged_again(files, harm, name):
+    receipts = make_parts(files, 4, OUTCOMES)
+    merge.merge(files, receipts, OPTIONS)
+    before = contents(files)
+    harm(getattr(files, name))
+    merge.merge(files, receipts, OPTIONS)
+    assert contents(files) == before
 
 
 @pytest.mark.parametrize(
     "changes", [{"compression": "gzip"}, {"fresh": True}], ids=["compression", "fresh"]
 )
-def test_other_options_are_merged_again(outputs, changes):
-    receipts = make_parts(outputs, 4, OUTCOMES)
-    merge.merge(outputs, receipts, OPTIONS)
-    before = files_of(outputs)
-    merge.merge(outputs, receipts, dataclasses.replace(OPTIONS, **changes))
-    assert not set(before) & set(files_of(outputs))
+def test_other_options_are_merged_again(files, changes):
+    receipts = make_parts(files, 4, OUTCOMES)
+    merge.merge(files, receipts, OPTIONS)
+    before = identities(files)
+    merge.merge(files, receipts, dataclasses.replace(OPTIONS, **changes))
+    assert not set(before) & set(identities(files))
 
 
-def test_other_parts_are_merged_again(outputs):
-    merged(outputs, 4, OUTCOMES)
-    check_against_oracle(outputs, 4, OUTCOMES[:-1])
-    check_against_oracle(outputs, 4, OUTCOMES[::-1])
+def test_other_parts_are_merged_again(files):
+    merged(files, 4, OUTCOMES)
+    check_against_oracle(files, 4, OUTCOMES[:-1])
+    check_against_oracle(files, 4, OUTCOMES[::-1])
 
 
 # Too many rejects
@@ -290,9 +293,9 @@ MIXED = [
 ]
 
 
-def test_too_many_rejects_are_told_by_their_top_reasons_with_an_example_of_each(outputs):
+def test_too_many_rejects_are_told_by_their_top_reasons_with_an_example_of_each(files):
     with pytest.raises(CutlineError) as caught:
-        merged(outputs, 3, MIXED, CompileOptions(max_rejects=0.5))
+        merged(files, 3, MIXED, CompileOptions(max_rejects=0.5))
     assert str(caught.value) == (
         "7 of 12 sidecars were rejected, more than the share of 0.5 that --max-rejects allows, and"
         " the table was left as it was: 3 bad_json (000.json: broken at 1); 2 duplicate (003.json:"
@@ -310,42 +313,42 @@ def test_too_many_rejects_are_told_by_their_top_reasons_with_an_example_of_each(
         (Reject("bad_width", "width is 0"), "correct them, or raise"),
     ],
 )
-def test_what_to_do_about_too_many_rejects_is_said_by_their_reason(outputs, outcome, mend):
+def test_what_to_do_about_too_many_rejects_is_said_by_their_reason(files, outcome, mend):
     with pytest.raises(CutlineError, match=mend):
-        merged(outputs, 3, [row("same.jpg"), *[outcome] * 4], CompileOptions())
+        merged(files, 3, [row("same.jpg"), *[outcome] * 4], CompileOptions())
 
 
 @pytest.mark.parametrize("outcome", [no_width(), Reject("bad_json", "broken")])
-def test_a_table_without_a_row_replaces_none(outputs, outcome):
-    merged(outputs, 3, OUTCOMES)
-    before = contents(outputs), files_of(outputs)
+def test_a_table_without_a_row_replaces_none(files, outcome):
+    merged(files, 3, OUTCOMES)
+    before = contents(files), identities(files)
     with pytest.raises(
         CutlineError, match=r"^No sidecar gave a row \(.* 4\): .* left as it was\.$"
     ):
-        merged(outputs, 3, [outcome] * 4, CompileOptions(max_rejects=1))
-    assert (contents(outputs), files_of(outputs)) == before
+        merged(files, 3, [outcome] * 4, CompileOptions(max_rejects=1))
+    assert (contents(files), identities(files)) == before
 
 
-def test_too_many_rejects_leave_what_was_there(outputs):
-    merged(outputs, 3, OUTCOMES)
-    before = contents(outputs), files_of(outputs)
+def test_too_many_rejects_leave_what_was_there(files):
+    merged(files, 3, OUTCOMES)
+    before = contents(files), identities(files)
     with pytest.raises(CutlineError):
-        merged(outputs, 3, MIXED, CompileOptions(max_rejects=0.1))
-    assert (contents(outputs), files_of(outputs)) == before
+        merged(files, 3, MIXED, CompileOptions(max_rejects=0.1))
+    assert (contents(files), identities(files)) == before
 
 
-def test_rejects_up_to_the_share_are_borne_and_no_width_is_not_counted(outputs):
+def test_rejects_up_to_the_share_are_borne_and_no_width_is_not_counted(files):
     outcomes = [row(f"{n}.png") for n in range(9)] + [no_width()] * 9
     rejects = [Reject("bad_json", "broken")] * 2
     borne = CompileOptions(max_rejects=0.1)
-    assert merged(outputs, 5, [no_width()], CompileOptions(max_rejects=0)).rows == 0
-    assert merged(outputs, 5, outcomes + rejects, borne).rejects == {"bad_json": 2, "no_width": 9}
+    assert merged(files, 5, [no_width()], CompileOptions(max_rejects=0)).rows == 0
+    assert merged(files, 5, outcomes + rejects, borne).rejects == {"bad_json": 2, "no_width": 9}
     with pytest.raises(CutlineError, match="3 of 21"):
-        merged(outputs, 5, outcomes + rejects + rejects[:1], borne)
+        merged(files, 5, outcomes + rejects + rejects[:1], borne)
 
 
-def test_a_lower_share_is_held_against_a_table_that_is_merged_already(outputs):
-    receipts = make_parts(outputs, 3, MIXED)
-    merge.merge(outputs, receipts, OPTIONS)
+def test_a_lower_share_is_held_against_a_table_that_is_merged_already(files):
+    receipts = make_parts(files, 3, MIXED)
+    merge.merge(files, receipts, OPTIONS)
     with pytest.raises(CutlineError, match=r"7 of 12 .* 2 duplicate \(003\.json: "):
-        merge.merge(outputs, receipts, CompileOptions(max_rejects=0.1))
+        merge.merge(files, receipts, CompileOptions(max_rejects=0.1))

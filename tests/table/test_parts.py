@@ -3,6 +3,7 @@ import io
 import itertools
 import os
 from collections import Counter
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,49 +11,48 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutline import store
 from cutline.errors import CutlineError
-from cutline.plan import ledger
 from cutline.plan.ledger import REJECTS
-from cutline.plan.receipts import Receipt
+from cutline.plan.receipts import Receipt, _has_rejects
 from cutline.record.judging import Rules
 from cutline.record.naming import key
 from cutline.record.outcome import Reject, Row
 from cutline.record.reasons import REASONS
-from cutline.store import disk, table_files
+from cutline.store import table_files
+from cutline.store.table_store import LocalDisk
 from cutline.table import part_files
 from cutline.table.compile_options import CompileOptions
-from cutline.table.part_files import Sheet
+from cutline.table.part_files import PartColumns
 
 OPTIONS = CompileOptions(Rules(columns=(("text", "t"), ("source", "s"))))
 
 
 def filled(judged):
-    """A sheet of [(path, outcome)]."""
-    sheet = Sheet()
-    sheet.fill(((path, outcome, (1, 2, 3)) for path, outcome in judged), None)
-    return sheet
+    """The columns of [(path, outcome)]."""
+    columns = PartColumns()
+    columns.fill(((path, outcome, (1, 2, 3)) for path, outcome in judged), None)
+    return columns
 
 
 @pytest.fixture
-def outputs(tmp_path):
-    outputs = table_files.TableFiles.of(tmp_path / "t.parquet")
-    outputs.workspace.make()
-    outputs.make_folders()
-    return outputs
+def files(tmp_path):
+    files = table_files.TableFiles.of(tmp_path / "t.parquet")
+    files.workspace.make()
+    files.make_folders()
+    return files
 
 
 ROW = Row(640, 480, "A fox.", "a.png", ("x", None))
 REJECT = Reject("no_width", "the record has no width", "b.png")
 
 
-def published(outputs, judged=((b"a.json", ROW), (b"b.json", REJECT))):
-    """Publish a part, and give its receipt and its sheet."""
-    sheet = filled(judged)
-    rows = sheet.rows(OPTIONS)
-    receipt = Receipt(3, "0123456789abcdef01", len(rows), sheet.reject_counts(), 0, ())
-    part_files.publish(outputs, receipt, rows, sheet.rejects)
-    return receipt, sheet
+def published(files, judged=((b"a.json", ROW), (b"b.json", REJECT))):
+    """Publish a part, and give its receipt and its columns."""
+    columns = filled(judged)
+    rows = columns.rows(OPTIONS)
+    receipt = Receipt(3, "0123456789abcdef01", len(rows), columns.reject_counts(), 0, ())
+    part_files.publish(files, receipt, rows, columns.rejects)
+    return receipt, columns
 
 
 # What a part came to, in columns
@@ -75,25 +75,25 @@ sidecar_paths = st.builds("{}.json".format, filenames).map(str.encode) | st.just
 
 @settings(max_examples=150)
 @given(st.lists(st.tuples(sidecar_paths, rows | rejects), max_size=12))
-def test_a_sheet_holds_what_came_of_each_sidecar_in_order(judged):
-    sheet = filled(judged)
+def test_the_columns_hold_what_came_of_each_sidecar_in_order(judged):
+    columns = filled(judged)
     kept = [outcome for _, outcome in judged if isinstance(outcome, Row)]
-    table = sheet.rows(OPTIONS)
+    table = columns.rows(OPTIONS)
     assert table.schema == OPTIONS.schema
     assert [tuple(line.values()) for line in table.to_pylist()] == [
         (*row[:4], *row.columns) for row in kept
     ]
-    assert [tuple(line) for line in sheet.rejects] == [
+    assert [tuple(line) for line in columns.rejects] == [
         (position, path.decode(errors="backslashreplace"), *outcome)
         for position, (path, outcome) in enumerate(judged)
         if isinstance(outcome, Reject)
     ]
-    assert part_files.rejects_table(sheet.rejects).schema == REJECTS
-    assert sheet.reject_counts() == Counter(
+    assert part_files.rejects_table(columns.rejects).schema == REJECTS
+    assert columns.reject_counts() == Counter(
         outcome.reason for _, outcome in judged if isinstance(outcome, Reject)
     )
-    assert sheet.paths == [path for path, _ in judged]
-    assert sheet.stem_mismatches == sum(
+    assert columns.paths == [path for path, _ in judged]
+    assert columns.stem_mismatches == sum(
         os.fsencode(os.path.splitext(outcome.filename)[0]) != path.removesuffix(b".json")
         for path, outcome in judged
         if isinstance(outcome, Row)
@@ -157,45 +157,48 @@ def test_a_file_has_the_schema_and_nothing_of_the_machine(small_groups):
 # Publishing and reading
 
 
-def test_a_part_is_read_as_it_was_published(outputs):
-    receipt, sheet = published(outputs)
-    assert part_files.read_rows(outputs, receipt).equals(sheet.rows(OPTIONS))
-    assert part_files.read_rows(outputs, receipt, ["filename"]).to_pydict() == {
-        "filename": ["a.png"]
-    }
-    assert part_files.read_rejects(outputs, receipt).equals(part_files.rejects_table(sheet.rejects))
+def test_a_part_is_read_as_it_was_published(files):
+    receipt, columns = published(files)
+    assert part_files.read_rows(files, receipt).equals(columns.rows(OPTIONS))
+    assert part_files.read_rows(files, receipt, ["filename"]).to_pydict() == {"filename": ["a.png"]}
+    assert part_files.read_rejects(files, receipt).equals(part_files.rejects_table(columns.rejects))
 
 
-def test_a_part_without_rows_or_without_rejects_can_be_read(outputs):
-    receipt, _ = published(outputs, [(b"b.json", REJECT)])
-    assert part_files.read_rows(outputs, receipt).schema == OPTIONS.schema
-    assert len(part_files.read_rows(outputs, receipt)) == 0
-    receipt, _ = published(outputs, [(b"a.json", ROW)])
-    assert part_files.read_rejects(outputs, receipt).equals(REJECTS.empty_table())
+def test_a_part_without_rows_or_without_rejects_can_be_read(files):
+    receipt, _ = published(files, [(b"b.json", REJECT)])
+    assert part_files.read_rows(files, receipt).schema == OPTIONS.schema
+    assert len(part_files.read_rows(files, receipt)) == 0
+    receipt, _ = published(files, [(b"a.json", ROW)])
+    assert part_files.read_rejects(files, receipt).equals(REJECTS.empty_table())
 
 
-def test_a_part_and_its_rejects_are_all_that_publishing_leaves(outputs):
-    published(outputs)
-    assert os.listdir(outputs.parts) == ["part-00003.parquet"]
-    assert os.listdir(outputs.rejects) == ["00003-0123456789abcdef.parquet"]
-    assert os.listdir(outputs.workspace.attempts) == []
+def test_a_part_and_its_rejects_are_all_that_publishing_leaves(files):
+    published(files)
+    assert os.listdir(files.parts) == ["part-00003.parquet"]
+    assert os.listdir(files.rejects) == ["00003-0123456789abcdef.parquet"]
+    assert os.listdir(files.workspace.attempts) == []
 
 
-def test_the_rejects_are_there_before_the_part_that_counts_them(outputs, monkeypatch):
-    seen = []
-    publish = disk.publish
-    monkeypatch.setattr(
-        store, "publish", lambda path, staging: seen.append(path) or publish(path, staging)
-    )
-    receipt, _ = published(outputs)
-    assert seen == [outputs.part_rejects(3, receipt.digest), outputs.part(3)]
+class NotingDisk(LocalDisk):
+    """A disk that notes what is published, in order."""
+
+    published: ClassVar = []
+
+    def publish(self, name):
+        self.published.append(name)
+        return super().publish(name)
 
 
-def test_a_part_that_another_run_replaced_is_not_taken_for_the_one_of_the_receipt(outputs):
-    receipt, _ = published(outputs)
+def test_the_rejects_are_there_before_the_part_that_counts_them(files):
+    receipt, _ = published(dataclasses.replace(files, store=NotingDisk(files.store.staging)))
+    assert NotingDisk.published == [files.part_rejects(3, receipt.digest), files.part(3)]
+
+
+def test_a_part_that_another_run_replaced_is_not_taken_for_the_one_of_the_receipt(files):
+    receipt, _ = published(files)
     other = dataclasses.replace(receipt, digest="another")
     with pytest.raises(CutlineError, match="was replaced while it was read: run it again"):
-        part_files.read_rows(outputs, other)
+        part_files.read_rows(files, other)
 
 
 def damage(path):
@@ -204,20 +207,20 @@ def damage(path):
         file.write(b"\xff" * 40)
 
 
-def test_damaged_files_of_a_part_are_named_in_one_sentence(outputs):
-    receipt, _ = published(outputs)
-    damage(outputs.part(3))
+def test_damaged_files_of_a_part_are_named_in_one_sentence(files):
+    receipt, _ = published(files)
+    damage(files.part(3))
     with pytest.raises(CutlineError, match=r"part-00003\.parquet is damaged .*: remove it and run"):
-        part_files.read_rows(outputs, receipt)
-    damage(outputs.part_rejects(3, receipt.digest))
+        part_files.read_rows(files, receipt)
+    damage(files.part_rejects(3, receipt.digest))
     with pytest.raises(CutlineError, match=r"00003-\w+\.parquet is damaged .*: remove it and run"):
-        part_files.read_rejects(outputs, receipt)
+        part_files.read_rejects(files, receipt)
 
 
-def test_a_bit_that_flips_in_a_page_is_damage_and_no_other_row(outputs):
+def test_a_bit_that_flips_in_a_page_is_damage_and_no_other_row(files):
     judged = [(b"%02d.json" % n, ROW._replace(filename=f"{n}.png")) for n in range(100)]
-    receipt, _ = published(outputs, judged)
-    path = outputs.part(3)
+    receipt, _ = published(files, judged)
+    path = files.part(3)
     first = pq.read_metadata(path).row_group(0).column(3)
     with open(path, "rb") as file:
         flipped = bytearray(file.read())
@@ -225,23 +228,23 @@ def test_a_bit_that_flips_in_a_page_is_damage_and_no_other_row(outputs):
     with open(path, "wb") as file:
         file.write(flipped)
     with pytest.raises(CutlineError, match=r"is damaged .*checksum"):
-        part_files.read_rows(outputs, receipt)
+        part_files.read_rows(files, receipt)
 
 
-def test_rejects_of_other_columns_are_none(outputs):
-    receipt, _ = published(outputs)
-    path = outputs.part_rejects(3, receipt.digest)
+def test_rejects_of_other_columns_are_none(files):
+    receipt, _ = published(files)
+    path = files.part_rejects(3, receipt.digest)
     pq.write_table(pq.read_table(path).drop_columns("reason"), path)
-    assert not ledger.has_rejects(outputs, receipt)
+    assert not _has_rejects(files, receipt)
 
 
-def test_a_part_has_its_rejects_if_they_are_there_and_whole(outputs):
-    receipt, _ = published(outputs)
-    path = outputs.part_rejects(3, receipt.digest)
-    assert ledger.has_rejects(outputs, receipt)
-    assert not ledger.has_rejects(outputs, dataclasses.replace(receipt, rejects={"no_width": 2}))
+def test_a_part_has_its_rejects_if_they_are_there_and_whole(files):
+    receipt, _ = published(files)
+    path = files.part_rejects(3, receipt.digest)
+    assert _has_rejects(files, receipt)
+    assert not _has_rejects(files, dataclasses.replace(receipt, rejects={"no_width": 2}))
     os.truncate(path, 100)
-    assert not ledger.has_rejects(outputs, receipt)
+    assert not _has_rejects(files, receipt)
     os.remove(path)
-    assert not ledger.has_rejects(outputs, receipt)
-    assert ledger.has_rejects(outputs, dataclasses.replace(receipt, rejects={}))
+    assert not _has_rejects(files, receipt)
+    assert _has_rejects(files, dataclasses.replace(receipt, rejects={}))

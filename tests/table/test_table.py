@@ -23,13 +23,15 @@ from hypothesis import strategies as st
 import oracle
 from cutline.cluster.running import tasks_of
 from cutline.errors import CutlineError, UsageError
+from cutline.plan.planning import make_plan, space_to_finish
+from cutline.progress.watcher import SILENT
 from cutline.record.judging import Rules
 from cutline.record.reasons import REASONS
 from cutline.sources.opening import open_source
-from cutline.store import lock, table_files
+from cutline.store import table_files
 from cutline.table.compile_options import CompileOptions
-from cutline.table.compiling import compile_table, plan_parts, space_to_finish
-from cutline.table.part_files import Job
+from cutline.table.compiling import compile_table
+from cutline.table.part_files import CompileContext
 from cutline.table.rows import rows_bag, write_part
 from outputs import check_against_oracle, files_of, ledger_of, ledger_path, rows_of
 from sidecars import numbered, record, write_sidecars
@@ -432,54 +434,57 @@ def test_options_that_cannot_be_are_refused(changes):
 # What is still needed
 
 
-def test_the_space_that_a_job_still_needs_is_what_its_missing_parts_and_the_table_take(job):
-    planned = plan_parts(job, job.source.list())
-    assert space_to_finish(job.outputs) == 0  # nobody knows before the first part
-    path = Path(job.outputs.part(0))
+def test_the_space_that_a_job_still_needs_is_what_its_missing_parts_and_the_table_take(context):
+    parts = planned(context)
+    assert space_to_finish(context.files) == 0  # nobody knows before the first part
+    path = Path(context.files.part(0))
     path.write_bytes(bytes(1000))
-    assert space_to_finish(job.outputs) == (2 * len(planned) - 1) * 1000
+    assert space_to_finish(context.files) == (2 * len(parts) - 1) * 1000
 
 
-def test_the_space_is_not_known_of_what_is_damaged_or_gone(job):
-    plan_parts(job, job.source.list())
-    Path(job.outputs.part(0)).write_bytes(bytes(1000))
-    Path(job.outputs.plan).write_bytes(b"damaged")
-    assert space_to_finish(job.outputs) == 0
-    shutil.rmtree(job.outputs.parts)
-    assert space_to_finish(job.outputs) == 0
+def test_the_space_is_not_known_of_what_is_damaged_or_gone(context):
+    planned(context)
+    Path(context.files.part(0)).write_bytes(bytes(1000))
+    Path(context.files.plan).write_bytes(b"damaged")
+    assert space_to_finish(context.files) == 0
+    shutil.rmtree(context.files.parts)
+    assert space_to_finish(context.files) == 0
 
 
 # What Dask sees
 
 
 @pytest.fixture
-def job(tmp_path):
+def context(tmp_path):
     source = write_sidecars(tmp_path / "data", numbered(200))
-    outputs = table_files.TableFiles.of(tmp_path / "t.parquet")
-    with lock.locked(outputs.workspace, print) as staging:
-        outputs = dataclasses.replace(outputs, staging=staging)
-        yield Job(open_source(source), outputs, OPTIONS)
+    with table_files.TableFiles.of(tmp_path / "t.parquet").locked(print) as files:
+        yield CompileContext(open_source(source), files, OPTIONS)
 
 
-def test_a_part_is_a_task_of_the_same_size_however_many_sidecars_it_has(job):
+def planned(context):
+    options = context.options.planning
+    return make_plan(context.source, context.files, options, None, SILENT).parts
+
+
+def test_a_part_is_a_task_of_the_same_size_however_many_sidecars_it_has(context):
     sizes = []
     for partition_size in (200, 1):
         options = dataclasses.replace(OPTIONS, partition_size=partition_size)
-        planned = plan_parts(dataclasses.replace(job, options=options), job.source.list())
-        tasks = tasks_of(rows_bag(job, planned))
-        assert len(tasks) == len(planned) == 200 // partition_size
+        parts = planned(dataclasses.replace(context, options=options))
+        tasks = tasks_of(rows_bag(context, parts))
+        assert len(tasks) == len(parts) == 200 // partition_size
         sizes.append(len(pickle.dumps(tasks[0].dask[tasks[0].key])))
     assert sizes[0] == pytest.approx(sizes[1], abs=10)
 
 
-def test_a_worker_whose_run_is_over_publishes_nothing(job):
-    part = plan_parts(job, job.source.list())[0]
+def test_a_worker_whose_run_is_over_publishes_nothing(context):
+    part = planned(context)[0]
     with (
-        lock.locked(job.outputs.workspace, print, force=True),
+        context.files.workspace.locked(print, force=True),
         pytest.raises(CutlineError, match="This run is over"),
     ):
-        write_part(part, [], job)
-    assert os.listdir(job.outputs.parts) == []
+        write_part(part, [], context)
+    assert os.listdir(context.files.parts) == []
 
 
 def test_the_summary_is_one_json_object(reference):

@@ -52,7 +52,7 @@ def test_a_listing_is_what_walking_finds(tmp_path_factory, paths):
 
 def test_a_folder_that_cannot_be_listed_is_named_in_one_sentence(tmp_path):
     make_unlistable(tmp_path)
-    with pytest.raises(CutlineError, match=r"/x+/? cannot be listed: File name too long\. Mend it"):
+    with pytest.raises(CutlineError, match=r"/x+/? cannot be listed: File name too long\. Make it"):
         list(Listing(str(tmp_path)).files())
 
 

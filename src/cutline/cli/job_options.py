@@ -19,7 +19,6 @@ from cutline.process import stoppable
 from cutline.progress import SILENT, Watcher, on_stderr
 from cutline.record import Rules
 from cutline.table import DEFAULTS, CompileOptions
-from cutline.table.compile_options import CODECS
 
 Command = Callable[..., Any]
 
@@ -169,7 +168,7 @@ def compile_options(command: Command) -> Command:
     @max_rejects("The share of sidecars that may be rejected, no_width not counted.")
     @click.option(
         "--compression",
-        type=click.Choice(CODECS),
+        type=click.Choice(CompileOptions.CODECS),
         default=DEFAULTS.compression,
         show_default=True,
         help="The codec of the table.",

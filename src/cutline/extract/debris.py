@@ -45,7 +45,7 @@ def is_debris(
 
 def _is_beginning(shard: tar_shards.OpenShard, offset: int, file: int, length: int) -> bool:
     pieces = [(start, min(PIECE, length - start)) for start in range(0, length, PIECE)]
-    due = shard.pieces([(offset + start, size) for start, size in pieces])
+    due = shard.read_spans([(offset + start, size) for start, size in pieces])
     return all(
         os.pread(file, size, start) == data for (start, size), data in zip(pieces, due, strict=True)
     )

@@ -297,7 +297,7 @@ def _extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
     lines = part.lines()
     columns = (lines[name].to_pylist() for name in ("path", "offset", "size"))
     with (
-        context.shards.opened_as_planned(lines) as shard,
+        context.shards.opened_as_listed(lines) as shard,
         SmallFiles(context.folder, context.staging) as files,
     ):
         for path, offset, size in zip(*columns, strict=True):

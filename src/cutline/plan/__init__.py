@@ -1,4 +1,9 @@
-"""What a job has to do, frozen as a plan, and what of it is done: receipts, ledger, timings."""
+"""What a job has to do, as a plan of parts, and what of it is done.
+
+`planning` makes the plan of a compile in one call; `plan_file` keeps it, and `shard_index` lists
+what is in shards for it. A receipt says what became of a part, `timings` how long it took, and the
+`ledger` names each sidecar that gave no row.
+"""
 
 from cutline.plan import free_space, ledger, plan_file, planning, receipts, shard_index, timings
 from cutline.plan.receipts import Receipt

@@ -1,4 +1,4 @@
-"""Is there room for many files? Asked before the first of them is written."""
+"""Free space for many files, checked before the first of them is written."""
 
 from time import perf_counter
 
@@ -19,24 +19,24 @@ def check_room(
     client: Client | None,
     watcher: Watcher,
 ) -> None:
-    """Refuse files that the file system of their folder has no room for.
+    """Check that the file system of a folder has room for files.
 
     Parameters
     ----------
     what
-        What they are, as the beginning of a sentence.
+        What the files are, as the beginning of a sentence.
     folder
-        Where they are to be.
+        Where the files will be.
     most
-        What they need if none of them is there.
+        What they need if none of them is there yet.
     lacking
-        Computes what those need that are not there yet. That is done only if `most` is too much: a
-        second run on a full disk has nothing to write.
+        Computes what the missing files need. It runs only if there is no room for `most`: a second
+        run on a full disk has nothing to write.
 
     Raises
     ------
     CutlineError
-        There is no room.
+        There is not enough room.
     """
     free = space.free_room(folder)
     if free.holds(most):
@@ -53,7 +53,7 @@ def check_room(
 
 
 def told_of_room(needs: list[space.Room], began: float) -> space.Room:
-    """Add up what files need, and tell of the files that a task has looked for."""
+    """Return what files need together, and report how many a task has looked for."""
     files = {"files looked for": len(needs)}
     events.tell(events.Done(len(needs), files, {}, perf_counter() - began))
     return sum(needs, space.Room())

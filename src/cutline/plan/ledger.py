@@ -13,18 +13,20 @@ from cutline.store import parquet
 LEDGER: Final = pa.schema(
     [(name, pa.string()) for name in ("source", "reason", "detail", "filename")]
 )
-"""The ledger: the sidecar's path in the source, why it gave no row, and its image's filename."""
+"""A line of the ledger: path of the sidecar in the source, why it gave no row, and its image."""
+
+REJECTS: Final = LEDGER.insert(0, pa.field("position", pa.int64()))
+"""The rejects of a part: the ledger's columns, and where in the part the sidecar stands."""
 
 EMPTY: Final = pa.Table.from_batches([], LEDGER)
-"""A ledger without lines; `LEDGER.empty_table` would import pandas, where that is installed: 0.1 s.
-"""
+"""A ledger without lines; `LEDGER.empty_table` imports pandas where it is installed, in 0.1 s."""
 
 DAMAGED: Final = "damaged_shard"
-"""The reason of a line of the ledger that is no reject: nobody knows what was there."""
+"""The reason of a line about damage, which is not a reject: nobody knows what was there."""
 
 
 def rejects_among(lines: pa.Table) -> pa.Table:
-    """Take those lines of a ledger that are about sidecars."""
+    """Return the lines of a ledger that are about sidecars."""
     return lines.filter(pc.not_equal(lines["reason"], DAMAGED))
 
 
@@ -38,12 +40,12 @@ class Rejects(NamedTuple):
 
 
 def read_lines(ledger: str) -> Iterator[pa.RecordBatch]:
-    """Read the ledger, if there is one, a piece at a time, as `LEDGER`.
+    """Yield the lines of the ledger, some at a time, as `LEDGER`; nothing if there is none.
 
     Raises
     ------
     UsageError
-        Another tool has written it.
+        Another tool wrote it.
     CutlineError
         It is damaged.
     """
@@ -63,7 +65,10 @@ def read_lines(ledger: str) -> Iterator[pa.RecordBatch]:
 
 
 def count_reasons(ledger: str) -> list[Rejects]:
-    """Count the lines of the ledger by reason, the most frequent first."""
+    """Count the lines of the ledger by reason, the most frequent first.
+
+    Raises what `read_lines` raises.
+    """
     counts: Counter[str] = Counter()
     examples: dict[str, tuple[str, str]] = {}
     for lines in read_lines(ledger):
@@ -74,7 +79,3 @@ def count_reasons(ledger: str) -> list[Rejects]:
                 examples[reason] = source, detail
     ranked = sorted(counts, key=lambda reason: (-counts[reason], reason))
     return [Rejects(reason, counts[reason], *examples[reason]) for reason in ranked]
-
-
-REJECTS: Final = LEDGER.insert(0, pa.field("position", pa.int64()))
-"""The rejects of a part: the ledger's columns, and where in the part the sidecar stands."""

@@ -1,7 +1,7 @@
-"""The plan of a compile: the frozen listing, cut into parts.
+"""The file of a plan: the listing of a source, cut into parts.
 
-The plan is a file on the shared storage, one row group a part, so that a task carries only where
-its part is: a million paths in a Dask graph would be 49 MB, against Dask's warning at 10.
+It has one row group a part, so that a task carries only where its part is: a million paths in a
+Dask graph would be 49 MB, and Dask warns at 10.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from cutline.store import TableStore, parquet
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Where to find one part of the plan: a row group of the plan's file, of one shard if any."""
+    """Where one part of a plan is: a row group of the plan's file; `shard` is None if loose."""
 
     store: TableStore
     plan: str
@@ -34,15 +34,15 @@ class Part:
             return plan.read_row_group(self.index)
 
 
-@lru_cache(1)  # of 1,160 parts it takes 20 ms to read, and a part's lines 1
+@lru_cache(1)  # reading that of 1,160 parts takes 20 ms, a part's lines 1
 def _footer(store: TableStore, plan: str, version: object) -> pq.FileMetaData:  # noqa: ARG001
     return parquet.footer_of(store, plan)
 
 
 def write_plan(lines: pa.Table, partition_size: int, store: TableStore, plan: str) -> list[Part]:
-    """Freeze a listing as the plan's file, at most `partition_size` lines a part.
+    """Write a listing as a plan, at most `partition_size` lines a part.
 
-    No part is of two shards: a shard that has changed costs its own parts and no other.
+    No part is of two shards, so that a shard that changes costs its own parts only.
     """
     parts: list[Part] = []
     with (
@@ -51,14 +51,14 @@ def write_plan(lines: pa.Table, partition_size: int, store: TableStore, plan: st
             file, line_format.LINES, use_dictionary=["stamp", "shard", "fault"]
         ) as writer,
     ):
-        for piece in pieces(lines, partition_size):
-            writer.write_table(piece, row_group_size=len(piece))
-            parts.append(Part(store, plan, len(parts), len(piece), piece["shard"][0].as_py()))
+        for own in cut(lines, partition_size):
+            writer.write_table(own, row_group_size=len(own))
+            parts.append(Part(store, plan, len(parts), len(own), own["shard"][0].as_py()))
     return parts
 
 
 def read_plan(store: TableStore, plan: str) -> list[Part]:
-    """Read which parts a plan has; none if it is damaged, of another version, or not there."""
+    """Read the parts of a plan; none if it is damaged, of another version, or not there."""
     try:
         with parquet.opened_parquet(store, plan) as file:
             if file.schema_arrow != line_format.LINES:
@@ -77,14 +77,14 @@ def read_plan(store: TableStore, plan: str) -> list[Part]:
     ]
 
 
-def pieces(lines: pa.Table, partition_size: int) -> Iterator[pa.Table]:
-    """Cut a listing into those of its parts."""
-    for start, stop in pairwise(cuts(lines["shard"], partition_size)):
+def cut(lines: pa.Table, partition_size: int) -> Iterator[pa.Table]:
+    """Yield the lines of each part that a listing is cut into."""
+    for start, stop in pairwise(_ends(lines["shard"], partition_size)):
         yield lines.slice(start, stop - start)
 
 
-def cuts(shards: pa.ChunkedArray, partition_size: int) -> list[int]:
-    """Return where lines are cut: where another shard begins, and after `partition_size` lines."""
+def _ends(shards: pa.ChunkedArray, partition_size: int) -> list[int]:
+    """Return where lines are cut: at each new shard, and after each `partition_size` lines."""
     ends = [0, *pc.run_end_encode(shards.combine_chunks()).run_ends.to_pylist()]
-    spans = (range(start, stop, partition_size) for start, stop in pairwise(ends))
-    return [*chain.from_iterable(spans), len(shards)]
+    starts = (range(start, stop, partition_size) for start, stop in pairwise(ends))
+    return [*chain.from_iterable(starts), len(shards)]

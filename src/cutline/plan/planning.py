@@ -1,8 +1,8 @@
-"""What a compile has to do: its plan, and what of it a run before this one has done.
+"""What a compile has to do: its plan, and what of it an earlier run has done.
 
-The parts of the run before are looked at by the plan that it left, and meanwhile the source is
-listed: both take about as long, and wait for different things. A receipt holds if nothing that the
-part was made from has changed, and if the new plan has the same sidecars in the same part.
+The parts that the last run left are checked against its plan while the source is listed: both take
+about as long, and wait for different things. A receipt holds if nothing that the part was made from
+has changed, and the new plan has the same sidecars in the same part.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from distributed import Client
 from cutline.cluster import running
 from cutline.errors import CutlineError, UsageError
 from cutline.plan import shard_index
-from cutline.plan.plan_file import Part, pieces, read_plan, write_plan
+from cutline.plan.plan_file import Part, cut, read_plan, write_plan
 from cutline.plan.receipts import PartsContext, Receipt, check_parts
 from cutline.plan.shard_index import ShardIndex
 from cutline.progress import Watcher
@@ -34,7 +34,7 @@ class PlanOptions:
     partition_size
         Sidecars a part.
     fresh
-        Use nothing that a run before has left.
+        Use nothing that an earlier run has left.
     """
 
     identity: bytes
@@ -44,9 +44,16 @@ class PlanOptions:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do: all parts, the receipts of those that are made, and the shards if there are any.
+    """What to do.
 
-    `indexes` is None for loose sidecars.
+    Attributes
+    ----------
+    parts
+        All parts.
+    kept
+        The receipts of the parts that need not be made again.
+    indexes
+        What is in each shard; None for loose sidecars.
     """
 
     parts: list[Part]
@@ -55,26 +62,26 @@ class Plan:
 
     @property
     def missing(self) -> list[Part]:
-        """The parts that are left to do."""
+        """The parts that have to be made."""
         done = {receipt.index for receipt in self.kept}
         return [part for part in self.parts if part.index not in done]
 
     @property
     def damaged(self) -> list[ShardIndex]:
-        """The shards that are damaged."""
+        """The indexes of the shards that are damaged."""
         return shard_index.damaged(self.indexes or [])
 
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What the run before has left: its plan, and the receipts of parts that have not changed."""
+    """What the last run has left: its plan, and the receipts of parts that have not changed."""
 
     planned: list[Part]
     found: Iterator[Receipt]
 
     def holding(self, lines: pa.Table, partition_size: int) -> list[Receipt]:
-        """Wait for the receipts that hold for a plan of these lines."""
-        now = list(pieces(lines, partition_size))
+        """Return the receipts that hold for a plan of these lines, once all are checked."""
+        now = list(cut(lines, partition_size))
         return [
             receipt
             for receipt in self.found
@@ -83,7 +90,7 @@ class _Before:
         ]
 
     def is_of(self, lines: pa.Table, held: list[Receipt]) -> bool:
-        """Return whether the plan is also that of these lines, because all of its receipts hold."""
+        """Return whether the plan is that of these lines too, because all of its receipts hold."""
         covered = sum(part.sidecars for part in self.planned)
         return len(held) == len(self.planned) and covered == len(lines)
 
@@ -95,10 +102,23 @@ def make_plan(
     client: Client | None,
     watcher: Watcher,
 ) -> Plan:
-    """List a source, freeze the listing as a plan, and find what of it is done.
+    """List a source, write the listing as a plan, and find what of it is done.
 
-    Shards are indexed for it. Files that the plan has no use for are removed: parts behind its
-    last one, and rejects of parts that will be made anew.
+    Shards are indexed for it. Parts behind the last one of the plan are removed, and the rejects of
+    parts that will be made anew.
+
+    Parameters
+    ----------
+    origin
+        Where the sidecars are.
+    files
+        The files of the table, whose lock is held.
+    options
+        How to plan.
+    client
+        The cluster to work on; without one, Dask's scheduler of this process.
+    watcher
+        Who is told how far the job is.
 
     Raises
     ------
@@ -106,13 +126,13 @@ def make_plan(
         The source cannot be listed, or holds no sidecar.
     """
     context = PartsContext(source_of(origin), files, options.identity)
-    with _looked_at(context, options, client, watcher) as before:
+    with _checked(context, options, client, watcher) as before:
         lines, indexes = _listed(origin, files, options, client, watcher)
         kept = before.holding(lines, options.partition_size)
     if not len(lines):
         raise CutlineError(f"There is no .json file in {context.source}: name another folder.")
     files.make_folders()
-    # Not written again if it is the same: 0.1 s for a million sidecars.
+    # If it is the same it is not written again, which takes 0.1 s for a million sidecars.
     same = before.planned if before.is_of(lines, kept) else []
     parts = same or write_plan(lines, options.partition_size, files.store, files.plan)
     _drop_old(files, parts, kept)
@@ -125,10 +145,10 @@ def source_of(origin: Origin) -> Source:
 
 
 @contextmanager
-def _looked_at(
+def _checked(
     context: PartsContext, options: PlanOptions, client: Client | None, watcher: Watcher
 ) -> Iterator[_Before]:
-    """Look at the parts that are there, while the block runs."""
+    """Check the parts that are there while the block runs."""
     files = context.files
     planned = [] if options.fresh else read_plan(files.store, files.plan)
     names = files.store.sizes(files.parts) if planned else {}
@@ -169,25 +189,25 @@ def _drop_old(files: TableFiles, parts: list[Part], kept: list[Receipt]) -> None
 
 
 def space_to_finish(files: TableFiles) -> int:
-    """Estimate what the parts that are missing take, in bytes, and then the table.
+    """Estimate the bytes that the missing parts and then the table take.
 
-    By the parts that are done; a table is about as large as all of its parts together.
+    The measure is the parts that are done; a table is about as large as all of its parts together.
     """
     try:
         sizes = files.store.sizes(files.parts).values()
-    except OSError:  # it was asked because of another one, which is what the user has to hear of
+    except OSError:  # this is asked because of another error, which the user has to see
         return 0
     left = max(0, 2 * len(read_plan(files.store, files.plan)) - len(sizes))
     return left * sum(sizes) // max(len(sizes), 1)
 
 
 def check_numbers(partition_size: int, max_rejects: float) -> None:
-    """Refuse numbers that cannot be.
+    """Check numbers that several stages have among their options.
 
     Raises
     ------
     UsageError
-        A part would be empty, or the most rejects are no share.
+        A part would be empty, or `max_rejects` is not between 0 and 1.
     """
     if partition_size < 1:
         raise UsageError("A part cannot be empty: raise --partition-size.")

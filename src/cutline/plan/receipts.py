@@ -43,9 +43,9 @@ class Timing(msgspec.Struct, frozen=True):
 class Receipt:
     """What became of one part: its counts, and the digest of what it was made from.
 
-    The footer of the part's file holds it, so that one atomic object says both what and whether.
-    `timing` comes from the worker that made the part and is in no footer, whose bytes are to be the
-    same each time.
+    It is in the footer of the part's file, so that a part and its receipt appear together or not at
+    all. `timing` comes from the worker that made the part; it is not in the footer, because the
+    bytes of a part must be the same each time.
     """
 
     index: int
@@ -58,18 +58,18 @@ class Receipt:
 
     @property
     def sidecars(self) -> int:
-        """How many sidecars went in."""
+        """The number of sidecars that the part was made from."""
         return self.rows + sum(self.rejects.values())
 
     def footer(self) -> dict[bytes, bytes]:
-        """Write the receipt as metadata of a parquet file."""
+        """Return the receipt as metadata of a parquet file."""
         own = {"index", "timing"}
         body = {name: getattr(self, name) for name in self.__slots__ if name not in own}
         return {RECEIPT_KEY: json.dumps({"format": FORMAT, **body}).encode()}
 
 
 def read_receipt(store: TableStore, path: str, index: int) -> Receipt | None:
-    """Read the receipt of a part's file, or None if there is none of this format."""
+    """Read the receipt of a part's file; None if there is none of this format."""
     try:
         footer = (parquet.footer_of(store, path).metadata or {}).get(RECEIPT_KEY, b"")
         body = msgspec.json.decode(footer, type=dict[str, Any])
@@ -80,7 +80,7 @@ def read_receipt(store: TableStore, path: str, index: int) -> Receipt | None:
 
 
 def digest(paths: Sequence[bytes], stamps: Sequence[int | str | None], options: bytes) -> str:
-    """Digest what a part is made from.
+    """Return a digest of what a part is made from.
 
     Parameters
     ----------
@@ -96,23 +96,10 @@ def digest(paths: Sequence[bytes], stamps: Sequence[int | str | None], options: 
     except orjson.JSONEncodeError:  # some file systems keep times after the year 2554
         seen = json.dumps(stamps).encode()
     state = hashlib.blake2b(options, digest_size=20)
-    for piece in (b"\0".join(paths), seen):
-        state.update(b"%d:" % len(piece))
-        state.update(piece)
+    for data in (b"\0".join(paths), seen):
+        state.update(b"%d:" % len(data))
+        state.update(data)
     return state.hexdigest()
-
-
-def has_rejects(files: TableFiles, receipt: Receipt) -> bool:
-    """Return whether the rejects of a part are there, which somebody may have removed."""
-    if not receipt.rejects:
-        return True
-    try:
-        path = files.part_rejects(receipt.index, receipt.digest)
-        metadata = parquet.footer_of(files.store, path)
-    except parquet.UNSOUND:
-        return False
-    as_told = metadata.num_rows == sum(receipt.rejects.values())
-    return bool(as_told and metadata.schema.to_arrow_schema() == ledger.REJECTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +118,18 @@ class PartsContext:
 
 
 def check_parts(suspects: Iterable[Part], context: PartsContext) -> list[Receipt]:
-    """Give the receipts of those parts that need not be made again."""
+    """Return the receipts of those parts that need not be made again."""
     suspects = list(suspects)
     kept = [receipt for part in suspects if (receipt := kept_receipt(part, context))]
-    events.tell(checked(suspects, kept))
+    events.tell(_checked(suspects, kept))
     return kept
 
 
 def kept_receipt(part: Part, context: PartsContext) -> Receipt | None:
-    """Give the receipt of a part if it need not be made again."""
+    """Return the receipt of a part if it need not be made again."""
     files = context.files
     receipt = read_receipt(files.store, files.part(part.index), part.index)
-    if receipt is None or not has_rejects(files, receipt):
+    if receipt is None or not _has_rejects(files, receipt):
         return None
     try:
         lines = part.lines()
@@ -152,17 +139,29 @@ def kept_receipt(part: Part, context: PartsContext) -> Receipt | None:
         return None
     if receipt.digest != digest(lines["path"].to_pylist(), [*chain(*stamps)], context.identity):
         return None
-    return None if may_be_readable(receipt, context.source, stamps) else receipt
+    return None if _may_be_readable(receipt, context.source, stamps) else receipt
 
 
-def may_be_readable(receipt: Receipt, source: Source, stamps: Sequence[line_format.Stamp]) -> bool:
-    """Tell whether a sidecar that could not be read, though it looked well, may be readable now."""
+def _has_rejects(files: TableFiles, receipt: Receipt) -> bool:
+    """Return whether the rejects of a part are there; somebody may have removed them."""
+    if not receipt.rejects:
+        return True
+    try:
+        path = files.part_rejects(receipt.index, receipt.digest)
+        metadata = parquet.footer_of(files.store, path)
+    except parquet.UNSOUND:
+        return False
+    whole = metadata.num_rows == sum(receipt.rejects.values())
+    return bool(whole and metadata.schema.to_arrow_schema() == ledger.REJECTS)
+
+
+def _may_be_readable(receipt: Receipt, source: Source, stamps: Sequence[line_format.Stamp]) -> bool:
+    """Return whether a read failed though the stamp was good; it may succeed now."""
     count = receipt.rejects.get("unreadable")
     return count is not None and count > sum(map(source.is_unreadable, stamps))
 
 
-def checked(suspects: list[Part], kept: list[Receipt]) -> events.Done:
-    """Say what is to be told of parts: which need not be made again, and how many have to."""
+def _checked(suspects: list[Part], kept: list[Receipt]) -> events.Done:
     made = Counter({"parts to make again": len(suspects) - len(kept)})
     rejects = Counter[str]()
     for receipt in kept:

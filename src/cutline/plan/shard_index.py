@@ -1,8 +1,8 @@
 """What is in each shard: the stage before a compile from shards, and before an extraction.
 
-A task walks a shard and writes a small file of its members: 69 shards of 8 GB are 500 KB each.
-The file's name tells of which shard it is, as that was at the time; the index of a shard that has
-not changed is used again. The driver is on top; below it is what runs on a worker.
+A task walks a shard and writes a small file of its members: 500 KB for a shard of 8 GB. The name of
+the file follows from the name and the stamp of the shard, so that the index of a shard that has not
+changed is used again. The driver comes first; below it is what runs on a worker.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ FORMAT: Final = 2
 """The version of the index files; an index of another version is made anew."""
 
 WALKERS: Final = 32
-"""Shards that a task walks at once at most."""
+"""The most shards that a task walks at once."""
 
 AT_ONCE: Final = 8
-"""Shards that a task walks at once at least, where that leaves no thread without a task."""
+"""The fewest shards that a task walks at once, unless a thread would have no task then."""
 
 INDEX: Final = pa.schema(
     [
@@ -57,7 +57,7 @@ KEY: Final = b"cutline"
 class ShardIndex:
     """Where the index of one shard is, and what is damaged in the shard.
 
-    `damages` are the offsets of the first `DAMAGES`, and what is wrong there; `damaged` counts all.
+    `damages` has the offset and the detail of the first ones; `damaged` counts all.
     """
 
     shard: str
@@ -69,7 +69,7 @@ class ShardIndex:
 
 @dataclass(frozen=True, slots=True)
 class IndexContext:
-    """What every task has to know: the shards, and where indexes are kept."""
+    """What every task of the indexing has to know."""
 
     shards: tar_shards.Shards
     store: TableStore
@@ -86,32 +86,42 @@ def index_shards(
     *,
     fresh: bool = False,
 ) -> list[ShardIndex]:
-    """Find what is in each shard, in the order of the shards; `fresh` uses no index that is there.
+    """Make the index of each shard, or find it, in the order of the shards.
+
+    Parameters
+    ----------
+    shards
+        Which shards.
+    store, folder
+        Where the indexes are kept; those of other shards are removed from there.
+    client, watcher
+        Who does the work, and who is told of it.
+    fresh
+        Make each index, also where one is there.
 
     Raises
     ------
     CutlineError
-        A shard cannot be read, or is packed.
+        A shard cannot be read, or is compressed.
     """
     store.make_folder(folder)
     context = IndexContext(shards.source, store, folder, fresh)
-    each = at_once(shards, client)
+    each = _at_once(shards, client)
     bag = running.bag_of(shards.names, index_each, context, stage="index-shards", each=each)
     indexes = sorted(
         running.results(bag, client, watcher), key=lambda index: os.fsencode(index.shard)
     )
-    for path in {f"{folder}/{name}" for name in store.sizes(folder)} - {
-        index.path for index in indexes
-    }:
-        store.remove(path)  # of a shard that is no more
+    paths = {f"{folder}/{name}" for name in store.sizes(folder)}
+    for path in paths.difference(index.path for index in indexes):
+        store.remove(path)  # of a shard that is gone
     return indexes
 
 
-def at_once(shards: shard_names.ShardSet, client: Client | None) -> int:
-    """Say how many shards are one task, which walks them at once, because to walk is to wait.
+def _at_once(shards: shard_names.ShardSet, client: Client | None) -> int:
+    """Return how many shards a task walks, all at once, because walking is mostly waiting.
 
-    Behind a URL, with 20 ms to a request, nine shards are walked in the time of one; on a cold
-    disk, six in 1.8 s instead of 3.7.
+    Behind a URL, at 20 ms a request, nine shards take the time of one; on a cold disk, six take
+    1.8 s instead of 3.7.
     """
     count = len(shards.names)
     fair = running.things_a_task(count, client, tasks_a_thread=1)
@@ -119,14 +129,14 @@ def at_once(shards: shard_names.ShardSet, client: Client | None) -> int:
 
 
 def sidecar_lines(indexes: list[ShardIndex], store: TableStore) -> pa.Table:
-    """List the sidecars of all shards: sorted shard, then member order."""
+    """Return the lines of the sidecars of all shards: by sorted shard, then in member order."""
     members = (member_lines(index, ["sidecar"], store) for index in indexes)
     lines = [table.filter(table["sidecar"]).select(line_format.LINES.names) for table in members]
     return pa.concat_tables(lines)
 
 
 def member_lines(index: ShardIndex, more: list[str], store: TableStore) -> pa.Table:
-    """Read an index as lines of a plan, and with them some columns of its own."""
+    """Read an index as lines of a listing, with `more` columns of its own."""
     with parquet.opened_parquet(store, index.path) as file:
         members = file.read()
     of_shard = {
@@ -138,20 +148,22 @@ def member_lines(index: ShardIndex, more: list[str], store: TableStore) -> pa.Ta
 
 
 def damaged(indexes: list[ShardIndex]) -> list[ShardIndex]:
-    """Give those of the shards that are damaged."""
+    """Return the indexes of the shards that are damaged."""
     return [index for index in indexes if index.damaged]
 
 
 def damage_lines(indexes: list[ShardIndex]) -> pa.Table:
-    """Say in the ledger what is damaged."""
+    """Build the lines of the ledger about what is damaged."""
     lines = [
-        (index.shard, DAMAGED, detail, None) for index in indexes for detail in shown_damages(index)
+        (index.shard, DAMAGED, detail, None)
+        for index in indexes
+        for detail in _shown_damages(index)
     ]
     return parquet.table_of_rows(lines, LEDGER) if lines else EMPTY
 
 
-def shown_damages(index: ShardIndex) -> Iterator[str]:
-    """Tell each damage of a shard, and how many are not told."""
+def _shown_damages(index: ShardIndex) -> Iterator[str]:
+    """Yield each damage of a shard in words, and how many more there are."""
     for offset, detail in index.damages:
         yield f"at byte {offset:,}: {detail}"
     if index.damaged > len(index.damages):
@@ -159,11 +171,11 @@ def shown_damages(index: ShardIndex) -> Iterator[str]:
 
 
 def shortfall(indexes: list[ShardIndex], output: str) -> str:
-    """Say in one sentence that the output of damaged shards is not whole; empty if it is."""
+    """Return a sentence about what an output lacks if shards are damaged; empty if none is."""
     unsound = damaged(indexes)
     if not unsound:
         return ""
-    first = f"{unsound[0].shard} {next(shown_damages(unsound[0]))}"
+    first = f"{unsound[0].shard} {next(_shown_damages(unsound[0]))}"
     return (
         f"{len(unsound):,} of {len(indexes):,} shards are damaged, and {output} has only what could"
         f" be read of them (the first: {first}): fetch them anew, or add --allow-damaged."
@@ -178,28 +190,27 @@ def index_each(names: Iterable[str], context: IndexContext) -> list[ShardIndex]:
     began = perf_counter()
     walkers = ThreadPoolExecutor(WALKERS)
     try:
-        indexes = list(walkers.map(partial(index_shard, context=context), names))
+        indexes = list(walkers.map(partial(_index_shard, context=context), names))
     finally:
-        # Not as `with` does it: of a shard that cannot be read nobody is to hear minutes later.
+        # Not by `with`, which waits: that a shard cannot be read must not be heard minutes later.
         walkers.shutdown(wait=False, cancel_futures=True)
-    events.tell(indexed(indexes, perf_counter() - began, context.store))
+    events.tell(_indexed(indexes, perf_counter() - began, context.store))
     return indexes
 
 
-def index_shard(name: str, context: IndexContext) -> ShardIndex:
-    """Give the index of a shard, which is made if it is not there."""
+def _index_shard(name: str, context: IndexContext) -> ShardIndex:
+    """Return the index of a shard, made if it is not there."""
     with context.shards.opened(name) as shard:
         key = hashlib.blake2b(f"{FORMAT} {shard.stamp} {name}".encode(errors="surrogateescape"))
         path = f"{context.folder}/{key.hexdigest()[:32]}.parquet"
-        damages = None if context.fresh else read_damages(path, context.store)
+        damages = None if context.fresh else _read_damages(path, context.store)
         if damages is None:
-            damages = write_index(shard, path, context)
+            damages = _write_index(shard, path, context)
         return ShardIndex(name, shard.stamp, path, damages.count, tuple(damages.first))
 
 
-def indexed(indexes: list[ShardIndex], seconds: float, store: TableStore) -> events.Done:
-    """Say what is to be told of shards."""
-    damages = [(index.shard, next(shown_damages(index))) for index in damaged(indexes)]
+def _indexed(indexes: list[ShardIndex], seconds: float, store: TableStore) -> events.Done:
+    damages = [(index.shard, next(_shown_damages(index))) for index in damaged(indexes)]
     return events.Done(
         task=events.example(" to ".join(sorted({indexes[0].shard, indexes[-1].shard}))),
         amount=len(indexes),
@@ -210,8 +221,8 @@ def indexed(indexes: list[ShardIndex], seconds: float, store: TableStore) -> eve
     )
 
 
-def read_damages(path: str, store: TableStore) -> tar_shards.Damages | None:
-    """Read from an index what is damaged, or None if there is no sound index."""
+def _read_damages(path: str, store: TableStore) -> tar_shards.Damages | None:
+    """Read from an index what is damaged in its shard; None if there is no sound index."""
     try:
         with parquet.opened_parquet(store, path) as file:
             damages = msgspec.json.decode(
@@ -225,13 +236,13 @@ def read_damages(path: str, store: TableStore) -> tar_shards.Damages | None:
     return damages
 
 
-def write_index(
+def _write_index(
     shard: tar_shards.OpenShard, path: str, context: IndexContext
 ) -> tar_shards.Damages:
-    """Walk a shard, and publish the index of it."""
+    """Walk a shard, and publish its index."""
     damages = tar_shards.Damages(0, [])
     with context.store.publish(path) as file, pq.ParquetWriter(file, INDEX) as writer:
-        for members in tar_shards.batches_of_entries(shard, damages):
-            writer.write_table(parquet.table_of(members.columns(), INDEX))
+        for lines in tar_shards.index_lines(shard, damages):
+            writer.write_table(parquet.table_of_rows(lines, INDEX))
         writer.add_key_value_metadata({KEY: json.dumps(asdict(damages)).encode()})
     return damages

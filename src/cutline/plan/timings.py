@@ -1,4 +1,4 @@
-"""How long each part took, kept beside the plan and not in a part: its bytes do not change."""
+"""How long each part took, kept beside the plan: the bytes of a part do not depend on it."""
 
 from heapq import nlargest
 from operator import attrgetter
@@ -10,13 +10,13 @@ from cutline.plan.receipts import Receipt, Timing
 from cutline.store import TableFiles
 
 SHOWN: Final = 5
-"""How many of the slowest parts are shown, and of the fastest."""
+"""How many of the slowest and of the fastest parts are shown."""
 
 
 def keep(files: TableFiles, receipts: list[Receipt]) -> None:
-    """Publish how long each part took; one that was used again keeps what it took.
+    """Publish how long each part took; a part that was used again keeps its timing.
 
-    Of a part that a run made which did not get as far as this, nobody knows.
+    A part has none if the run that made it was stopped before it got here.
     """
     before = {(timing.index, timing.digest): timing for timing in read(files)}
     each = (one.timing or before.get((one.index, one.digest)) for one in receipts)
@@ -25,7 +25,7 @@ def keep(files: TableFiles, receipts: list[Receipt]) -> None:
 
 
 def read(files: TableFiles) -> list[Timing]:
-    """Read how long the parts took, as far as that is known."""
+    """Read the timings of the parts, as far as they are known."""
     try:
         with files.store.open(files.timings) as file:
             return msgspec.json.decode(file.read(), type=list[Timing])
@@ -34,14 +34,14 @@ def read(files: TableFiles) -> list[Timing]:
 
 
 def slowest(timings: list[Timing]) -> list[Timing]:
-    """Give the parts that took the longest."""
+    """Return the parts that took the longest, the slowest first."""
     return nlargest(SHOWN, timings, key=attrgetter("seconds"))
 
 
 def fastest(timings: list[Timing]) -> list[Timing]:
-    """Give the parts that did the most sidecars a second, none of the slowest among them.
+    """Return the parts that did the most sidecars a second, except the slowest.
 
-    Not those of the fewest seconds: they are the ends of shards, which hold hardly anything.
+    Those of the fewest seconds would be the ends of shards, which hold hardly anything.
     """
     slow = slowest(timings)
     return nlargest(SHOWN, (one for one in timings if one not in slow), key=attrgetter("rate"))

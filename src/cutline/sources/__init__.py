@@ -1,7 +1,7 @@
 """Where sidecars are, and their bytes: folders, URLs, tar shards.
 
-A source lists its sidecars once, on the client; workers read them, and tell of each what it was
-like before it was read, so that a file that changes meanwhile is found changed by the next run.
+A source lists its sidecars once, on the client. Workers read them, and return with each a stamp
+that was taken before it was read, so that the next run notices a file that changed meanwhile.
 """
 
 from cutline.sources import line_format, local_folder, shard_names, tar_shards

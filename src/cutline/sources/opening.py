@@ -1,8 +1,4 @@
-"""Where sidecars are, and their bytes.
-
-A source lists its sidecars once, on the client; workers read them, and tell of each what it was
-like before it was read, so that a file that changes meanwhile is found changed by the next run.
-"""
+"""A SOURCE argument, opened as a folder of sidecars or as a set of shards."""
 
 import os
 from typing import TypeAlias
@@ -24,19 +20,19 @@ Origin: TypeAlias = Folder | RemoteFolder | ShardSet
 
 
 def open_source(source: Where | Origin) -> Origin:
-    """Take a SOURCE argument.
+    """Open a SOURCE argument.
 
     Parameters
     ----------
     source
         A local folder or an fsspec URL of one, that holds sidecars or, directly in it, tar shards;
-        one shard; a glob of shards; a list of shards; or what this function gave. A folder that
-        holds both sidecars and shards is a folder of sidecars.
+        one shard; a glob of shards; a list of shards; or what this function has returned. A
+        folder that holds both sidecars and shards is a folder of sidecars.
 
     Raises
     ------
     UsageError
-        There is no such thing, or a shard is packed.
+        There is no such source, or a shard is compressed.
     """
     if isinstance(source, Origin):
         return source
@@ -44,7 +40,7 @@ def open_source(source: Where | Origin) -> Origin:
         return open_shards(source)
     path = os.fspath(source)
     if "://" in path:
-        return open_remote(path)
+        return _open_remote(path)
     if os.path.isdir(path):
         return open_shards(path) if holds_shards(path) else Folder(os.path.abspath(path))
     if is_shard_name(path) or is_pattern(path):
@@ -54,15 +50,14 @@ def open_source(source: Where | Origin) -> Origin:
     raise UsageError(f"The source {path} is not there: name the folder that holds the sidecars.")
 
 
-def open_remote(url: str) -> Origin:
-    """Take the URL of a folder of sidecars or of shards, or of shards by name or glob."""
+def _open_remote(url: str) -> Origin:
     if is_shard_name(url) or is_pattern(url):
         return open_shards(url)
     try:
         fs, root = open_filesystem(url)
         there = fs.isdir(root)
         shards = there and holds_shards(url)
-    # An unknown protocol; a package that it needs; a server that does not answer.
+    # An unknown protocol, a package that is missing, or a server that does not answer.
     except refusals(ValueError, ImportError) as error:
         raise UsageError(
             f"The source {url} cannot be opened ({error}): correct the URL."

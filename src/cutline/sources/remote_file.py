@@ -16,21 +16,21 @@ REFUSALS: Final = (
     ("httpx", "HTTPError"),
     ("httpx2", "HTTPError"),
 )
-"""What the packages below fsspec raise that is no OSError: the module, and the base of its errors.
-"""
+"""What packages below fsspec raise that is not an OSError: module, and base class of its errors."""
 
-NEAR = 1 << 14  # bytes: two headers and the sidecar between them, with room
+NEAR: Final = 1 << 14
+"""Bytes of a range at first: two headers and the sidecar between them, with room."""
 
-
-FAR = 1 << 22
+FAR: Final = 1 << 22
+"""Bytes of a range at most."""
 
 
 class Remote:
     """Read at offsets of a file behind an fsspec URL.
 
-    A range has `NEAR` bytes: among large members, one request for a sidecar and the headers on both
-    sides of it. As long as reads begin in or right behind the range before, members are small, and
-    each range is twice as long as that one, up to `FAR`. One range is held.
+    A range has `NEAR` bytes, so that among large members a sidecar and the headers on both sides of
+    it are one request. While reads begin in or right behind the last range, members are small, and
+    each range is twice as long as the last, up to `FAR`. One range is held.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Remote:
     Raises
     ------
     CutlineError
-        If the server does not tell sizes, or does not serve ranges.
+        The server tells no sizes, or does not serve ranges.
     """
 
     def __init__(self, url: str) -> None:
@@ -73,7 +73,7 @@ class Remote:
         try:
             self._file.seek(offset)
             self._held = self._file.read(min(max(length, self._span), self.size - offset))
-        except ValueError as error:  # fsspec's word for a server that sends the whole file
+        except ValueError as error:  # raised by fsspec for a server that sends the whole file
             raise not_in_ranges(self._url) from error
         except refusals() as error:
             raise cut_off(self._url, error) from error
@@ -81,7 +81,7 @@ class Remote:
 
 
 def open_filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """Open the file system of a URL, which forgets what this process has listed there before.
+    """Open the file system of a URL, and drop what this process has cached of its listings.
 
     Raises
     ------
@@ -92,23 +92,26 @@ def open_filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """
     try:
         filesystem, path = fsspec.url_to_fs(url)
-    except (AttributeError, TypeError, BadZipFile) as error:  # a host, a target that is not named
+    except (AttributeError, TypeError, BadZipFile) as error:  # the host or the target is missing
         raise ValueError(said(error)) from error
     filesystem.invalidate_cache()
     return filesystem, path
 
 
 def not_in_ranges(url: str) -> CutlineError:
-    """Say that a server sends more than it is asked for."""
+    """Return the error of a server that sends more than it is asked for."""
     return CutlineError(f"{url} is not served in ranges: download it first.")
 
 
 def cut_off(place: str, error: Exception) -> CutlineError:
-    """Say that what is being read cannot be read any further."""
-    return CutlineError(f"{place} cannot be read on ({said(error)}): see to it and run this again.")
+    """Return the error of a file that cannot be read any further."""
+    return CutlineError(
+        f"{place} cannot be read any further ({said(error)}): check its server or disk and run this"
+        " again."
+    )
 
 
 def refusals(*more: type[Exception]) -> tuple[type[Exception], ...]:
-    """Give what a file system raises that cannot do what it is asked to; of packages in use."""
+    """Return what a file system raises when it fails: OSError, `more`, and what its package has."""
     loaded = (getattr(sys.modules.get(module), name, None) for module, name in REFUSALS)
     return (OSError, *more, *filter(None, loaded))

@@ -37,47 +37,48 @@ class ShardSet:
 
 
 def open_shards(source: Where) -> ShardSet:
-    """Take a SHARDS argument: a folder or a URL of shards, a shard, a glob or a list of shards.
+    """Open a SHARDS argument.
+
+    Parameters
+    ----------
+    source
+        A folder or an fsspec URL of shards, a shard, a glob of shards, or a list of shards.
 
     Raises
     ------
     UsageError
-        There is none, or one is packed.
+        There is no shard, or one is compressed.
     """
     if not isinstance(source, str | os.PathLike):
-        return shard_set(source, "the list")
+        return _shard_set(source, "the list")
     path = os.fspath(source)
     try:
-        return shard_set(shard_paths(path), path)
+        return _shard_set(shard_paths(path), path)
     except FileNotFoundError as error:
         raise UsageError(f"{path} is not there: name *.tar files or their folder.") from error
-    # An unknown protocol; a package that it needs; a server that does not answer.
+    # An unknown protocol, a package that is missing, or a server that does not answer.
     except refusals(ValueError, ImportError) as error:
-        raise UsageError(f"The shards {path} cannot be opened ({error}): correct that.") from error
+        raise UsageError(
+            f"The shards {path} cannot be opened ({error}): correct the path or URL."
+        ) from error
 
 
 def shard_paths(path: str) -> list[str]:
-    """Find the shards that a path, a URL or a glob names, packed ones too."""
+    """Return the shards that a path, a URL or a glob names, compressed ones too."""
     if is_pattern(path) and not os.path.exists(path):
-        return matches(path)
+        return _matches(path)
     if is_shard_name(path) and not os.path.isdir(path):
         if "://" in path:
-            open_filesystem(path)  # which refuses a URL that cannot be one
+            open_filesystem(path)  # to refuse a URL that cannot be one
         elif not os.path.exists(path):
             raise FileNotFoundError(path)
         return [path]
-    return [f"{path.rstrip('/')}/{name}" for name in names_in(path) if is_shard_name(name)]
+    return [f"{path.rstrip('/')}/{name}" for name in _names_in(path) if is_shard_name(name)]
 
 
-def shard_set(paths: Iterable[disk.AnyPath], named: str) -> ShardSet:
-    """Take some paths or URLs as shards; `named` is what the user called them.
-
-    Raises
-    ------
-    UsageError
-        There is none, or one is packed or no tar file by its name.
-    """
-    found = sorted({absolute(path) for path in paths})
+def _shard_set(paths: Iterable[disk.AnyPath], named: str) -> ShardSet:
+    """Build the set of some paths or URLs; `named` is what the user called them."""
+    found = sorted({_absolute(path) for path in paths})
     if not found:
         raise UsageError(f"No shard is named by {named}: name *.tar files, or a folder.")
     for path in found:
@@ -88,27 +89,28 @@ def shard_set(paths: Iterable[disk.AnyPath], named: str) -> ShardSet:
             )
         if not path.endswith(".tar"):
             raise UsageError(f"The file {path} is no .tar shard: name *.tar files, or a folder.")
-    root = common_folder(found)
+    root = _common_folder(found)
     if not all(path.startswith(f"{root}/") for path in found):
-        raise UsageError(f"The shards of {named} have no folder in common: name those of one.")
+        raise UsageError(
+            f"The shards of {named} have no folder in common: name shards below one folder."
+        )
     names = (path[len(root) + 1 :] for path in found)
     return ShardSet(root, tuple(sorted(names, key=os.fsencode)))
 
 
-def absolute(path: disk.AnyPath) -> str:
+def _absolute(path: disk.AnyPath) -> str:
     """Make a path absolute; a URL is."""
     path = os.fspath(path)
     return path if "://" in path else disk.absolute(path)
 
 
-def common_folder(paths: Sequence[str]) -> str:
-    """Find the folder or URL that all paths are below."""
+def _common_folder(paths: Sequence[str]) -> str:
     levels = zip(*(posixpath.dirname(path).split("/") for path in paths), strict=False)
     return "/".join(level[0] for level in takewhile(lambda level: len({*level}) == 1, levels))
 
 
-def names_in(folder: str) -> Iterator[str]:
-    """List the names in a folder or directly below a URL, but for hidden ones and for folders."""
+def _names_in(folder: str) -> Iterator[str]:
+    """Yield the names of the files directly in a folder or URL, except hidden ones."""
     if "://" in folder:
         filesystem, root = open_filesystem(folder)
         for info in filesystem.ls(root, detail=True):
@@ -123,12 +125,12 @@ def names_in(folder: str) -> Iterator[str]:
 
 
 def holds_shards(folder: str) -> bool:
-    """Tell whether a folder or a URL is one of shards: it holds some directly, and no sidecar.
+    """Return whether a folder or a URL holds shards directly in it, and no sidecar.
 
-    Sidecars win: after an extraction both are in one folder, and the loose ones are what is used.
+    After an extraction both are in one folder, and the loose sidecars are the ones to use.
     """
     found = False
-    for name in names_in(folder):
+    for name in _names_in(folder):
         if name.endswith(".json"):
             return False
         found = found or is_shard_name(name)
@@ -136,17 +138,16 @@ def holds_shards(folder: str) -> bool:
 
 
 def is_shard_name(name: str) -> bool:
-    """Tell by its name whether a file is a shard, or a packed one."""
+    """Return whether a file is a shard by its name, or a compressed one."""
     return name.endswith((".tar", *PACKED))
 
 
 def is_pattern(path: str) -> bool:
-    """Tell whether a path is a glob."""
+    """Return whether a path is a glob."""
     return glob.has_magic(path)
 
 
-def matches(pattern: str) -> list[str]:
-    """Find what a glob names, on a disk or behind a URL."""
+def _matches(pattern: str) -> list[str]:
     if "://" not in pattern:
         return glob.glob(pattern, recursive=True)
     filesystem, path = open_filesystem(pattern)

@@ -22,25 +22,25 @@ from cutline.sources.remote_file import (
     open_filesystem,
     refusals,
 )
-from cutline.sources.tar.members import Entries
+from cutline.sources.tar.members import IndexLine, index_line
 from cutline.sources.tar.walking import Damage, PackedError, ReadAt, local, walk
 from cutline.store import disk
 
 DAMAGES: Final = 100
-"""How many damages of a shard are told one by one; a hostile one has one for every two blocks."""
+"""Damages of a shard that are listed one by one; a hostile one has one for every two blocks."""
 
 BATCH: Final = 10_000
-"""Members that are held in memory: a hostile shard may have a million."""
+"""Members that are held in memory; a hostile shard may have a million."""
 
 GAP: Final = 1 << 16
-"""Bytes between two sidecars of a remote shard that are read along rather than asked around.
+"""Bytes between two sidecars of a remote shard that are read rather than skipped.
 
-The sidecars of the real set are 100 KB and more apart: each is a request of its own there, 32 at
-once. A request takes as long as 1 MB and more of a stream, but as many streams share the line.
+The sidecars of the real set are 100 KB and more apart, so each is a request of its own, 32 at once.
+A request takes as long as 1 MB and more of a stream, but all streams share the line.
 """
 
 AHEAD: Final = 32
-"""How many pieces before it is read a piece of a local shard is asked for."""
+"""Spans of a local shard that the kernel is asked to read in advance."""
 
 Span = tuple[int, int]
 """Where bytes lie in a shard: their offset and how many they are."""
@@ -48,7 +48,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Shards:
-    """Sidecars in tar shards. The plan knows in which they are and where; this only reads them."""
+    """Sidecars in tar shards below a folder or URL; a line says which shard, and where in it."""
 
     root: str
 
@@ -56,32 +56,32 @@ class Shards:
         return self.root
 
     def stamps(self, lines: pa.Table) -> list[Stamp]:
-        """Take the stamps of the plan, for which each shard has just been looked at."""
+        """Return the stamps of the lines; each shard was looked at when they were listed."""
         columns = (lines[name].to_pylist() for name in ("shard", "stamp", "fault"))
         return list(zip(*columns, strict=True))
 
     def is_unreadable(self, stamp: Stamp) -> bool:
-        """Tell from its stamp that a sidecar cannot be read."""
+        """Return whether the stamp is that of a sidecar that cannot be read."""
         return stamp[2] is not None
 
     def read(self, lines: pa.Table) -> Iterator[Sidecar]:
         """Read the sidecars of some lines, all of one shard."""
         columns = [lines[name].to_pylist() for name in ("offset", "size", "fault")]
-        spans = list(zip(*columns, strict=True))
-        wanted = [(offset, size) for offset, size, fault in spans if not fault and readable(size)]
-        with self.opened_as_planned(lines) as shard:
-            pieces = shard.pieces(wanted)
+        places = list(zip(*columns, strict=True))
+        spans = [(offset, size) for offset, size, fault in places if not fault and _readable(size)]
+        with self.opened_as_listed(lines) as shard:
+            data = shard.read_spans(spans)
             stamps = self.stamps(lines)
             paths = lines["path"].to_pylist()
-            for path, (_, size, fault), seen in zip(paths, spans, stamps, strict=True):
+            for path, (_, size, fault), seen in zip(paths, places, stamps, strict=True):
                 if fault is not None:
                     yield path, Reject("unreadable", fault), seen
                 else:
-                    yield path, next(pieces) if readable(size) else too_large(size), seen
+                    yield path, next(data) if _readable(size) else too_large(size), seen
 
     @contextmanager
-    def opened_as_planned(self, lines: pa.Table) -> Iterator["OpenShard"]:
-        """Open the shard of some lines, which must be the one that was planned."""
+    def opened_as_listed(self, lines: pa.Table) -> Iterator["OpenShard"]:
+        """Open the shard of some lines, which must be as it was when they were listed."""
         name = lines["shard"][0].as_py()
         with self.opened(name) as shard:
             if shard.stamp != lines["stamp"][0].as_py():
@@ -90,13 +90,20 @@ class Shards:
 
     @contextmanager
     def opened(self, name: str) -> Iterator["OpenShard"]:
-        """Open a shard, and name it in what goes wrong with it."""
+        """Open a shard by its name in the source.
+
+        Raises
+        ------
+        CutlineError
+            It cannot be opened.
+        """
         place = f"{self.root}/{name}"
         try:
             shard: OpenShard = RemoteShard(place) if "://" in place else LocalShard(place)
         except refusals(ValueError, ImportError) as error:
             raise CutlineError(
-                f"The shard {place} cannot be read ({said(error)}): see to it."
+                f"The shard {place} cannot be read ({said(error)}): check its server or disk"
+                " and run this again."
             ) from error
         try:
             yield shard
@@ -112,11 +119,11 @@ class OpenShard(Protocol):
     size: int
     read: ReadAt
 
-    def pieces(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
-        """Read many pieces, in order."""
+    def read_spans(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
+        """Read many spans, in order."""
 
     def copy(self, offset: int, size: int, file: int) -> None:
-        """Copy a piece to the end of an open file."""
+        """Copy a span to the end of an open file."""
 
     def close(self) -> None:
         """Close it."""
@@ -133,28 +140,27 @@ class LocalShard:
         self.stamp = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
         self.read = local(self.descriptor)
 
-    def pieces(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
-        """Read many pieces, in order: one call a piece."""
+    def read_spans(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
+        """Read many spans, in order, one call each."""
         for (offset, size), later in zip_longest(spans, spans[AHEAD:]):
-            if later:  # 60,000 sidecars on a cold disk take 1.7 s, and 4.6 if each is waited for
+            if later:  # 60,000 sidecars on a cold disk take 1.7 s; without it, 4.6
                 os.posix_fadvise(self.descriptor, later[0], later[1], os.POSIX_FADV_WILLNEED)
             try:
-                yield whole(os.pread(self.descriptor, size, offset), size)
+                yield _whole(os.pread(self.descriptor, size, offset), size)
             except OSError as error:
                 yield unreadable(error)
 
     def copy(self, offset: int, size: int, file: int) -> None:
-        """Copy a piece to the end of an open file, without its bytes passing through Python."""
+        """Copy a span to the end of an open file, without its bytes passing through Python."""
         try:
             copied = disk.copy_range(self.descriptor, offset, size, file)
         except OSError:
-            self.check(offset, size)  # or it is the file that cannot be written
+            self._check(offset, size)  # raises if it is the shard that failed, not the file
             raise
         if copied < size:
-            raise ends_early(self.place)
+            raise _ends_early(self.place)
 
-    def check(self, offset: int, size: int) -> None:
-        """Refuse a piece that cannot be read."""
+    def _check(self, offset: int, size: int) -> None:
         try:
             for start in range(offset, offset + size, FAR):
                 os.pread(self.descriptor, min(FAR, offset + size - start), start)
@@ -176,82 +182,37 @@ class RemoteShard:
         self.size = remote.size
         self.stamp = f"{self.size} {stamp(self.filesystem.info(self.path))}"
 
-    def pieces(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
-        """Read many pieces, in order: many requests at once, near pieces in one."""
+    def read_spans(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
+        """Read many spans, in order: many requests at once, spans near each other in one."""
         with ThreadPoolExecutor(CONCURRENT_READS) as readers:
-            for batch in batches(stretches(spans)):
-                for stretch, data in zip(batch, readers.map(self.fetch, batch), strict=True):
+            for batch in batches(_requests(spans)):
+                for request, data in zip(batch, readers.map(self._fetch, batch), strict=True):
                     if isinstance(data, Reject):
-                        yield from [data] * len(stretch.spans)
+                        yield from [data] * len(request.spans)
                     else:
-                        for offset, size in stretch.spans:
-                            yield whole(data[offset - stretch.offset :][:size], size)
+                        for offset, size in request.spans:
+                            yield _whole(data[offset - request.offset :][:size], size)
 
-    def fetch(self, stretch: "Stretch") -> bytes | Reject:
-        """Read one stretch of pieces."""
+    def _fetch(self, request: "_Request") -> bytes | Reject:
         try:
-            data: bytes = self.filesystem.cat_file(self.path, start=stretch.offset, end=stretch.end)
+            data: bytes = self.filesystem.cat_file(self.path, start=request.offset, end=request.end)
         except refusals() as error:
             return unreadable(error)
-        if len(data) > stretch.size:
+        if len(data) > request.size:
             raise not_in_ranges(self.place)
         return data
 
     def copy(self, offset: int, size: int, file: int) -> None:
-        """Copy a piece to the end of an open file."""
+        """Copy a span to the end of an open file."""
         for start in range(offset, offset + size, FAR):
             length = min(FAR, offset + size - start)
-            piece = self.read(length, start)
-            if len(piece) < length:
-                raise ends_early(self.place)
-            disk.write_all(file, piece)
+            data = self.read(length, start)
+            if len(data) < length:
+                raise _ends_early(self.place)
+            disk.write_all(file, data)
 
     def close(self) -> None:
         """Close nothing: fsspec keeps its own connections."""
-
-
-class Stretch(NamedTuple):
-    """Pieces that are near each other, and are read in one go."""
-
-    offset: int
-    size: int
-    spans: list[Span]
-
-    @property
-    def end(self) -> int:
-        """Where the last of its pieces ends."""
-        return self.offset + self.size
-
-
-def stretches(spans: Iterable[Span]) -> Iterator[Stretch]:
-    """Put pieces together that are near each other; they come by offset."""
-    stretch: Stretch | None = None
-    for offset, size in spans:
-        end = offset + size
-        if stretch and offset <= stretch.end + GAP and end <= stretch.offset + FAR:
-            stretch.spans.append((offset, size))
-            stretch = stretch._replace(size=end - stretch.offset)
-        else:
-            if stretch:
-                yield stretch
-            stretch = Stretch(offset, size, [(offset, size)])
-    if stretch:
-        yield stretch
-
-
-def readable(size: int) -> bool:
-    """Tell whether a sidecar is small enough to be read."""
-    return size <= TOO_LARGE
-
-
-def ends_early(place: str) -> CutlineError:
-    """Say that a shard has become shorter."""
-    return CutlineError(f"{place} ends before its members do: run this again.")
-
-
-def whole(data: bytes, size: int) -> bytes | Reject:
-    """Take what was read if it is all there."""
-    return data if len(data) == size else Reject("unreadable", "the shard ends within it")
 
 
 @dataclass(slots=True)
@@ -262,27 +223,73 @@ class Damages:
     first: list[tuple[int, str]]
 
     def add(self, damage: Damage) -> None:
-        """Take in one more."""
+        """Count one more, and keep it if it is among the first."""
         self.count += 1
         if self.count <= DAMAGES:
             self.first.append((damage.offset, damage.detail))
 
 
-def batches_of_entries(shard: OpenShard, damages: Damages) -> Iterator[Entries]:
-    """Walk a shard: give its members, many at a time, and take in its damages."""
-    members = Entries()
+def index_lines(shard: OpenShard, damages: Damages) -> Iterator[list[IndexLine]]:
+    """Walk a shard: yield the lines of its index, many at a time, and note its damages.
+
+    Raises
+    ------
+    CutlineError
+        The shard is compressed, or cannot be read any further.
+    """
+    lines: list[IndexLine] = []
     try:
         for found in walk(shard.read, shard.size):
             if isinstance(found, Damage):
                 damages.add(found)
                 continue
-            members.add(found)
-            if len(members.paths) == BATCH:
-                yield members
-                members = Entries()
+            lines.append(index_line(found))
+            if len(lines) == BATCH:
+                yield lines
+                lines = []
     except PackedError as error:
         raise CutlineError(f"{shard.place} {error}") from error
     except OSError as error:
         raise cut_off(shard.place, error) from error
-    if members.paths:
-        yield members
+    if lines:
+        yield lines
+
+
+class _Request(NamedTuple):
+    """Spans near each other, which are read in one request."""
+
+    offset: int
+    size: int
+    spans: list[Span]
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size
+
+
+def _requests(spans: Iterable[Span]) -> Iterator[_Request]:
+    """Join spans, which come by offset, to requests."""
+    request: _Request | None = None
+    for offset, size in spans:
+        end = offset + size
+        if request and offset <= request.end + GAP and end <= request.offset + FAR:
+            request.spans.append((offset, size))
+            request = request._replace(size=end - request.offset)
+        else:
+            if request:
+                yield request
+            request = _Request(offset, size, [(offset, size)])
+    if request:
+        yield request
+
+
+def _readable(size: int) -> bool:
+    return size <= TOO_LARGE
+
+
+def _ends_early(place: str) -> CutlineError:
+    return CutlineError(f"{place} ends before its members do: run this again.")
+
+
+def _whole(data: bytes, size: int) -> bytes | Reject:
+    return data if len(data) == size else Reject("unreadable", "the shard ends within it")

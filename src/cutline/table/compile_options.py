@@ -1,21 +1,16 @@
-"""How to compile and how to extract, each as one frozen value that travels with its job."""
+"""How to compile, as one frozen value that travels with the job."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 import pyarrow as pa
 
 from cutline.errors import UsageError
 from cutline.plan import planning, receipts
 from cutline.record import Rules
-
-CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
-"""What every common reader of parquet knows."""
-
-COLUMNS: Final = ("width", "height", "caption", "filename")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +28,18 @@ class CompileOptions:
     compression
         The codec of the table and its ledger, as pyarrow names it.
     allow_damaged
-        Be content with what can be read of damaged shards.
+        Accept what can be read of damaged shards.
     fresh
         Make every part anew.
     force_unlock
         Take over a lock whose owner cannot be asked, because it is on another host.
     """
+
+    COLUMNS: ClassVar[tuple[str, ...]] = ("width", "height", "caption", "filename")
+    """Columns that every table has, before those of `rules`."""
+
+    CODECS: ClassVar[tuple[str, ...]] = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
+    """Codecs that every common reader of parquet knows."""
 
     rules: Rules = field(default_factory=Rules)
     partition_size: int = 10_000
@@ -49,17 +50,17 @@ class CompileOptions:
     force_unlock: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Check that the options can be met."""
         if not self.rules.caption_fields:
             raise UsageError("A caption has to come from somewhere: give a --caption-field.")
         if isinstance(self.rules.caption_fields, str):
             raise UsageError("The caption fields are a tuple of names: write (name,).")
         if isinstance(self.rules.columns, Mapping):
             raise UsageError("The columns are pairs of a name and a field: write them as a tuple.")
-        if self.compression not in CODECS:
-            raise UsageError(f"The compression is one of {', '.join(CODECS)}.")
+        if self.compression not in self.CODECS:
+            raise UsageError(f"The compression is one of {', '.join(self.CODECS)}.")
         planning.check_numbers(self.partition_size, self.max_rejects)
-        names = [*COLUMNS, *(name for name, _ in self.rules.columns)]
+        names = [*self.COLUMNS, *(name for name, _ in self.rules.columns)]
         for name, count in Counter(names).items():
             if count > 1 or not name:
                 raise UsageError(f"The table cannot have two columns {name!r}: rename --column.")
@@ -69,15 +70,15 @@ class CompileOptions:
         """The columns of the table."""
         types = [pa.int64(), pa.int64(), pa.string(), pa.string()]
         extra = [(name, pa.string()) for name, _ in self.rules.columns]
-        return pa.schema([*zip(COLUMNS, types, strict=True), *extra])
+        return pa.schema([*zip(self.COLUMNS, types, strict=True), *extra])
 
     @property
     def planning(self) -> planning.PlanOptions:
-        """What of these decides the plan."""
+        """The options that decide the plan."""
         return planning.PlanOptions(self.identity(), self.partition_size, self.fresh)
 
     def identity(self) -> bytes:
-        """Write down every option that changes the bytes of a part."""
+        """Return every option that changes the bytes of a part, written down."""
         return json.dumps([receipts.FORMAT, asdict(self.rules)]).encode()
 
 

@@ -1,7 +1,7 @@
 """Sidecars to the table: the compile job.
 
-List, plan, have the missing parts made, merge. The client does it, but for the shards, which
-`index` has the workers walk, and the parts, which `rows` has them make.
+List and plan, make the missing parts, merge. The client lists loose sidecars and merges; workers
+walk shards (`plan.shard_index`), check old parts (`plan.receipts`) and make parts (`rows`).
 """
 
 from dataclasses import asdict, dataclass
@@ -24,10 +24,10 @@ from cutline.table.rows import make_parts
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CompileSummary(Summary):
-    """What a compile came to; for every run, sidecars = rows + the sum of the rejects.
+    """What a compile came to; in every run, sidecars = rows + the sum of the rejects.
 
-    Damage is none of the rejects, because nobody knows what was there: `damaged_shards` counts it,
-    and is None for loose sidecars. `shortfall` says in one sentence what was not done.
+    Damage is not among the rejects, because nobody knows what was there: `damaged_shards` counts
+    it, and is None for loose sidecars. `shortfall` says in one sentence what was not done.
     """
 
     table: str
@@ -43,7 +43,7 @@ class CompileSummary(Summary):
     shortfall: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Give the object that ``--json`` prints."""
+        """Return the object that ``--json`` prints."""
         body = asdict(self)
         del body["stages"], body["shortfall"]
         if self.damaged_shards is None:
@@ -68,12 +68,12 @@ def compile_table(
         A folder of sidecars, flat or nested, or of tar shards, which are read in place; or an
         fsspec URL of one. Or a shard, a glob of shards, or a list of shards.
     table
-        The path of the table, ``X.parquet``; ``X.parts/`` and ``X.rejects.parquet`` stand beside.
+        The path of the table, ``X.parquet``; ``X.parts/`` and ``X.rejects.parquet`` are beside it.
     options
         How to compile.
     lost
-        What did not get from shards into a folder of loose sidecars, for the ledger: see
-        `ExtractSummary`. Of shards that are read in place the compile finds that itself.
+        More lines for the ledger: what an extraction could not bring from shards into the folder
+        of loose sidecars. Of shards that are read in place a compile finds that itself.
     client
         The Dask cluster to work on; without one, Dask's scheduler of this process.
     watcher
@@ -99,13 +99,33 @@ def compile_table(
             receipts = sorted([*plan.kept, *made], key=lambda receipt: receipt.index)
             timings.keep(files, receipts)
         with clock.stage("merge"):
-            check_columns(receipts, options)
-            indexes = plan.indexes or []
-            lost = pa.concat_tables([lost, shard_index.damage_lines(indexes)])
+            _check_columns(receipts, options)
+            lost = pa.concat_tables([lost, shard_index.damage_lines(plan.indexes or [])])
             merged = merge.merge(files, receipts, options, lost)
-    damage = "" if options.allow_damaged else shard_index.shortfall(indexes, "the table")
+    return _summed_up(plan, receipts, merged, context, clock)
+
+
+def _check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
+    """Refuse an extra column whose field no record has: its name is probably wrong."""
+    rows = sum(receipt.rows for receipt in receipts)
+    for index, (name, field) in enumerate(options.rules.columns):
+        if rows and not any(receipt.column_values[index] for receipt in receipts):
+            raise CutlineError(
+                f"No record has a field {field!r} for the column {name!r}: correct --column."
+            )
+
+
+def _summed_up(
+    plan: planning.Plan,
+    receipts: list[Receipt],
+    merged: merge.Merged,
+    context: CompileContext,
+    clock: Clock,
+) -> CompileSummary:
+    allowed = context.options.allow_damaged
+    damage = "" if allowed else shard_index.shortfall(plan.indexes or [], "the table")
     return CompileSummary(
-        table=files.table,
+        table=context.files.table,
         sidecars=merged.sidecars,
         rows=merged.rows,
         rejects=merged.rejects,
@@ -117,13 +137,3 @@ def compile_table(
         damaged_shards=None if plan.indexes is None else len(plan.damaged),
         shortfall=" ".join(filter(None, [merge.no_row(merged), damage])),
     )
-
-
-def check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
-    """Refuse an extra column whose field no record has: its name is likely wrong."""
-    rows = sum(receipt.rows for receipt in receipts)
-    for index, (name, field) in enumerate(options.rules.columns):
-        if rows and not any(receipt.column_values[index] for receipt in receipts):
-            raise CutlineError(
-                f"No record has a field {field!r} for the column {name!r}: correct --column."
-            )

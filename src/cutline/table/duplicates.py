@@ -1,6 +1,6 @@
 """Samples that come twice: the first row of a key, in source order, keeps it.
 
-The others are no rows of the table, but lines of its ledger.
+The others become lines of the ledger.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,15 +30,15 @@ Duplicates: TypeAlias = dict[int, list[Duplicate]]
 
 
 def find(files: TableFiles, receipts: list[Receipt]) -> Duplicates:
-    """Find, part by part, the rows whose key an earlier row has.
+    """Find the rows of each part whose key an earlier row has.
 
-    If there can be any, a first pass keeps 8 bytes a row: the hashes of the keys. Only keys whose
-    hash occurs twice, mostly none at all, are then compared as text.
+    A first pass, if there can be any, keeps a hash of 8 bytes for each key. Only keys whose hash
+    occurs twice, which is rare, are then compared as text.
     """
-    if not may_repeat(files, receipts):
+    if not _may_repeat(files, receipts):
         return {}
-    keys = part_files.ahead(lambda receipt: part_files.keys(filenames(files, receipt)), receipts)
-    hashes = [hashed(each) for each in keys]
+    keys = part_files.ahead(lambda receipt: part_files.keys(_filenames(files, receipt)), receipts)
+    hashes = [_hashed(each) for each in keys]
     every = np.sort(np.concatenate(hashes)) if hashes else np.array([], np.int64)
     suspects = np.unique(every[1:][every[1:] == every[:-1]])
     kept: dict[str, str] = {}
@@ -46,19 +46,18 @@ def find(files: TableFiles, receipts: list[Receipt]) -> Duplicates:
     for receipt, own in zip(receipts, hashes, strict=True):
         rows = np.flatnonzero(np.isin(own, suspects)) if len(suspects) else own[:0]
         if len(rows):
-            names = filenames(files, receipt).take(pa.array(rows)).to_pylist()
-            later = list(settle(zip(rows.tolist(), names, strict=True), kept))
+            names = _filenames(files, receipt).take(pa.array(rows)).to_pylist()
+            later = list(_settle(zip(rows.tolist(), names, strict=True), kept))
             if later:
                 found[receipt.index] = later
     return found
 
 
-def may_repeat(files: TableFiles, receipts: list[Receipt]) -> bool:
-    """Tell whether two rows can have one key; to look at a million of them takes 0.4 s.
+def _may_repeat(files: TableFiles, receipts: list[Receipt]) -> bool:
+    """Return whether two rows can have one key; comparing a million takes 0.4 s.
 
-    No two loose sidecars have one path, so only a row that has another stem than its sidecar can
-    have the key of another one. In shards, which a plan has either none or nothing but, a path may
-    come again.
+    Loose sidecars have different paths, so only a row whose stem is not its sidecar's can have the
+    key of another. In shards a path may come again, and a plan has either only shards or none.
     """
     if any(receipt.stem_mismatches for receipt in receipts):
         return True
@@ -66,8 +65,8 @@ def may_repeat(files: TableFiles, receipts: list[Receipt]) -> bool:
         return bool(plan.read_row_group(0, ["shard"])["shard"].null_count == 0)
 
 
-def settle(rows: Iterable[tuple[int, str]], kept: dict[str, str]) -> Iterator[Duplicate]:
-    """Give each key to the first row that has it, and tell the others."""
+def _settle(rows: Iterable[tuple[int, str]], kept: dict[str, str]) -> Iterator[Duplicate]:
+    """Yield the rows whose key an earlier row has; `kept` has the filename that keeps each key."""
     for row, filename in rows:
         name = naming.key(filename)
         if name in kept:
@@ -76,18 +75,16 @@ def settle(rows: Iterable[tuple[int, str]], kept: dict[str, str]) -> Iterator[Du
             kept[name] = filename
 
 
-def filenames(files: TableFiles, receipt: Receipt) -> pa.Array:
-    """Read the filenames of a part's rows."""
+def _filenames(files: TableFiles, receipt: Receipt) -> pa.Array:
     return part_files.read_rows(files, receipt, ["filename"])["filename"].combine_chunks()
 
 
-def hashed(keys: pa.Array) -> npt.NDArray[np.int64]:
-    """Hash each key, as this process hashes text."""
+def _hashed(keys: pa.Array) -> npt.NDArray[np.int64]:
     return np.fromiter(map(hash, keys.to_pylist()), np.int64, len(keys))
 
 
 def unique_rows(files: TableFiles, receipt: Receipt, twice: Duplicates) -> pa.Table:
-    """Read the rows of a part but for its duplicates."""
+    """Read the rows of a part, without its duplicates."""
     rows = part_files.read_rows(files, receipt)
     later = twice.get(receipt.index)
     if not later:
@@ -102,15 +99,15 @@ def ledger_lines(files: TableFiles, receipt: Receipt, twice: Duplicates) -> pa.T
     rejects = part_files.read_rejects(files, receipt)
     later = twice.get(receipt.index)
     if later:
-        added = duplicates_table(files, receipt, rejects, later)
+        added = _duplicates_table(files, receipt, rejects, later)
         rejects = pa.concat_tables([rejects, added]).sort_by("position")
     return rejects.drop_columns("position")
 
 
-def duplicates_table(
+def _duplicates_table(
     files: TableFiles, receipt: Receipt, rejects: pa.Table, later: list[Duplicate]
 ) -> pa.Table:
-    """Say of which sidecars the duplicates of a part are: its rows are what was not rejected."""
+    """Build the lines of a part's duplicates: its rows are the sidecars that were not rejected."""
     planned = plan_file.Part(files.store, files.plan, receipt.index, receipt.sidecars).lines()
     paths, shard = planned["path"].to_pylist(), planned["shard"][0].as_py()
     positions = part_files.row_positions(len(paths), rejects["position"])

@@ -16,7 +16,7 @@ from cutline.store import TableFiles, disk, parquet
 
 
 def first_rows(path: disk.AnyPath, count: int) -> pa.Table:
-    """Read the first rows, and little more than these.
+    """Read the first rows, and little more than those.
 
     Parameters
     ----------
@@ -36,15 +36,15 @@ def first_rows(path: disk.AnyPath, count: int) -> pa.Table:
         raise UsageError(f"The number of rows is 0 or more, not {count}.")
     path = os.fspath(path)
     rows: list[pa.Table] = []
-    for part in part_files(path) or [path]:
-        rows.append(first_of_file(part, count))
+    for part in _part_files(path) or [path]:
+        rows.append(_first_of_file(part, count))
         count -= rows[-1].num_rows
         if count <= 0:
             break
     return pa.concat_tables(rows, promote_options="default")
 
 
-def part_files(folder: str) -> list[str]:
+def _part_files(folder: str) -> list[str]:
     """List the parts directly below a folder, in order; none if it is a file."""
     if (names := parquet.names_in(folder)) is None:
         return []
@@ -56,11 +56,10 @@ def part_files(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in parts]
 
 
-def first_of_file(path: str, count: int) -> pa.Table:
-    """Read the first rows of one file."""
+def _first_of_file(path: str, count: int) -> pa.Table:
     batches: list[pa.RecordBatch] = []
     with parquet.open_parquet(path, "name a table or a parts folder") as file, parquet.sound(path):
-        count = min(count, file.metadata.num_rows)  # Arrow counts in 64 bits, a user may not
+        count = min(count, file.metadata.num_rows)  # a user may ask for more than 64 bits hold
         for batch in file.iter_batches(batch_size=max(count, 1)):
             batches.append(batch)
             if sum(batch.num_rows for batch in batches) >= count:
@@ -71,12 +70,12 @@ def first_of_file(path: str, count: int) -> pa.Table:
 
 
 def values(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
-    """Give the values of each row, as Python has them.
+    """Yield the values of each row, as Python has them.
 
     Raises
     ------
     UsageError
-        Python has no such value, as of a time after the year 9999.
+        Python has no such value, such as a time after the year 9999.
     """
     columns = []
     for name, column in zip(rows.column_names, rows.columns, strict=True):
@@ -90,11 +89,11 @@ def values(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
 
 
 def as_table(rows: pa.Table) -> Table:
-    """Lay rows out for a terminal: a line each, long text cut to fit, nothing sent raw."""
+    """Return rows for a terminal: a line each, long text cut to fit, control characters escaped."""
     table = Table()
     for column in rows.schema:
         number = pa.types.is_integer(column.type)
-        # A column that may not wrap keeps its width while rich narrows the widest of the others.
+        # A column that may not wrap keeps its width while rich narrows the widest others.
         table.add_column(
             texts.cell(column.name), justify="right" if number else "left", no_wrap=number
         )
@@ -104,7 +103,7 @@ def as_table(rows: pa.Table) -> Table:
 
 
 def as_csv(rows: pa.Table) -> str:
-    """Write rows as RFC 4180 has it: a header, CRLF, quotes where they are needed."""
+    """Return rows as CSV of RFC 4180: a header, CRLF, quotes where they are needed."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(rows.column_names)
@@ -113,7 +112,7 @@ def as_csv(rows: pa.Table) -> str:
 
 
 def as_json(rows: pa.Table) -> str:
-    """Write rows as a JSON list of objects, one a line."""
+    """Return rows as a JSON list of objects, one a line."""
     objects = (dict(zip(rows.column_names, row, strict=True)) for row in values(rows))
     lines = (orjson.dumps(one, default=str).decode() for one in objects)
     return "[" + ",\n ".join(lines) + "]\n"

@@ -21,8 +21,8 @@ from cutline.table.compile_options import CompileOptions
 class Merged(msgspec.Struct, frozen=True):
     """What a merge came to, and the digest of what it was made from.
 
-    `files` are the versions of the table and its ledger: as long as they and the digest are the
-    same, there is nothing to merge.
+    `files` are the versions of the table and its ledger: while they and the digest are the same,
+    there is nothing to merge.
     """
 
     digest: str
@@ -32,7 +32,7 @@ class Merged(msgspec.Struct, frozen=True):
 
     @property
     def sidecars(self) -> int:
-        """How many sidecars there were."""
+        """The number of sidecars that there were."""
         return self.rows + sum(self.rejects.values())
 
 
@@ -42,7 +42,7 @@ def merge(
     options: CompileOptions,
     lost: pa.Table = ledger.EMPTY,
 ) -> Merged:
-    """Merge parts into the table and the ledger, unless that has been done.
+    """Merge parts to the table and the ledger, unless that has been done.
 
     Parameters
     ----------
@@ -51,29 +51,30 @@ def merge(
     receipts
         Those of all parts, in order.
     options
-        How to write the table, and how many rejects to bear.
+        How to write the table, and how many rejects to accept.
     lost
-        More lines of the ledger: sidecars of shards that are in no part, and what is damaged there.
+        More lines of the ledger: sidecars that are in no part, and damage of shards.
 
     Raises
     ------
     CutlineError
         Too many sidecars were rejected; the table that was there is as it was.
     """
-    digest = merge_digest(receipts, lost, options)
-    before = None if options.fresh else read_merged(files)
-    if before and (before.digest, before.files) == (digest, stamps(files)):
-        check_rejects(before, files, receipts, lost, options)
+    digest = _merge_digest(receipts, lost, options)
+    before = None if options.fresh else _read_merged(files)
+    if before and (before.digest, before.files) == (digest, _stamps(files)):
+        _check_rejects(before, files, receipts, lost, options)
         return before
     twice = duplicates.find(files, receipts)
-    merged = Merged(digest, *count(receipts, twice, lost))
-    check_rejects(merged, files, receipts, lost, options)
-    write_tables(files, receipts, twice, lost, options)
-    write_merged(files, msgspec.structs.replace(merged, files=stamps(files)))
+    merged = Merged(digest, *_count(receipts, twice, lost))
+    _check_rejects(merged, files, receipts, lost, options)
+    _write_tables(files, receipts, twice, lost, options)
+    with files.store.publish(files.merged) as file:
+        file.write(msgspec.json.encode(msgspec.structs.replace(merged, files=_stamps(files))))
     return merged
 
 
-def write_tables(
+def _write_tables(
     files: TableFiles,
     receipts: list[Receipt],
     twice: duplicates.Duplicates,
@@ -89,19 +90,17 @@ def write_tables(
         part_files.write_table(file, rows, options.schema, options.compression)
 
 
-def merge_digest(receipts: list[Receipt], lost: pa.Table, options: CompileOptions) -> str:
-    """Digest what the table is made from."""
+def _merge_digest(receipts: list[Receipt], lost: pa.Table, options: CompileOptions) -> str:
     state = hashlib.blake2b(options.identity(), digest_size=20)
     state.update(options.compression.encode())
     for receipt in receipts:
-        # And not its digest alone: what was unreadable may be a row now, of the same sidecar.
+        # Not its digest alone: a sidecar that was unreadable may be a row now.
         state.update(b"".join(receipt.footer().values()))
     state.update(repr(lost.to_pylist()).encode())
     return state.hexdigest()
 
 
-def read_merged(files: TableFiles) -> Merged | None:
-    """Read what the last merge came to."""
+def _read_merged(files: TableFiles) -> Merged | None:
     try:
         with files.store.open(files.merged) as file:
             return msgspec.json.decode(file.read(), type=Merged)
@@ -109,14 +108,8 @@ def read_merged(files: TableFiles) -> Merged | None:
         return None
 
 
-def write_merged(files: TableFiles, merged: Merged) -> None:
-    """Note what a merge came to."""
-    with files.store.publish(files.merged) as file:
-        file.write(msgspec.json.encode(merged))
-
-
-def stamps(files: TableFiles) -> list[list[int]]:
-    """Take what tells that the table and its ledger are still those that were merged."""
+def _stamps(files: TableFiles) -> list[list[int]]:
+    """Return the versions of the table and its ledger."""
     found = []
     for path in (files.table, files.ledger):
         with suppress(FileNotFoundError):
@@ -124,10 +117,10 @@ def stamps(files: TableFiles) -> list[list[int]]:
     return found
 
 
-def count(
+def _count(
     receipts: list[Receipt], twice: duplicates.Duplicates, lost: pa.Table
 ) -> tuple[int, dict[str, int]]:
-    """Count the rows of the table, and the rejects by reason."""
+    """Return the rows of the table, and its rejects by reason."""
     again = sum(map(len, twice.values()))
     later: dict[reasons.Reason, int] = {"duplicate": again} if again else {}
     rejects = Counter[str](later)
@@ -137,22 +130,22 @@ def count(
     return sum(receipt.rows for receipt in receipts) - again, dict(sorted(rejects.items()))
 
 
-def check_rejects(
+def _check_rejects(
     merged: Merged,
     files: TableFiles,
     receipts: list[Receipt],
     lost: pa.Table,
     options: CompileOptions,
 ) -> None:
-    """Fail a job of which too much was rejected: its source or its options are likely wrong."""
+    """Refuse too many rejects: the source or the options are probably wrong."""
     faults = {reason: n for reason, n in merged.rejects.items() if reason != "no_width"}
     if sum(faults.values()) <= options.max_rejects * merged.sidecars:
-        if not merged.rows and has_rows(files):
+        if not merged.rows and _has_rows(files):
             raise CutlineError(f"{no_row(merged)} The table was left as it was.")
         return
     top = sorted(faults, key=lambda reason: -faults[reason])[:3]
     shown = "; ".join(
-        f"{faults[reason]:,} {reason} ({example(reason, files, receipts, lost)})" for reason in top
+        f"{faults[reason]:,} {reason} ({_example(reason, files, receipts, lost)})" for reason in top
     )
     raise CutlineError(
         f"{sum(faults.values()):,} of {merged.sidecars:,} sidecars were rejected, more than the"
@@ -162,27 +155,25 @@ def check_rejects(
 
 
 def no_row(merged: Merged) -> str:
-    """Say that there is no row; empty if there are any."""
+    """Return a sentence about a table without a row; empty if it has any."""
     if merged.rows:
         return ""
     rejects = ", ".join(f"{reason} {number:,}" for reason, number in merged.rejects.items())
     return (
-        f"No sidecar gave a row ({rejects}): see whether these are the ones that you mean; shards"
-        " that lie beside sidecars are passed over, and read if they are named, as by"
-        " 'FOLDER/*.tar'."
+        f"No sidecar gave a row ({rejects}): check that these are the ones you mean; shards"
+        " beside sidecars are skipped, and read if they are named, as by 'FOLDER/*.tar'."
     )
 
 
-def has_rows(files: TableFiles) -> bool:
-    """Return whether there is a table that has any."""
+def _has_rows(files: TableFiles) -> bool:
     try:
         return bool(parquet.footer_of(files.store, files.table).num_rows)
     except parquet.UNSOUND:
         return False
 
 
-def example(reason: str, files: TableFiles, receipts: list[Receipt], lost: pa.Table) -> str:
-    """Show the first reject of a reason."""
+def _example(reason: str, files: TableFiles, receipts: list[Receipt], lost: pa.Table) -> str:
+    """Return the first reject of a reason in words."""
     twice = duplicates.find(files, receipts) if reason == "duplicate" else {}
     holders = (one for one in receipts if reason in one.rejects or one.index in twice)
     holder = next(holders, None)

@@ -23,23 +23,23 @@ ROW_GROUP: Final = 10_000
 """Rows a row group of the table; the captions job writes the files of one as one task."""
 
 AHEAD: Final = 2
-"""Parts that are read before they are asked for."""
+"""Parts that are read in advance."""
 
-ANEW: Final = "remove it and run this again"
-"""What to do about a file of a part that is damaged; a receipt says nothing of its pages."""
+MEND_PART: Final = "remove it and run this again"
+"""What to do about a damaged file of a part: a receipt says nothing of its pages."""
 
 PART_CODEC: Final = "snappy"
-"""Parts are read again soon: with zstd, which the table has, a sidecar costs 0.5 us more."""
+"""Parts are soon read again: with zstd, which the table has, a sidecar costs 0.5 us more."""
 
 Read = TypeVar("Read")
 
 Judged: TypeAlias = tuple[bytes, judging.Outcome, line_format.Stamp]
-"""What a sidecar came to: its path, the outcome, and its stamp."""
+"""A sidecar's path, what it came to, and its stamp."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompileContext:
-    """What every task of a compile has to know; small, because each task carries it."""
+    """What every task of a compile has to know; each carries it, so it is small."""
 
     source: Source
     files: TableFiles
@@ -65,9 +65,9 @@ class Rejected(NamedTuple):
 class PartColumns:
     """What the sidecars of a part came to, column by column.
 
-    Filled as they come: a list of rows, turned into columns at the end, kept ten thousand small
-    objects alive for Python's garbage collector to walk, which cost 5 us a sidecar.
-    `stem_mismatches` counts the rows whose image has another stem than its sidecar.
+    Columns are filled as sidecars come: a list of rows would keep ten thousand small objects alive
+    for Python's garbage collector to walk, which costs 5 us a sidecar. `stem_mismatches` counts the
+    rows whose image has another stem than its sidecar.
     """
 
     paths: list[bytes] = field(default_factory=list)
@@ -81,7 +81,7 @@ class PartColumns:
     stem_mismatches: int = 0
 
     def fill(self, judged: Iterable[Judged], shard: str | None) -> None:
-        """Take in what the sidecars of one part came to, in order."""
+        """Add what the sidecars of one part came to, in order."""
         add_width, add_height = self.widths.append, self.heights.append
         add_caption, add_filename = self.captions.append, self.filenames.append
         for path, outcome, stamp in judged:
@@ -102,7 +102,7 @@ class PartColumns:
             self.stamps += stamp
 
     def rows(self, options: CompileOptions) -> pa.Table:
-        """Give the rows."""
+        """Return the rows as a table."""
         count = len(options.rules.columns)
         extra = [self.extras[index::count] for index in range(count)]
         columns: list[Sequence[Any]] = [
@@ -116,24 +116,24 @@ class PartColumns:
         return dict(sorted(Counter(reject.reason for reject in self.rejects).items()))
 
     def examples(self) -> dict[str, str]:
-        """Give the last reject of each reason in words."""
+        """Return the last reject of each reason in words."""
         return {
             reject.reason: events.example(reject.source, reject.detail) for reject in self.rejects
         }
 
 
 def row_positions(sidecars: int, rejected: pa.Array) -> pa.Array:
-    """Say where in a part the sidecars of its rows stand: wherever none was rejected."""
+    """Return where in a part the sidecars of its rows are: wherever none was rejected."""
     return pa.array(np.setdiff1d(np.arange(sidecars), rejected))
 
 
 def keys(filenames: pa.Array) -> pa.Array:
-    """Give the key of each filename: what `records.key` does, at 0.2 us a row against 1."""
+    """Return the key of each filename, as `naming.key` does, in 0.2 us a row instead of 1."""
     return pc.replace_substring_regex(filenames, r"([^/.][^/]*)\.[^./]*$", r"\1")
 
 
 def rejects_table(rejects: list[Rejected]) -> pa.Table:
-    """Turn rejects into columns."""
+    """Return rejects as a table."""
     return parquet.table_of_rows(rejects, ledger.REJECTS)
 
 
@@ -159,11 +159,20 @@ def write_table(
     compression: str,
     footer: dict[bytes, bytes] | None = None,
 ) -> None:
-    """Write tables as one parquet file.
+    """Write tables as one parquet file, whose bytes do not depend on how the rows come in tables.
 
-    The bytes depend on the rows alone, and not on how they come in tables.
+    Parameters
+    ----------
+    file
+        The file, open and empty.
+    tables
+        The rows, in order.
+    schema, compression
+        The columns of the file, and its codec as pyarrow names it.
+    footer
+        Metadata for the end of the file.
     """
-    # Captions and filenames hardly repeat: a dictionary of them costs time and saves nothing.
+    # Captions and filenames hardly repeat: a dictionary of them would cost time and save nothing.
     repeating = [name for name in schema.names if name in {"width", "height", "reason"}]
     with pq.ParquetWriter(
         file,
@@ -172,13 +181,13 @@ def write_table(
         use_dictionary=repeating,
         write_page_checksum=True,
     ) as writer:
-        for group in regrouped(tables):
+        for group in _regrouped(tables):
             writer.write_table(group, row_group_size=ROW_GROUP)
         writer.add_key_value_metadata(footer or {})
 
 
-def regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Cut tables anew into row groups, each in one piece."""
+def _regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the rows of tables in row groups, each contiguous."""
     held: list[pa.Table] = []
     rows = 0
     for table in tables:
@@ -194,7 +203,7 @@ def regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def read_rows(files: TableFiles, receipt: Receipt, columns: list[str] | None = None) -> pa.Table:
-    """Read the rows of a part, which must be the part that the receipt is for.
+    """Read the rows of the part that a receipt is for.
 
     Raises
     ------
@@ -203,7 +212,7 @@ def read_rows(files: TableFiles, receipt: Receipt, columns: list[str] | None = N
     """
     path = files.part(receipt.index)
     with (
-        parquet.sound(path, ANEW),
+        parquet.sound(path, MEND_PART),
         parquet.opened_parquet(files.store, path, checked=True) as file,
     ):
         metadata = file.metadata.metadata or {}
@@ -218,14 +227,14 @@ def read_rejects(files: TableFiles, receipt: Receipt) -> pa.Table:
         return pa.Table.from_batches([], ledger.REJECTS)
     path = files.part_rejects(receipt.index, receipt.digest)
     with (
-        parquet.sound(path, ANEW),
+        parquet.sound(path, MEND_PART),
         parquet.opened_parquet(files.store, path, checked=True) as file,
     ):
         return file.read()
 
 
 def ahead(read: Callable[[Receipt], Read], receipts: Iterable[Receipt]) -> Iterator[Read]:
-    """Read parts in threads, a few before they are asked for: the merge takes 0.6 of the time."""
+    """Read parts in threads, a few in advance: the merge takes 0.6 of the time it would."""
     with ThreadPoolExecutor(AHEAD) as readers:
         waiting: deque[Future[Read]] = deque()
         for receipt in receipts:

@@ -1,7 +1,7 @@
 """Sidecars to parts: the stage of a compile that a million records pass.
 
-The driver on top wires the bag; the small functions below it run on a worker, one task a part, as a
-stream: read, judge, write.
+The driver comes first and wires the bag; the functions below it run on a worker, one task a part,
+as a stream: read, judge, write.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,24 +26,29 @@ Stream: TypeAlias = tuple[plan_file.Part, Iterator[Sidecar]]
 """One element of the bag: a part, and its sidecars as they are read."""
 
 JudgedStream: TypeAlias = tuple[plan_file.Part, Iterator[part_files.Judged]]
-"""And then what they are judged to be; a part in each tuple of a sidecar would cost 0.3 us more."""
+"""The same once judged; a part in the tuple of each sidecar would cost 0.3 us more."""
 
 
 def make_parts(
     context: CompileContext, missing: list[plan_file.Part], client: Client | None, watcher: Watcher
 ) -> list[Receipt]:
-    """Read, judge and write the parts that are missing."""
+    """Read, judge and write the parts that are missing; return their receipts.
+
+    Raises
+    ------
+    CutlineError
+        A part has killed each worker that tried it.
+    """
     if not missing:
         return []
     load = Load(sum(part.sidecars for part in missing), "sidecars")
     try:
         return list(running.results(rows_bag(context, missing), client, watcher, load))
     except running.DeadlyTaskError as error:
-        raise CutlineError(deadly(missing[error.partitions[0]], len(error.partitions))) from error
+        raise CutlineError(_deadly(missing[error.partitions[0]], len(error.partitions))) from error
 
 
-def deadly(part: plan_file.Part, count: int) -> str:
-    """Name a part that kills workers."""
+def _deadly(part: plan_file.Part, count: int) -> str:
     paths = part.lines()["path"]
     first, last = (line_format.shown_source(part.shard, paths[place].as_py()) for place in (0, -1))
     others = f" and {count - 1} more parts have" if count > 1 else " has"
@@ -55,10 +60,10 @@ def deadly(part: plan_file.Part, count: int) -> str:
 
 
 def rows_bag(context: CompileContext, missing: list[plan_file.Part]) -> db.Bag:
-    """Wire the bag: sidecars, then rows and rejects, then a receipt a part.
+    """Build the bag: sidecars, then rows and rejects, then a receipt a part.
 
-    The steps fuse to one task a part, through which the sidecars stream. A reject travels as a
-    value, and not through `filter`: the writer counts it, and hears of a part that has no row.
+    The steps fuse to one task a part, through which the sidecars stream. A reject is a value, and
+    not dropped by `filter`: the writer counts it, and a part without a row has its receipt too.
     """
     sidecars = db.from_sequence(missing, partition_size=1).map(read_sidecars, context=context)
     judged = sidecars.map(judge_sidecars, rules=context.options.rules)
@@ -72,20 +77,19 @@ def rows_bag(context: CompileContext, missing: list[plan_file.Part]) -> db.Bag:
 
 
 def read_sidecars(part: plan_file.Part, context: CompileContext) -> Stream:
-    """Read the sidecars of a part, one by one as they are asked for."""
+    """Read the sidecars of a part, one at a time on demand."""
     with context_meter.meter("list"):
         lines = part.lines()
     return part, context.source.read(lines)
 
 
 def judge_sidecars(stream: Stream, rules: Rules) -> JudgedStream:
-    """Decide what each sidecar of a part is, one by one as they are asked for."""
+    """Judge the sidecars of a part, one at a time on demand."""
     part, sidecars = stream
-    return part, judge_each(sidecars, rules)
+    return part, _judge_each(sidecars, rules)
 
 
-def judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[part_files.Judged]:
-    """Decide what each sidecar is, if it could be read."""
+def _judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[part_files.Judged]:
     judge = judging.judge_by(rules)
     reading_time = judging_time = 0.0
     size = 0
@@ -97,8 +101,8 @@ def judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[part_files
         else:
             size += len(data)
             outcome = judge(path, data)
-        # Two looks at the clock a sidecar, and the sum of sizes: 0.14 us. What the writer does
-        # with the one before, which is to append it to lists, counts as reading.
+        # Two readings of the clock and the sum of sizes cost 0.14 us a sidecar. What the writer
+        # does meanwhile with the one before, an append to lists, counts as reading.
         knew = perf_counter()
         reading_time += had - asked
         judging_time += knew - had
@@ -112,32 +116,31 @@ def judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[part_files
 def write_parts(
     streams: Iterable[JudgedStream], context: CompileContext, stale: set[int]
 ) -> list[Receipt]:
-    """Write the rejects and rows of each part, and give its receipt.
+    """Write the rejects and rows of each part, and return its receipt.
 
-    A worker that is lost takes its results with it, and Dask has all of its tasks done again, even
-    those whose results had been taken. So a part that is there, and was not when the stage began,
-    is made already.
+    When a worker is lost, Dask runs all of its tasks again, even those whose results have arrived.
+    So a part that is there, and was not when the stage began, is not made again. `stale` has the
+    parts that were there.
     """
     return [
-        made_before(part, context, stale) or write_part(part, judged, context)
+        _made_before(part, context, stale) or write_part(part, judged, context)
         for part, judged in streams
     ]
 
 
-def made_before(part: plan_file.Part, context: CompileContext, stale: set[int]) -> Receipt | None:
-    """Give the receipt of a part that a task before this one has made."""
+def _made_before(part: plan_file.Part, context: CompileContext, stale: set[int]) -> Receipt | None:
     return None if part.index in stale else receipts.kept_receipt(part, context.parts)
 
 
 def write_part(
     part: plan_file.Part, judged: Iterable[part_files.Judged], context: CompileContext
 ) -> Receipt:
-    """Collect what a part came to, publish it, and tell of it."""
+    """Collect what a part came to, publish it, and report it."""
     began = perf_counter()
     columns = part_files.PartColumns()
     columns.fill(judged, part.shard)
     with context_meter.meter("write"):
-        receipt = publish_part(part, columns, context)
+        receipt = _publish_part(part, columns, context)
     seconds = perf_counter() - began
     done = events.Done(
         task=f"part {part.index:05}",
@@ -154,10 +157,10 @@ def write_part(
     return replace(receipt, timing=timing)
 
 
-def publish_part(
+def _publish_part(
     part: plan_file.Part, columns: part_files.PartColumns, context: CompileContext
 ) -> Receipt:
-    """Publish the rejects of a part, then its rows with the receipt in their footer."""
+    """Publish a part, and return its receipt."""
     rows = columns.rows(context.options)
     receipt = Receipt(
         index=part.index,

@@ -1,4 +1,4 @@
-"""A table cut into slices: rows that are read together, at most a row group of ours."""
+"""A table cut into slices: rows that are read together, at most a row group of a compile."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from cutline.table import part_files
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some rows of a table; `version` is the table's, to know it again."""
+    """Some rows of a table; `version` is that of the table they were cut from."""
 
     files: TableFiles
     version: tuple[int, ...]
@@ -26,7 +26,7 @@ class Slice:
         Raises
         ------
         CutlineError
-            The table is damaged, has text that is not UTF-8, or is another one by now.
+            The table is damaged, has text that is not UTF-8, or has been replaced.
         """
         files = self.files
         with (
@@ -42,14 +42,14 @@ class Slice:
 
 
 def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
-    """Cut a table into slices: its row groups, and a large one of another writer into pieces.
+    """Cut a table into slices: its row groups, large ones of other writers cut smaller.
 
     Parameters
     ----------
     table
         The table.
     numbers
-        Columns of whole numbers that must be there, beside those of text.
+        Columns of whole numbers that must be there, besides `caption` and `filename`.
 
     Raises
     ------

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from cutline.record import TOO_LARGE, naming, texts
 from cutline.sources import local_folder
 from cutline.store import parquet
-from cutline.table import COLUMNS, Slice
+from cutline.table import CompileOptions, Slice
 from cutline.verify import checks
 from cutline.verify.checks import Findings, found
 
@@ -77,7 +77,7 @@ class Rows:
     @classmethod
     def read(cls, one: Slice) -> Self:
         """Read a slice of a table."""
-        table = one.read(COLUMNS)
+        table = one.read(CompileOptions.COLUMNS)
         names, captions = table["filename"].to_pylist(), table["caption"].to_pylist()
         safe = [
             n for n, name in enumerate(names) if name is not None and not naming.path_fault(name)
@@ -118,7 +118,7 @@ def _below_one(edges: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _any_null(rows: pa.Table) -> npt.NDArray[np.bool_]:
-    nulls = [rows[name].is_null().to_numpy() for name in COLUMNS]
+    nulls = [rows[name].is_null().to_numpy() for name in CompileOptions.COLUMNS]
     every: npt.NDArray[np.bool_] = np.logical_or.reduce(nulls)
     return every
 
@@ -173,7 +173,8 @@ def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
     passes. What is no file is skipped: `rows_without_image` finds it.
     """
     wrong, unreadable = [], []
-    sizes = list(zip(*(rows.table[name].to_pylist() for name in COLUMNS[:2]), strict=True))
+    columns = (rows.table[name].to_pylist() for name in CompileOptions.COLUMNS[:2])
+    sizes = list(zip(*columns, strict=True))
     with local_folder.open_folder(data) as root:
         for filename, size in ((rows.filenames[row], sizes[row]) for row in chosen):
             own = _own_size(root, filename, size)

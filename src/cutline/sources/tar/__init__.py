@@ -1,1 +1,1 @@
-"""Tar archives, walked safely."""
+"""Tar archives, walked safely: their headers, their members, and where they are damaged."""

@@ -1,4 +1,4 @@
-"""What the headers of a tar archive say, and the extended ones before them; pure, knows no files.
+"""Headers of a tar archive, and the extended headers before them, parsed; no file is read here.
 
 The forms are v7, ustar and pax (POSIX.1-2001, `pax`, its two "Interchange Formats") and GNU's (its
 manual, "Basic Tar Format"), as tarfile, GNU tar and bsdtar write them.
@@ -15,7 +15,6 @@ ASCII = bytes(range(128))
 OCTAL = b"01234567"
 
 NO_SUM = -BLOCK * 256  # below the sum of any block, even of signed bytes
-
 
 Kind = Literal["regular", "link", "symlink", "directory", "device", "fifo", "sparse", "other"]
 
@@ -34,20 +33,17 @@ KINDS: dict[int, Kind] = {
 
 WITH_DATA = frozenset({"regular", "sparse", "other"})  # the size field of the others means nothing
 
-
 REGULAR, OLD_SPARSE = b"0S"
-
 
 LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL = b"LKxg"
 
 EXTENDED = frozenset({LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL, ord("X")})  # X: as x, of old Solaris
 
-
 PATH, SIZE, SPARSE_NAME, SPARSE = b"path", b"size", b"GNU.sparse.name", b"GNU.sparse."
 
 
 class Header(NamedTuple):
-    """What a header says by itself; `flag` is its typeflag."""
+    """A header without the extended ones before it; `flag` is its typeflag."""
 
     name: bytes
     size: int
@@ -56,7 +52,7 @@ class Header(NamedTuple):
 
 
 def parse_header(block: bytes) -> Header | None:
-    """Read a block as a header; None if its checksum or its size does not hold."""
+    """Parse a block as a header; None if its checksum or its size does not hold."""
     if len(block) < BLOCK or not _sum_holds(block):
         return None
     flag = block[156]
@@ -82,7 +78,7 @@ def _sum_holds(block: bytes) -> bool:
 
 @lru_cache(1024)  # the headers of a shard share a few hundred checksums
 def stated_sum(field: bytes) -> int:
-    """Tell what all bytes of a header with this checksum field add up to; NO_SUM if it has none.
+    """Return what all bytes of a header with this checksum field add up to; NO_SUM if it has none.
 
     The checksum itself counts the bytes of its own field as blanks.
     """
@@ -91,7 +87,7 @@ def stated_sum(field: bytes) -> int:
 
 
 def _number(field: bytes) -> int | None:
-    """Read a size: octal, or as GNU has the large ones in base 256; None if negative or neither."""
+    """Parse a size: octal, or base 256 as GNU writes large ones; None if negative or neither."""
     return int.from_bytes(field[1:]) if field[0] == 0x80 else _octal(field)
 
 
@@ -105,7 +101,7 @@ def _text(field: bytes) -> bytes:
 
 
 def parse_extended(flag: int, body: bytes) -> dict[bytes, bytes] | None:
-    """Read what an extended header says of a member's path, size and form.
+    """Parse what an extended header says of a member's path, size and form.
 
     Parameters
     ----------
@@ -151,7 +147,7 @@ class Said(NamedTuple):
     once: dict[bytes, bytes] | None
 
     def joined_by(self, flag: int, records: dict[bytes, bytes] | None) -> "Said":
-        """Take in one more extended header, or None if it cannot be read."""
+        """Add the records of one more extended header; None if it could not be parsed."""
         if flag == PAX_GLOBAL:
             return self._replace(always=self.always | records) if records else self
         if records is None or self.once is None:
@@ -159,7 +155,7 @@ class Said(NamedTuple):
         return self._replace(once=self.once | records) if records else self
 
     def applied_to(self, header: Header) -> Header:
-        """Tell what a member's header says together with the extended ones before it."""
+        """Return a member's header, changed by the extended ones before it."""
         said = self.always | (self.once or {})
         if not said:
             return header
@@ -171,8 +167,8 @@ class Said(NamedTuple):
         )
 
     def behind_member(self) -> "Said":
-        """Tell what still holds when the next member has passed."""
+        """Return what still holds for the members after the next."""
         return Said(self.always, {}) if self.always else NOTHING
 
 
-NOTHING = Said({}, {})  # walk looks for this very value, so it is kept where nothing is said
+NOTHING = Said({}, {})  # the one such value, which `walk` compares by identity
