@@ -214,7 +214,7 @@ UNSEEN = """
 import sys
 
 import cutline
-from cutline.watch import on_stderr
+from cutline.progress import on_stderr
 
 if __name__ == "__main__":
     with cutline.connect(cutline.Local(workers=1, dashboard_address=sys.argv[1])) as client:
