@@ -37,9 +37,10 @@ def loggers():
     return list(logging.Logger.manager.loggerDict)
 
 
-def test_the_resource_tracker_would_unblock_what_is_blocked():
+def test_a_resource_tracker_that_runs_unblocks_nothing_later():
     script = (
-        "import signal; from cutline import private_api as p; from multiprocessing import *\n"
+        "import signal; from multiprocessing import resource_tracker\n"
+        "from cutline import private_api as p\n"
         "p.start_resource_tracker()\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
         "resource_tracker.ensure_running()\n"
@@ -139,9 +140,9 @@ def test_a_page_is_added_to_the_dashboard_and_to_its_navigation(watched):
         private_api.add_page(dask_scheduler, "our-page", "Ours", draw)
 
     watched.run_on_scheduler(add)
-    base = watched.dashboard_link.removesuffix("status")
+    port = watched.run_on_scheduler(lambda dask_scheduler: dask_scheduler.http_server.port)
     for page in ("our-page", "status"):
-        with urlopen(base + page) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/{page}") as answer:
             assert "our-page" in answer.read().decode()
 
 
