@@ -108,12 +108,13 @@ def test_a_task_knows_the_span_that_it_was_sent_under(watched):
     with span("outer"), span("inner"):
         seen = watched.submit(private_api.span_of_task, "outer", pure=False)
         other = watched.submit(private_api.span_of_task, "another", pure=False)
+    identity = seen.result()  # the scheduler makes the span as the task comes in
     spans = watched.run_on_scheduler(
         lambda dask_scheduler: {
             key: value.name for key, value in dask_scheduler.extensions["spans"].spans.items()
         }
     )
-    assert spans[seen.result()] == ("outer", "inner")
+    assert spans[identity] == ("outer", "inner")
     assert other.result() is None
     assert private_api.span_of_task("outer") is None
 
