@@ -10,10 +10,10 @@ from importlib import import_module
 
 import lazy_loader
 
-# By the names in __init__.pyi. Lazy, because the command line has something to do before half a
-# second of imports; see __main__.py.
+# The names are those of __init__.pyi. Lazy, because the command line starts a process before its
+# half second of imports; see __main__.py.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-# It makes this a module of a kind of its own, which pickle knows nothing of, and Dask pickles the
+# lazy_loader gives this module a class of its own that pickle does not know, and Dask pickles the
 # modules that a notebook's functions use.
 copyreg.pickle(type(sys.modules[__name__]), lambda module: (import_module, (module.__name__,)))

@@ -12,35 +12,34 @@ JOBS = {"compile", "captions", "run", "extract", "verify", "report"}
 
 
 def main() -> None:
-    """Begin to load what workers need, and run the command line."""
-    check_folder()
-    open_streams()
-    # The processes that are started from here on import what is installed, and not a random.py of
-    # the folder that this is run in.
+    """Start to load what workers need, and run the command line."""
+    _check_folder()
+    _open_streams()
+    # Processes that are started from here on must not import a random.py of the current folder.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     with stopped_at_once(), uncollected():
         if JOBS.intersection(sys.argv[1:2]):
             start_server()
         from cutline.cli import cutline  # noqa: PLC0415 - after what must come first
 
-        gc.freeze()  # what is there by now is never looked through
-    # And neither is what is there at the end of the process, which would take 0.4 s.
+        gc.freeze()  # what is imported by now is never looked through for garbage
+    # Nor is what is there at the end of the process, which would take 0.4 s.
     atexit.register(gc.freeze)
     cutline()
 
 
-def check_folder() -> None:
-    """Refuse to work in a folder that is no more: no process can be started there."""
+def _check_folder() -> None:
+    """Refuse to run in a folder that is gone: no process can be started there."""
     try:
         os.getcwd()
     except FileNotFoundError:
         sys.exit("cutline: The folder that this is run in is gone: go to another one.")
 
 
-def open_streams() -> None:
-    """See that there is something to read from and to print to.
+def _open_streams() -> None:
+    """Open the null device for each of the three standard streams that is closed.
 
-    A file that is opened while one of the first three is closed would be taken for it.
+    The next file that is opened would be taken for it.
     """
     while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass

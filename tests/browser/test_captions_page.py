@@ -11,7 +11,7 @@ from distributed import Client, LocalCluster
 
 from cutline import CompileOptions, DemoOptions, compile_table, make_demo, run
 from cutline.plan.receipts import read_receipt
-from cutline.progress.plugin import show
+from cutline.progress import show_captions_page
 from cutline.store.table_store import LocalDisk
 from schedulers import scheduler
 
@@ -162,7 +162,7 @@ def test_the_status_page_has_one_bar_a_stage(client, workers, demo, tmp_path, op
 @pytest.mark.parametrize("client", ["local cluster"], indirect=True)
 def test_pictures_for_the_documents(client, workers, tmp_path, open_page):
     make_demo(tmp_path, DemoOptions(60_000, images=False))
-    show(client, print)  # a job does, but the page is to be open when it begins
+    show_captions_page(client, print)  # a job does, but the page is to be open when it begins
     captions = open_page(client.dashboard_link, "captions")
     status = open_page(client.dashboard_link, "status")
     status.wait_for_timeout(2000)

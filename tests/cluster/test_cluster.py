@@ -9,7 +9,7 @@ from distributed import LocalCluster
 from distributed.client import _get_global_client
 
 from cutline import Address, CutlineError, Local, UsageError, connect
-from cutline.cluster import connecting
+from cutline.cluster import address as address_kind
 
 # A cluster of this machine
 
@@ -125,7 +125,7 @@ def test_an_address_that_cannot_be_one_is_refused(address):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(connecting, "PATIENCE", 0.5)
+    monkeypatch.setattr(address_kind, "PATIENCE", 0.5)
 
 
 def test_a_scheduler_that_is_not_there_is_said_in_a_sentence(impatient):

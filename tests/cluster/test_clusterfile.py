@@ -1,6 +1,7 @@
 import pytest
 
 from cutline import Address, Local, UsageError, read_cluster
+from cutline.cluster import config
 
 KEYS = {"workers", "threads_per_worker", "memory_limit", "dashboard_address"}
 
@@ -80,6 +81,13 @@ def test_a_file_that_is_wrong_is_refused_in_one_sentence(written, text, said):
     assert said in sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence
+
+
+def test_a_kind_is_a_line_and_its_keys_are_its_fields():
+    for name, kind in config.KINDS.items():
+        assert kind.__struct_config__.tag == name
+        assert kind.__struct_config__.frozen
+        assert kind.__struct_config__.forbid_unknown_fields
 
 
 @pytest.mark.parametrize("name", ["none.yaml", "."])

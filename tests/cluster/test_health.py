@@ -58,7 +58,7 @@ def test_a_worker_that_is_killed_is_told_at_the_end_at_the_latest():
         Client(cluster, set_as_default=False) as client,
     ):
         first, *_ = workers = client.run(os.getpid)
-        with running.looked_after(client, listener):
+        with running._looked_after(client, listener):
             os.kill(workers[first], signal.SIGKILL)
             while first in client.scheduler_info()["workers"]:
                 pass

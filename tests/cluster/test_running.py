@@ -12,12 +12,12 @@ from distributed import Client, LocalCluster
 from cutline import CompileOptions
 from cutline.captions import caption_files
 from cutline.cluster.running import results, sent, tasks_of, things_a_task
-from cutline.plan.planning import write_plan
+from cutline.plan.plan_file import write_plan
 from cutline.progress.watcher import SILENT
 from cutline.sources.line_format import LINES
 from cutline.sources.opening import open_source
 from cutline.store.table_files import TableFiles
-from cutline.table.part_files import Job
+from cutline.table.part_files import CompileContext
 from cutline.table.rows import rows_bag
 from processes import until
 
@@ -65,18 +65,21 @@ def bag_of(numbers, partition_size=1):
 
 
 @pytest.fixture
-def compile_job(tmp_path):
-    outputs = TableFiles.of(tmp_path / "t.parquet")
-    outputs.workspace.make()
-    outputs = replace(outputs, staging=outputs.workspace.staging("a-run"))
-    return Job(open_source(tmp_path), outputs, CompileOptions())
+def context(tmp_path):
+    files = TableFiles.of(tmp_path / "t.parquet")
+    files.workspace.make()
+    staging = files.workspace.staging("a-run")
+    files = replace(files, store=files.store.of_run(staging))
+    return CompileContext(open_source(tmp_path), files, CompileOptions())
 
 
-def parts_of(sidecars, job):
+def parts_of(sidecars, context):
     paths = pa.array([f"{number:07}.json".encode() for number in range(sidecars)])
     nulls = [pa.nulls(sidecars, field.type) for field in list(LINES)[1:]]
     lines = pa.table([paths, *nulls], schema=LINES)
-    return write_plan(lines, job.options.partition_size, job.outputs)
+    return write_plan(
+        lines, context.options.partition_size, context.files.store, context.files.plan
+    )
 
 
 def graph_of(tasks):
@@ -85,9 +88,9 @@ def graph_of(tasks):
     return graph
 
 
-def test_a_compile_is_one_task_a_part(compile_job):
-    parts = parts_of(20_000, compile_job)
-    tasks = tasks_of(rows_bag(compile_job, parts))
+def test_a_compile_is_one_task_a_part(context):
+    parts = parts_of(20_000, context)
+    tasks = tasks_of(rows_bag(context, parts))
     graph = graph_of(tasks)
     assert len(parts) == 2
     assert set(graph) == {task.key for task in tasks}
@@ -95,34 +98,33 @@ def test_a_compile_is_one_task_a_part(compile_job):
     assert not any(task.dependencies for task in graph.values())
 
 
-def test_the_tasks_of_a_compile_have_one_name(compile_job):
-    tasks = tasks_of(rows_bag(compile_job, parts_of(20_000, compile_job)))
+def test_the_tasks_of_a_compile_have_one_name(context):
+    tasks = tasks_of(rows_bag(context, parts_of(20_000, context)))
     assert {key_split(task.key) for task in tasks} == {"compile-rows"}
 
 
 def test_the_captions_of_a_slice_are_one_task_of_one_name(tmp_path):
     slices = [caption_files.Slice("t.parquet", (1, 2, 3), group, 0, 10_000) for group in range(5)]
-    job = caption_files.CaptionsContext(str(tmp_path), str(tmp_path))
-    graph = graph_of(tasks_of(caption_files.captions_bag(slices, job)))
+    context = caption_files.CaptionsContext(str(tmp_path), str(tmp_path))
+    graph = graph_of(tasks_of(caption_files.captions_bag(slices, context)))
     assert len(graph) == 5
     assert not any(task.dependencies for task in graph.values())
     assert {key_split(key) for key in graph} == {"write-caption-files"}
 
 
-def test_the_graph_of_more_than_a_million_sidecars_is_small(compile_job):
-    parts = parts_of(1_200_000, compile_job)
+def test_the_graph_of_more_than_a_million_sidecars_is_small(context):
+    parts = parts_of(1_200_000, context)
     assert len(parts) == 120
-    graph = graph_of(tasks_of(rows_bag(compile_job, parts)))
+    graph = graph_of(tasks_of(rows_bag(context, parts)))
     assert len(pickle.dumps(graph)) < 150_000
 
 
-def test_the_tasks_of_two_runs_have_different_keys(compile_job):
-    parts = parts_of(10, compile_job)
+def test_the_tasks_of_two_runs_have_different_keys(context):
+    parts = parts_of(10, context)
     names = set()
     for run in ("one", "another"):
-        outputs = replace(compile_job.outputs, staging=run)
-        job = replace(compile_job, outputs=outputs)
-        names.add(rows_bag(job, parts).name)
+        files = replace(context.files, store=context.files.store.of_run(run))
+        names.add(rows_bag(replace(context, files=files), parts).name)
     assert len(names) == 2
 
 

@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import dask
 import dask.bag as db
@@ -19,11 +20,13 @@ import cutline
 from cutline import Address
 from cutline.cluster import connecting, running
 from cutline.errors import CutlineError
-from cutline.progress.watcher import Silent
+from cutline.plan.planning import make_plan
+from cutline.progress.watcher import SILENT, Silent
 from cutline.sources.local_folder import Folder
-from cutline.store import lock, table_files
+from cutline.store.table_files import TableFiles
 from cutline.store.trouble import StorageError
 from cutline.table import compiling, rows
+from cutline.table.part_files import CompileContext
 from jobs_at_work import Listener, wait_at
 from oracle import compile_folder
 from processes import until
@@ -272,10 +275,10 @@ def test_what_is_sent_to_a_scheduler_that_died_is_lost_without_a_word(tmp_path):
     assert heard.said == []
 
 
-def make_twice(part, job):
+def make_twice(part, context):
     """Make one part in two threads at once, as Dask may on two workers."""
     threads = [
-        threading.Thread(target=rows.write_part, args=(part, judged(part, job), job))
+        threading.Thread(target=rows.write_part, args=(part, judged(part, context), context))
         for _ in range(2)
     ]
     for thread in threads:
@@ -284,36 +287,41 @@ def make_twice(part, job):
         thread.join()
 
 
-def judged(part, job):
-    _, outcomes = rows.judge_sidecars(rows.read_sidecars(part, job), job.options.rules)
+def parts_of(context):
+    plan = make_plan(context.source, context.files, OPTIONS.planning, None, SILENT)
+    return plan.parts
+
+
+def judged(part, context):
+    _, outcomes = rows.judge_sidecars(rows.read_sidecars(part, context), context.options.rules)
     return list(outcomes)
 
 
 def test_a_part_that_two_workers_make_at_once_is_made_once(tmp_path):
     source = write_sidecars(tmp_path / "data", numbered(30))
-    outputs = table_files.TableFiles.of(tmp_path / "x.parquet")
-    with lock.locked(outputs.workspace, print) as staging:
-        job = compiling.Job(Folder(source), replace(outputs, staging=staging), OPTIONS)
-        for part in compiling.plan_parts(job, job.source.list()):
-            make_twice(part, job)
-        assert os.listdir(staging) == []
-        assert len(os.listdir(outputs.parts)) == 6
-    summary = cutline.compile_table(source, outputs.table, OPTIONS)
+    files = TableFiles.of(tmp_path / "x.parquet")
+    with files.locked(print) as own:
+        context = CompileContext(Folder(source), own, OPTIONS)
+        for part in parts_of(context):
+            make_twice(part, context)
+        assert [*Path(files.workspace.attempts).glob("*/*")] == []
+        assert len(os.listdir(files.parts)) == 6
+    summary = cutline.compile_table(source, files.table, OPTIONS)
     assert (summary.rows, summary.reused_parts) == (30, 6)
 
 
 def test_a_worker_that_was_given_up_and_still_writes_changes_nothing(tmp_path):
     source = write_sidecars(tmp_path / "data", numbered(30))
-    outputs = table_files.TableFiles.of(tmp_path / "x.parquet")
-    with lock.locked(outputs.workspace, print) as staging:
-        late = compiling.Job(Folder(source), replace(outputs, staging=staging), OPTIONS)
-        part = compiling.plan_parts(late, late.source.list())[2]
+    files = TableFiles.of(tmp_path / "x.parquet")
+    with files.locked(print) as own:
+        late = CompileContext(Folder(source), own, OPTIONS)
+        part = parts_of(late)[2]
         old = judged(part, late)
     write_sidecars(source, {"012.json": numbered(1)["000.json"] | {"image_name": "new.png"}})
-    cutline.compile_table(source, outputs.table, OPTIONS)
+    cutline.compile_table(source, files.table, OPTIONS)
     before = tree(tmp_path)
     with pytest.raises(CutlineError, match="This run is over"):
         rows.write_part(part, old, late)
     assert tree(tmp_path) == before
     expected, _ = compile_folder(source)
-    assert [tuple(row.values()) for row in pq.read_table(outputs.table).to_pylist()] == expected
+    assert [tuple(row.values()) for row in pq.read_table(files.table).to_pylist()] == expected

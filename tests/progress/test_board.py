@@ -9,7 +9,7 @@ from msgspec import to_builtins
 from cutline import CompileOptions, compile_table
 from cutline.progress import plugin, stages
 from cutline.progress.events import Begun, Done, Ended, read_event
-from cutline.progress.plugin import Board
+from cutline.progress.plugin import BoardPlugin
 from cutline.progress.stages import Progress
 from schedulers import scheduler, without
 
@@ -94,13 +94,13 @@ def test_tasks_that_end_in_bursts_give_no_spikes():
 
 
 def test_events_of_others_and_of_other_versions_are_passed_over():
-    plugin = Board()
+    plugin = BoardPlugin()
     told(plugin, begun())
     plugin.log_event("another", to_builtins(done()))
     for strange in (None, 7, {}, {"event": "done"}, {"event": "new", "stage": "s"}):
         plugin.log_event("cutline", strange)
     told(plugin, done(stage="unknown"), Ended("unknown", 1))
-    assert plugin.stages["s"].tasks == 0
+    assert plugin.board.stages["s"].tasks == 0
 
 
 def test_events_come_back_as_they_were():
@@ -109,38 +109,38 @@ def test_events_come_back_as_they_were():
 
 
 def test_only_the_last_stages_are_kept():
-    plugin = Board()
+    plugin = BoardPlugin()
     told(plugin, *(begun(stage=str(number)) for number in range(20)))
-    assert list(plugin.stages) == [str(number) for number in range(12, 20)]
+    assert list(plugin.board.stages) == [str(number) for number in range(12, 20)]
 
 
 @pytest.mark.parametrize("how", ["ended", "client gone"])
 def test_a_stage_that_nobody_waits_for_any_more_is_stopped(how):
-    plugin = Board()
+    plugin = BoardPlugin()
     told(plugin, begun(), done())
     if how == "ended":
         told(plugin, Ended("s", 1))
     else:
         plugin.remove_client(None, "c")
-    assert plugin.stages["s"].ended is not None
-    assert not plugin.stages["s"].whole
+    assert plugin.board.stages["s"].ended is not None
+    assert not plugin.board.stages["s"].whole
 
 
 def test_a_stage_whose_tasks_tell_nothing_is_done_when_they_are():
-    plugin = Board()
+    plugin = BoardPlugin()
     told(plugin, begun(tasks=4, amount=4, unit="tasks"), Ended("s", 4))
-    assert plugin.stages["s"].whole
-    assert plugin.stages["s"].done == 4
+    assert plugin.board.stages["s"].whole
+    assert plugin.board.stages["s"].done == 4
 
 
 def test_workers_that_are_lost_at_work_are_counted():
-    plugin = Board()
+    plugin = BoardPlugin()
     plugin.remove_worker(None, "w")
     told(plugin, begun(tasks=1))
     plugin.remove_worker(None, "w")
     told(plugin, done())
     plugin.remove_worker(None, "w")
-    assert plugin.lost_workers == 1
+    assert plugin.board.lost_workers == 1
 
 
 # On a scheduler
@@ -151,7 +151,7 @@ def stages_on(client):
     return client.run_on_scheduler(
         lambda dask_scheduler: [
             (stage.begun.name, stage.done, stage.whole, dict(stage.made), dict(stage.rejects))
-            for stage in dask_scheduler.plugins[plugin.PLUGIN].stages.values()
+            for stage in dask_scheduler.plugins[plugin.PLUGIN].board.stages.values()
         ]
     )
 
@@ -180,16 +180,16 @@ def test_a_board_of_another_version_is_refused(monkeypatch):
     lines = []
     with monkeypatch.context() as patch:
         patch.setattr(plugin, "version", lambda _: "0.0.1")
-        other = Board()
-    monkeypatch.setattr(plugin, "Board", lambda: other)
+        other = BoardPlugin()
+    monkeypatch.setattr(plugin, "BoardPlugin", lambda: other)
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        plugin.show(client, lines.append)
-        plugin.show(client, lines.append)
+        plugin.show_captions_page(client, lines.append)
+        plugin.show_captions_page(client, lines.append)
     (line,) = lines
-    assert f"its cutline is {Board().version}, and this is 0.0.1" in line
+    assert f"its cutline is {BoardPlugin().version}, and this is 0.0.1" in line
 
 
 def run_on(there, folder, tmp_path):
@@ -214,7 +214,7 @@ UNSEEN = """
 import sys
 
 import cutline
-from cutline.watch import on_stderr
+from cutline.progress import on_stderr
 
 if __name__ == "__main__":
     with cutline.connect(cutline.Local(workers=1, dashboard_address=sys.argv[1])) as client:
@@ -248,7 +248,7 @@ def test_a_scheduler_that_was_told_to_have_no_dashboard_is_not_asked_for_one(tmp
         scheduler(tmp_path, "--no-dashboard", **without(packages, tmp_path)) as there,
         Client(there["address"], set_as_default=False) as client,
     ):
-        plugin.show(client, lines.append)
+        plugin.show_captions_page(client, lines.append)
         assert not client.run_on_scheduler(
             lambda dask_scheduler: plugin.PLUGIN in dask_scheduler.plugins
         )

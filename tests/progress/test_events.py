@@ -11,7 +11,7 @@ import pytest
 from distributed import span
 
 import cutline
-from cutline import CompileOptions, compile_table, run, store, write_captions
+from cutline import CompileOptions, compile_table, run, write_captions
 from cutline.demo.making import make_demo
 from cutline.demo.samples import DemoOptions
 from cutline.plan.receipts import read_receipt
@@ -153,7 +153,7 @@ def test_prometheus_counters_equal_the_receipts(job):
 def test_threads_that_count_first_at_once_make_the_counters_once():
     code = (
         "import sys, threading; sys.setswitchinterval(1e-6)\n"
-        "from cutline import events\n"
+        "from cutline.progress import events\n"
         "barrier, done = threading.Barrier(16), []\n"
         "def work():\n"
         "    barrier.wait()\n"
@@ -186,7 +186,7 @@ def test_every_task_of_every_stage_tells_of_itself(client, tmp_path, monkeypatch
     make_demo(root, DemoOptions(600, form="shards"))
     since = len(client.get_events("cutline"))
     run(str(root), OPTIONS, client=client)
-    monkeypatch.setattr(store, "free_room", lambda _: space.Room(0, 0))  # and nothing is needed
+    monkeypatch.setattr(space, "free_room", lambda _: space.Room(0, 0))  # and nothing is needed
     sidecar = min((root / "data").glob("*.json"))
     os.utime(sidecar, (0, 0))
     run(str(root), OPTIONS, client=client)

@@ -12,7 +12,7 @@ import orjson
 from distributed import Client
 
 from cutline.cli.endings import one_sentence, standard_output
-from cutline.cluster import Address, Cluster, Local, connect, dashboard, has_dashboard, read_cluster
+from cutline.cluster import Address, Cluster, Local, connect, dashboard, read_cluster
 from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions
 from cutline.process import stoppable
@@ -111,7 +111,7 @@ def watched(chosen: Cluster, watcher: Watcher, performance_report: str | None) -
         dashboard.check_report(performance_report)
     with ExitStack() as stack:
         client = stack.enter_context(connect(chosen))
-        if has_dashboard(chosen):
+        if chosen.has_dashboard:
             for line in dashboard.where(client):
                 watcher.say(line)
         if performance_report:
@@ -132,10 +132,12 @@ def adjusted(chosen: Cluster, workers: int | None, dashboard_address: str | None
     """Let the command line have the last word on a local cluster."""
     changes = {"workers": workers, "dashboard_address": dashboard_address}
     changes = {name: value for name, value in changes.items() if value is not None}
-    if changes and isinstance(chosen, Address):
+    if isinstance(chosen, Local):
+        return msgspec.structs.replace(chosen, **changes)
+    if changes:
         options = " and ".join("--" + name.replace("_", "-") for name in changes)
         raise UsageError(f"The scheduler runs already: leave {options} out.")
-    return msgspec.structs.replace(chosen, **changes)
+    return chosen
 
 
 def compile_options(command: Command) -> Command:

@@ -1,59 +1,34 @@
-"""Which cluster to work on, as a `cluster.yaml` says it."""
+"""Which cluster to work on, as a `cluster.yaml` names it."""
 
 import difflib
-from typing import Annotated
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
 
 import msgspec
 import yaml
-from dask.utils import parse_bytes
+from distributed import Client
 
+from cutline.cluster.address import Address
+from cutline.cluster.local_cluster import Local
 from cutline.errors import UsageError
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
+
+class Cluster(Protocol):
+    """A kind of cluster: a frozen `msgspec` struct whose fields are the keys of its file."""
+
+    @property
+    def has_dashboard(self) -> bool:
+        """Whether the cluster shows a dashboard."""
+
+    def open(self) -> AbstractContextManager[Client]:
+        """Start the cluster or join it, and end at the end what was started."""
 
 
-class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="local"):
-    """A cluster on this machine that is started for the job and stopped after it.
-
-    Attributes
-    ----------
-    workers
-        Worker processes; without it one for each core that this process may use.
-    threads_per_worker
-        One is best: reading and judging records holds Python's lock.
-    memory_limit
-        Of each worker, as Dask writes it: ``4GiB``, or ``auto`` for its share of the machine.
-    dashboard_address
-        Where the dashboard listens, or ``none``.
-    """
-
-    workers: Count | None = None
-    threads_per_worker: Count = 1
-    memory_limit: str = "auto"
-    dashboard_address: str = "127.0.0.1:8787"
-
-    def __post_init__(self) -> None:
-        """Refuse an amount of memory that Dask cannot read, and an address that cannot be one."""
-        if self.memory_limit != "auto":
-            parse_bytes(self.memory_limit)
-        if self.dashboard_address != "none":
-            _, _, port = self.dashboard_address.rpartition(":")
-            if not (port.isascii() and port.isdigit() and int(port) < 2**16):
-                raise UsageError(
-                    f"The dashboard's address {self.dashboard_address} is not HOST:PORT: correct"
-                    " it, or write none."
-                )
-
-
-class Address(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="address"
-):
-    """A scheduler that is running already."""
-
-    address: str
-
-
-Cluster = Local | Address
+KINDS: Final[dict[str, type[Any]]] = {
+    "local": Local,
+    "address": Address,
+}
+"""The kinds that a `cluster.yaml` can name. A new one is a module and a line here."""
 
 
 def read_cluster(path: str) -> Cluster:
@@ -62,12 +37,11 @@ def read_cluster(path: str) -> Cluster:
     Raises
     ------
     UsageError
-        It is not there, is not YAML, or has a key or a value that cannot be.
+        It is not there, is not YAML, or has a key or a value that is wrong.
     """
     try:
         with open(path, encoding="utf-8") as file:
             body = yaml.safe_load(file)
-        cluster: Cluster = msgspec.convert(body, Cluster)
     except OSError as error:
         raise UsageError(
             f"The cluster file {path} cannot be read ({error.strerror}): name a cluster.yaml."
@@ -75,29 +49,28 @@ def read_cluster(path: str) -> Cluster:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"The cluster file {path} is not YAML: correct it, {reason}.") from error
+    wrong = _wrong(body)
+    if wrong:
+        raise UsageError(f"The cluster file {path} is wrong: {wrong}.")
+    try:
+        cluster: Cluster = msgspec.convert(body, KINDS[body["kind"]])
     except msgspec.ValidationError as error:
-        raise UsageError(f"The cluster file {path} is wrong: {explain(body, error)}.") from error
+        raise UsageError(f"The cluster file {path} is wrong: {error}.") from error
     return cluster
 
 
-def explain(body: object, error: msgspec.ValidationError) -> str:
-    """Say what is wrong with a cluster file, and name the key that was likely meant."""
+def _wrong(body: object) -> str:
+    """Return what is wrong with the keys of a cluster file, or an empty string."""
     if not isinstance(body, dict):
         return "it holds no keys; start from the cluster.yaml of the project"
-    kinds = {"local": Local, "address": Address}
     if "kind" not in body:
-        return f"it has no kind, which must be {' or '.join(kinds)}"
-    kind = str(body["kind"])
-    if kind not in kinds:
-        return f"kind is {kind!r}, and must be {' or '.join(kinds)}"
-    known = ["kind", *kinds[kind].__struct_fields__]
+        return f"it has no kind, which must be {' or '.join(KINDS)}"
+    kind = KINDS.get(str(body["kind"]))
+    if kind is None:
+        return f"kind is {str(body['kind'])!r}, and must be {' or '.join(KINDS)}"
+    known = ["kind", *kind.__struct_fields__]
     for key in body:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0) or known
             return f"it has no key {key!r}; the nearest is {near[0]!r}"
-    return str(error)
-
-
-def has_dashboard(cluster: Cluster) -> bool:
-    """Tell whether a cluster shows a dashboard."""
-    return isinstance(cluster, Address) or cluster.dashboard_address != "none"
+    return ""

@@ -17,10 +17,10 @@ LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
 
 
 def where(client: Client) -> list[str]:
-    """Say where the dashboard is, and how to get to it if that is another host.
+    """Return lines about where the dashboard is, and how to reach it on another host.
 
-    A dashboard asks nobody for a password, so that on a well-kept cluster a firewall keeps it to
-    its host: the way in is through ssh.
+    A dashboard asks for no password, so a firewall should keep it to its host, and the way in is
+    through ssh.
     """
     lines = [f"The dashboard is at {client.dashboard_link}"]
     host = client.run_on_scheduler(socket.gethostname)
@@ -28,22 +28,21 @@ def where(client: Client) -> list[str]:
         info = client.scheduler_info(n_workers=0)
         reached = urlsplit(str(info["address"])).hostname
         name = host if reached in LOOPBACK else reached
-        lines.append(tunnel(info["services"]["dashboard"], str(name)))
+        lines.append(_tunnel(info["services"]["dashboard"], str(name)))
     return lines
 
 
-def tunnel(port: int, host: str) -> str:
-    """Write the command that brings a dashboard of another host to this one."""
+def _tunnel(port: int, host: str) -> str:
     return f"From here: ssh -N -L 8787:127.0.0.1:{port} {host}  # and open http://127.0.0.1:8787"
 
 
 def check_report(path: str) -> None:
-    """Refuse a path where no report can be written, before there is anything to report.
+    """Refuse a path where Dask's report cannot be written, before the job begins.
 
     Raises
     ------
     UsageError
-        There is no such folder, or nothing may be written there, or it is one.
+        The path is a folder, or its folder is not there or cannot be written to.
     """
     if os.path.isdir(path) or not os.access(os.path.dirname(path) or ".", os.W_OK | os.X_OK):
         raise UsageError(
@@ -53,7 +52,7 @@ def check_report(path: str) -> None:
 
 @contextmanager
 def reported(client: Client, path: str) -> Iterator[None]:
-    """Save Dask's own report of what is done in the block.
+    """Write Dask's own report of what is done in the block.
 
     Raises
     ------

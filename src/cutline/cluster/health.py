@@ -1,18 +1,18 @@
-"""How the workers of a cluster are, in words: lost, joined, short of memory."""
+"""What happens to the workers of a cluster, in words: lost, joined, short of memory."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 
 class Worker(NamedTuple):
-    """How a worker is."""
+    """Whether a worker is short of memory."""
 
     paused: bool
     spills: bool
 
 
 def workers_of(scheduler: Mapping[str, Any]) -> dict[str, Worker]:
-    """Take from what a scheduler tells of itself how each worker is."""
+    """Read how each worker is, by its address, from a scheduler's identity."""
     return {
         address: Worker(
             paused=worker["status"] == "paused",
@@ -23,7 +23,7 @@ def workers_of(scheduler: Mapping[str, Any]) -> dict[str, Worker]:
 
 
 def changes(before: Mapping[str, Worker], now: Mapping[str, Worker]) -> Iterator[str]:
-    """Say what has changed between two looks, in a line each."""
+    """Yield a line about each thing that has changed between two looks."""
     idle, was_idle = why_idle(now), why_idle(before)
     if idle or was_idle:
         if idle != was_idle:
@@ -33,23 +33,23 @@ def changes(before: Mapping[str, Worker], now: Mapping[str, Worker]) -> Iterator
     gone = len(before.keys() - now.keys())
     if gone:
         their = "it was" if gone == 1 else "they were"
-        yield f"{workers(gone)} lost: what {their} doing is done again by others."
+        yield f"{_workers(gone)} lost: what {their} doing is done again by others."
     joined = len(now.keys() - before.keys())
     if joined:
-        yield f"{workers(joined)} new on the cluster."
+        yield f"{_workers(joined)} new on the cluster."
     paused = sum(now[name].paused and not before.get(name, fine).paused for name in now)
     if paused:
-        yield f"{workers(paused)} paused: short of memory, until other data has left it."
+        yield f"{_workers(paused)} paused: short of memory, until other data has left it."
     resumed = sum(before[name].paused and not now[name].paused for name in now.keys() & before)
     if resumed:
-        yield f"{workers(resumed)} at work again."
+        yield f"{_workers(resumed)} at work again."
     spilling = sum(now[name].spills and not before.get(name, fine).spills for name in now)
     if spilling:
-        yield f"{workers(spilling)} short of memory: data goes to disk, which is slower."
+        yield f"{_workers(spilling)} short of memory: data goes to disk, which is slower."
 
 
 def why_idle(workers: Mapping[str, Worker]) -> str:
-    """Say why nobody works on a cluster, if nobody does."""
+    """Return why a cluster stands still, or an empty string if it does not."""
     if not workers:
         return "The cluster has lost all of its workers: waiting for others."
     if all(worker.paused for worker in workers.values()):
@@ -57,6 +57,5 @@ def why_idle(workers: Mapping[str, Worker]) -> str:
     return ""
 
 
-def workers(count: int) -> str:
-    """Write a number of workers as the beginning of a sentence."""
+def _workers(count: int) -> str:
     return "1 worker is" if count == 1 else f"{count:,} workers are"

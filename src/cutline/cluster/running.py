@@ -1,8 +1,8 @@
-"""Bags run: results as they come, on a cluster or in this process."""
+"""Runs bags: results as they come, from a cluster or from this process."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 import dask
@@ -15,9 +15,10 @@ from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
 from tornado.ioloop import PeriodicCallback
 
+from cutline import private_api
 from cutline.cluster import health
 from cutline.errors import CutlineError
-from cutline.progress import Load, Watcher, events, show
+from cutline.progress import Load, Watcher, events, show_captions_page
 
 LOOK_EVERY: Final = 10
 """Seconds between two looks at the workers of a cluster."""
@@ -50,18 +51,18 @@ def bag_of(
     stage: str,
     each: int = 1,
 ) -> db.Bag:
-    """Wire a bag of one step: some things, and what a stage makes of them.
+    """Build a bag of one step: what a stage makes of some things.
 
     Parameters
     ----------
     things
-        What there is to work on.
+        What to work on.
     work
-        Takes those of a partition, and `more`.
+        Called with the things of one partition and with `more`.
     stage
         The name of the tasks, wherever Dask shows them.
     each
-        How many things are one task.
+        How many things one task has.
     """
     bag: db.Bag = db.from_sequence(things, partition_size=each).map_partitions(
         work, *more, token=stage
@@ -72,7 +73,7 @@ def bag_of(
 def results(
     bag: db.Bag, client: Client | None, watcher: Watcher, load: Load | None = None
 ) -> Iterator[Any]:
-    """Compute a bag, and give the elements of each partition as it is done, in any order.
+    """Compute a bag, and yield the elements of each partition as it is done, in any order.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def results(
     watcher
         Told of each partition that is done, and of what happens to workers.
     load
-        What there is to do, if that can be said better than by tasks.
+        How much there is to do; without it, so many tasks.
 
     Raises
     ------
@@ -98,21 +99,21 @@ def results(
 def sent(
     bag: db.Bag, client: Client | None, watcher: Watcher, load: Load | None = None
 ) -> Iterator[Iterator[Any]]:
-    """Have a bag computed while the block runs, which is given its `results`.
+    """Compute a bag while the block runs, and yield its `results`.
 
-    The watcher follows them from when the block asks for them. What is not done by its end is not
-    done at all.
+    The watcher follows them once the block asks for them. What is not done by the end of the block
+    is cancelled.
     """
     tasks = tasks_of(bag)
     stage = events.Stage(key_split(bag.name), len(tasks), load or Load(len(tasks)))
     if client is None:
-        yield followed(computed(tasks), stage, watcher)
+        yield _followed(_computed(tasks), stage, watcher)
         return
-    with told_if_gone(client):
-        show(client, watcher.say)
+    with _told_if_gone(client):
+        show_captions_page(client, watcher.say)
         identity, futures = events.submit(tasks, client, stage)
         try:
-            yield followed(completed(futures, client, watcher), stage, watcher)
+            yield _followed(_completed(futures, client, watcher), stage, watcher)
         finally:
             done = sum(future.status == "finished" for future in futures)
             client.cancel(futures)
@@ -122,49 +123,44 @@ def sent(
 def things_a_task(
     count: int, client: Client | None, *, tasks_a_thread: int = TASKS_A_THREAD
 ) -> int:
-    """Say how many of many quick things are one task.
+    """Return how many of `count` quick things to put into one task.
 
-    Beside them, a task costs a worker 3 ms of waiting for it and the scheduler 5 ms of CPU.
+    Each task costs a worker 3 ms of waiting for it, and the scheduler 5 ms of CPU.
     """
     if client is None:
         return 1
-    with told_if_gone(client):
+    with _told_if_gone(client):
         threads = sum(client.nthreads().values())
     return math.ceil(count / (tasks_a_thread * threads)) if threads else 1
 
 
 def tasks_of(bag: db.Bag) -> list[Delayed]:
-    """Fuse a bag to one task a partition, under the name of its last step.
-
-    Dask names a fused task for all its steps, and puts an alias of it under the last one's name:
-    two bars on the dashboard for one stage.
-    """
+    """Fuse a bag to one task a partition, under the name of its last step."""
     keys = bag.__dask_keys__()
-    graph = dict(bag.__dask_optimize__(bag.__dask_graph__(), keys))
-    fused: dict[Any, Any] = {key: graph[graph[key].target].substitute({}, key=key) for key in keys}
+    (optimized,) = dask.optimize(bag)
+    fused = private_api.under_own_keys(dict(optimized.__dask_graph__()), keys)
     layer = HighLevelGraph.from_collections(bag.name, fused, dependencies=())
     return [Delayed(key, layer, layer=bag.name) for key in keys]
 
 
-def followed(
+def _followed(
     partitions: Iterator[list[Any]], stage: events.Stage, watcher: Watcher
 ) -> Iterator[Any]:
-    """Give the elements of partitions, and tell of each when all of its elements are taken."""
+    """Yield the elements of partitions, and tell of each when all of its elements are taken."""
     with watcher.stage(stage.name, stage.load) as advance:
         for elements in partitions:
             yield from elements
             advance(stage.load.of(elements))
 
 
-def computed(tasks: list[Delayed]) -> Iterator[Any]:
-    """Compute tasks by Dask's scheduler of this process, when the first result is asked for."""
+def _computed(tasks: list[Delayed]) -> Iterator[Any]:
     yield from dask.compute(*tasks)
 
 
-def completed(futures: list[Future[Any]], client: Client, watcher: Watcher) -> Iterator[Any]:
-    """Give the result of each task as it is done; the first that fails stops the others.
+def _completed(futures: list[Future[Any]], client: Client, watcher: Watcher) -> Iterator[Any]:
+    """Yield the result of each task as it is done; the first that fails stops the others.
 
-    But a task that kills workers, which is no answer, stops nothing.
+    A task that kills workers gives no answer and stops nothing: the others are done first.
 
     Raises
     ------
@@ -173,7 +169,7 @@ def completed(futures: list[Future[Any]], client: Client, watcher: Watcher) -> I
     """
     deadly: list[int] = []
     places = {future.key: place for place, future in enumerate(futures)}
-    with looked_after(client, watcher):
+    with _looked_after(client, watcher):
         for future in as_completed(futures, loop=client.loop):
             # Asked for here: `with_results` never ends if a scheduler dies at a bad moment.
             try:
@@ -187,8 +183,8 @@ def completed(futures: list[Future[Any]], client: Client, watcher: Watcher) -> I
 
 
 @contextmanager
-def told_if_gone(client: Client) -> Iterator[None]:
-    """Say in one sentence that there is no scheduler any more, whichever call finds that out."""
+def _told_if_gone(client: Client) -> Iterator[None]:
+    """Raise CutlineError if the scheduler is gone, whichever call finds that out."""
     address = client.scheduler.address if client.scheduler else ""
     try:
         yield
@@ -200,18 +196,19 @@ def told_if_gone(client: Client) -> Iterator[None]:
 
 
 @contextmanager
-def looked_after(client: Client, watcher: Watcher) -> Iterator[None]:
+def _looked_after(client: Client, watcher: Watcher) -> Iterator[None]:
     """Tell the user of a cluster what happens to its workers."""
-    scheduler, loop = client.scheduler, client.loop
-    assert scheduler is not None and loop is not None  # noqa: PT018 - it is connected
-    before = health.workers_of(client.scheduler_info())
+    loop = client.loop
+    assert loop is not None  # the client is connected
+    before = health.workers_of(client.scheduler_info(n_workers=-1))
     if idle := health.why_idle(before):
         watcher.say(idle)
 
     async def look() -> None:
         nonlocal before
-        with suppress(OSError):  # the scheduler is gone: the futures tell that
-            now = health.workers_of(await scheduler.identity())
+        identity = await private_api.identity_of(client)
+        if identity is not None:
+            now = health.workers_of(identity)
             for line in health.changes(before, now):
                 watcher.say(line)
             before = now

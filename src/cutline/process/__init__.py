@@ -1,4 +1,4 @@
-"""TODO process."""
+"""How a process of cutline starts and stops: what is loaded when, and what Ctrl-C does."""
 
 from cutline.process.signals import INTERRUPTED, ctrl_c_held, stoppable, stopped_at_once
 from cutline.process.startup import ENVIRONMENT, start_server, uncollected

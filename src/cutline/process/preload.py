@@ -1,9 +1,9 @@
-"""What a worker needs, loaded once in the process that workers are forked from; see `startup`."""
+"""What a worker needs, imported once in the process that workers are forked from."""
 
 import gc
 
-# As `gc.freeze` has it for a process that will fork: no collection before, and what is there by
-# then is never looked through again, in any worker.
+# As the documentation of `gc.freeze` advises for a process that will fork: no collection before it,
+# and what is there by then is not looked through again by any worker.
 gc.disable()
 
 import distributed.nanny  # noqa: E402, F401
@@ -12,6 +12,4 @@ import cutline.captions  # noqa: E402
 import cutline.verify  # noqa: E402, F401
 
 gc.freeze()
-
-
 gc.enable()

@@ -1,23 +1,22 @@
-"""What the tasks of a job tell: figures for Dask's own pages, for Prometheus, and for ours.
+"""What the tasks of a job tell: figures for Dask's own pages, for Prometheus and for our page.
 
-A task tells of itself once, as it ends. Nothing here is needed for the job, whose counts come from
-receipts: a task that ran twice has told twice.
+A task tells of itself once, as it ends. No job depends on it: its counts come from receipts, and a
+task that ran twice has told twice.
 """
 
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final, TypeAlias
 
-import dask
 import msgspec
 from dask.delayed import Delayed
 from dask.typing import Key
 from distributed import Client, Future, get_worker, span
 from distributed.metrics import context_meter
 
+from cutline import private_api
 from cutline.progress.watcher import Load
 
 TOPIC: Final = "cutline"
@@ -27,7 +26,7 @@ SPAN: Final = "cutline"
 """The outer span of every stage."""
 
 PATIENCE: Final = 2
-"""Seconds that the scheduler has to hear that a stage has ended."""
+"""Seconds that a scheduler has to take note that a stage has ended."""
 
 EXAMPLE: Final = 200
 """The most characters of an example of a reject."""
@@ -35,7 +34,7 @@ EXAMPLE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What is sent to the cluster at once: tasks of one name, and what they do in all."""
+    """Tasks of one name that are sent to the cluster together, and how much they do in all."""
 
     name: str
     tasks: int
@@ -43,7 +42,7 @@ class Stage:
 
 
 class Begun(msgspec.Struct, frozen=True, tag_field="event", tag="begun"):
-    """A stage has begun: its span's identity and its name, and how much it has to do."""
+    """A stage has begun: the identity of its span, its name, and how much it has to do."""
 
     stage: str
     name: str
@@ -66,15 +65,15 @@ class Done(msgspec.Struct, frozen=True, tag_field="event", tag="done"):
     Attributes
     ----------
     amount
-        How much of what the stage counts it has done.
+        How much it has done, in the unit of the stage.
     made
         What it made, by kind.
     rejects, examples
-        What it rejected, by reason: how many, and one of them in words.
+        What it rejected, by reason: how many, and one of them as text.
     seconds
         How long it took.
     task
-        What it worked on, in a word or two; without it, its number in the stage.
+        A short name for what it worked on; by default its number in the stage.
     stage, worker
         Where it ran; filled in on the way.
     """
@@ -93,7 +92,7 @@ Event: TypeAlias = Begun | Done | Ended
 
 
 def read_event(message: object) -> Event | None:
-    """Take an event from the scheduler, if it is one of this version."""
+    """Read an event from the scheduler; None if it is of another version."""
     try:
         event: Event = msgspec.convert(message, Event)
     except msgspec.ValidationError:
@@ -107,8 +106,12 @@ def read_event(message: object) -> Event | None:
 def submit(tasks: list[Delayed], client: Client, stage: Stage) -> tuple[str, list[Future[Any]]]:
     """Send the tasks of a stage to the cluster under a span of their own, and announce them.
 
-    The span is open while they are sent and no longer: that is what marks them, and what a caller
-    does between two results is not to be marked.
+    The span is open only while they are sent, which is when it marks them: what a caller does
+    between two results must not be marked.
+
+    Returns
+    -------
+    The identity of the span, and the future of each task.
     """
     load = stage.load
     with span(SPAN, stage.name) as identity:
@@ -118,47 +121,43 @@ def submit(tasks: list[Delayed], client: Client, stage: Stage) -> tuple[str, lis
 
 
 def end(client: Client, stage: str, tasks: int) -> None:
-    """Tell that nobody waits for a stage any more, if the scheduler still hears.
+    """Tell the scheduler, if it still answers, that nobody waits for a stage any more.
 
     Parameters
     ----------
     tasks
         How many of its tasks are done.
     """
-    scheduler = client.scheduler
-    if scheduler is None or client.status != "running":
-        return
     message = msgspec.to_builtins(Ended(stage, tasks))
-    with suppress(OSError):  # this is no time to raise something else, or to wait
-        client.sync(scheduler.log_event, topic=TOPIC, msg=message, callback_timeout=PATIENCE)
+    private_api.log_event_within(client, TOPIC, message, PATIENCE)
 
 
 # On a worker.
 
 
 def tell(done: Done) -> None:
-    """Tell what the task at hand came to; outside of a cluster nobody listens."""
+    """Tell what the current task came to; without a cluster nobody listens."""
     for label, figure in done.made.items():
         context_meter.digest_metric(label, figure, "count")
     for reason, figure in done.rejects.items():
         context_meter.digest_metric(f"rejected: {reason}", figure, "count")
-    marks = dask.get_annotations().get("span")
-    if marks and SPAN in marks["name"]:
+    stage = private_api.span_of_task(SPAN)
+    if stage is not None:
         worker = get_worker()
-        task = done.task or f"task {place(worker.get_current_task())}"
-        known = msgspec.structs.replace(done, task=task, stage=marks["ids"][-1])
+        task = done.task or f"task {_place(worker.get_current_task())}"
+        known = msgspec.structs.replace(done, task=task, stage=stage)
         worker.log_event(TOPIC, msgspec.to_builtins(known))
 
 
-def place(task: Key) -> Key:
-    """Give the place of a task in its stage, which is the last word of its key."""
+def _place(task: Key) -> Key:
+    """Return the number of a task in its stage, which is the last element of its key."""
     return task[-1] if isinstance(task, tuple) else task
 
 
 def count(done: Done) -> None:
-    """Count what the task at hand made and rejected for Prometheus, if that is installed."""
-    with MAKING:
-        known = counters()
+    """Count what the current task made and rejected for Prometheus, if that is installed."""
+    with _MAKING:
+        known = _counters()
     for kind, amount in done.made.items():
         if kind in known:
             known[kind].inc(amount)
@@ -167,13 +166,13 @@ def count(done: Done) -> None:
             known["rejects"].labels(reason).inc(amount)
 
 
-MAKING: Final = threading.Lock()
-"""Held to make the counters: Prometheus refuses those of a second thread that comes meanwhile."""
+_MAKING: Final = threading.Lock()
+"""Held to make the counters: Prometheus refuses a second thread that makes them, too."""
 
 
 @cache
-def counters() -> dict[str, Any]:
-    """Make this process's Prometheus counters, which are on the worker's ``/metrics`` then."""
+def _counters() -> dict[str, Any]:
+    """Make the counters of this process, which Prometheus finds at the worker's ``/metrics``."""
     if find_spec("prometheus_client") is None:
         return {}
     from prometheus_client import Counter  # noqa: PLC0415 - an extra
@@ -188,7 +187,7 @@ def counters() -> dict[str, Any]:
 
 
 def example(*words: str | None) -> str:
-    """Cut an example to a length to look at, and to what can be sent."""
+    """Join words into an example of at most `EXAMPLE` characters that can be sent as UTF-8."""
     text = ": ".join(word for word in words if word)
     text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= EXAMPLE else text[: EXAMPLE - 1] + "…"

@@ -1,4 +1,4 @@
-"""Progress in a log: whole lines and not many of them."""
+"""Progress in a log: a few whole lines."""
 
 import time
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ LOG_WIDTH: Final = 120
 """Characters of a line of a table in a log."""
 
 LOG_STEP: Final = 2
-"""How many times as long as at the last line a stage has taken at the next one, at least.
+"""The least ratio of the times that a stage has taken at two lines in a row.
 
-With it a stage of one hour has 10 lines, and one of a day 15; a run has seven stages, and its log
-is to have less than 60.
+A stage of one hour has 10 lines then, and one of a day 15: the log of a run, which has seven
+stages, must stay below 60.
 """
 
 
 class Log:
-    """Whole lines and not many of them, for a file that is read later."""
+    """A watcher that writes a few whole lines, for a file that is read later."""
 
     def __init__(self, file: TextIO) -> None:
         self.file = file
@@ -45,14 +45,14 @@ class Log:
             if due and done < load.amount:
                 told = seconds
                 left = duration(seconds * (load.amount - done) / done) if done else "who knows"
-                self.say(f"{name}: {so_far(done, load, seconds)}, {left} left")
+                self.say(f"{name}: {_so_far(done, load, seconds)}, {left} left")
 
         yield advance
-        self.say(f"{name}: {so_far(done, load, time.monotonic() - began)}")
+        self.say(f"{name}: {_so_far(done, load, time.monotonic() - began)}")
 
     def say(self, line: str) -> None:
         """Write a line; names in it may hold anything."""
-        with suppress(OSError):  # a full disk of the log's, a reader that has gone: no job ends
+        with suppress(OSError):  # a full disk or a reader that has gone ends no job
             print(texts.clean(line), file=self.file, flush=True)
 
     def report(self, summary: Summary) -> None:
@@ -68,14 +68,12 @@ class Log:
                 print(*readable(summary), sep="\n", file=self.file, flush=True)
 
 
-def so_far(done: float, load: Load, seconds: float) -> str:
-    """Say how much is done, and how fast."""
-    pace = f", {rate(done / seconds, load)}" if done and seconds else ""
+def _so_far(done: float, load: Load, seconds: float) -> str:
+    pace = f", {_rate(done / seconds, load)}" if done and seconds else ""
     return f"{load.progress(done)} in {duration(seconds)}{pace}"
 
 
-def rate(each_second: float, load: Load) -> str:
-    """Write how fast something goes."""
+def _rate(each_second: float, load: Load) -> str:
     if each_second < 1:
         return f"{load.figure(60 * each_second)} a minute"
     return f"{load.figure(each_second)} a second"

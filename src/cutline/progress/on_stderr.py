@@ -1,4 +1,4 @@
-"""Which watcher standard error wants."""
+"""The watcher for standard error."""
 
 import sys
 
@@ -10,6 +10,6 @@ from cutline.progress.watcher import Watcher
 
 
 def on_stderr() -> Watcher:
-    """Watch on standard error: as a terminal if it is one."""
-    # Rich takes FORCE_COLOR, which many a log's environment has, for a terminal.
+    """Return a watcher that writes bars to standard error if it is a terminal, else lines."""
+    # Not rich's own check: it takes FORCE_COLOR, which is set for many logs, for a terminal.
     return Terminal(Console(stderr=True)) if sys.stderr.isatty() else Log(sys.stderr)

@@ -1,4 +1,4 @@
-"""How far the stages of a job are, as their tasks have told."""
+"""How far the stages of jobs are, counted as their tasks tell: what the Captions page shows."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class Progress:
             self.ended = now
 
     def end(self, ended: events.Ended, now: float) -> None:
-        """Take in that nobody waits any more; tasks of some stages have not told of themselves."""
+        """End the stage: nobody waits for it any more. Tasks of some stages tell nothing."""
         self.tasks = max(self.tasks, ended.tasks)
         if self.begun.unit == "tasks":
             self.done = self.tasks
@@ -67,7 +67,7 @@ class Progress:
             del self.line[1::2]
 
     def rates(self) -> list[tuple[float, float]]:
-        """Give the line of how much was done a second, over the seconds since it began.
+        """Return how much was done a second, over the seconds since the stage began.
 
         Each point is the mean of a twentieth of the time, or of two seconds: tasks end in bursts.
         """
@@ -94,11 +94,55 @@ class Progress:
         return self.tasks >= self.begun.tasks
 
     def seconds(self, now: float) -> float:
-        """Give how long it has taken."""
+        """Return how long it has taken."""
         return (now if self.ended is None else self.ended) - self.began
 
     def left(self, now: float) -> float | None:
-        """Estimate how many seconds it will take still, if that can be told."""
+        """Estimate how many more seconds it will take; None before anything is done."""
         if self.ended is not None or not self.done:
             return None
         return max(0.0, self.seconds(now) * (self.begun.amount - self.done) / self.done)
+
+
+@dataclass(slots=True)
+class Board:
+    """The last stages of all jobs on a scheduler.
+
+    `changes` grows with each change, so that a page knows when to draw itself anew.
+    """
+
+    stages: dict[str, Progress] = field(default_factory=dict)
+    lost_workers: int = 0
+    changes: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether any stage is at work."""
+        return any(stage.ended is None for stage in self.stages.values())
+
+    def take(self, event: events.Event, now: float) -> None:
+        """Count what a client or a task has told."""
+        self.changes += 1
+        if isinstance(event, events.Begun):
+            self.stages[event.stage] = Progress(event, now)
+            while len(self.stages) > STAGES:
+                del self.stages[next(iter(self.stages))]
+        elif event.stage in self.stages:
+            stage = self.stages[event.stage]
+            if isinstance(event, events.Done):
+                stage.take(event, now)
+            else:
+                stage.end(event, now)
+
+    def client_gone(self, client: str, now: float) -> None:
+        """End the stages of a client that has gone."""
+        for stage in self.stages.values():
+            if stage.begun.client == client and stage.ended is None:
+                stage.ended = now
+                self.changes += 1
+
+    def worker_gone(self) -> None:
+        """Count a worker that was lost while there was work: its tasks run again."""
+        if self.running:
+            self.lost_workers += 1
+            self.changes += 1

@@ -1,4 +1,4 @@
-"""What a job gives back: how its summary is read, by people and by programs."""
+"""What a job returns: a summary, for people and for programs."""
 
 from collections.abc import Iterator
 from operator import itemgetter
@@ -10,16 +10,16 @@ from cutline.record import texts
 
 
 class Summary(Protocol):
-    """What a job gives back; it is shown as people read it, also in a notebook."""
+    """What a job returns; its repr is what people read, also in a notebook."""
 
     __slots__ = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Give the object that ``--json`` prints."""
+        """Return the object that ``--json`` prints."""
 
     @property
     def shortfall(self) -> str:
-        """What was not done, or will not do, in one sentence; empty if all is well."""
+        """What was not done or is not good, in one sentence; empty if all is well."""
         return ""
 
     def __repr__(self) -> str:
@@ -28,65 +28,63 @@ class Summary(Protocol):
 
 @runtime_checkable
 class Tabled(Protocol):
-    """A summary that is read as a table."""
+    """A summary that is shown as a table."""
 
     def as_table(self) -> Table:
-        """Lay it out."""
+        """Return the table."""
 
 
 @runtime_checkable
 class Stepped(Protocol):
-    """A summary of several steps, each with one of its own."""
+    """A summary of several steps, each of which has its own."""
 
     def steps(self) -> list[Summary]:
-        """Give those of the steps."""
+        """Return the summaries of the steps."""
 
 
 def readable(summary: Summary) -> list[str]:
     """Write a summary in a few aligned lines."""
     body = summary.as_json()
-    return [body.pop("job"), *block(body)]
+    return [body.pop("job"), *_block(body)]
 
 
 def in_a_line(summary: Summary) -> str:
-    """Write a summary in one line; of checks, how often those found something that did."""
+    """Write a summary in one line; of its checks, only those that found something."""
     body = summary.as_json()
     if "checks" in body:
         counts = {name: found["count"] for name, found in body["checks"].items()}
         body["checks"] = {name: count for name, count in counts.items() if count}
     job = body.pop("job")
     return f"{job}: " + "; ".join(
-        f"{name.replace('_', ' ')} {worded(value)}" for name, value in body.items()
+        f"{name.replace('_', ' ')} {_worded(value)}" for name, value in body.items()
     )
 
 
-def block(body: dict[str, Any]) -> Iterator[str]:
+def _block(body: dict[str, Any]) -> Iterator[str]:
     """Write named values in lines, aligned and indented; a step of a job is a block of its own."""
     width = max(map(len, body))
     for name, value in body.items():
-        if isinstance(value, dict) and not (is_counts(value) or is_check(value)):
+        if isinstance(value, dict) and not (_is_counts(value) or _is_check(value)):
             yield f"  {name}"
             inner = {key: shown for key, shown in value.items() if key != "job"}
-            yield from (f"  {line}" for line in block(inner))
+            yield from (f"  {line}" for line in _block(inner))
         else:
-            yield f"  {name.replace('_', ' '):<{width}}  {worded(value)}"
+            yield f"  {name.replace('_', ' '):<{width}}  {_worded(value)}"
 
 
-def is_counts(body: dict[str, Any]) -> bool:
-    """Tell whether an object is counts by name."""
+def _is_counts(body: dict[str, Any]) -> bool:
     return all(type(value) is int for value in body.values())
 
 
-def is_check(body: dict[str, Any]) -> bool:
-    """Tell whether an object is what a check of a verification found."""
+def _is_check(body: dict[str, Any]) -> bool:
+    """Return whether an object is what a check of `verify` found."""
     return body.keys() == {"ok", "count", "examples"}
 
 
-def worded(value: object) -> str:
-    """Write a value of a summary."""
+def _worded(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, dict) and is_check(value):
+    if isinstance(value, dict) and _is_check(value):
         examples = "; ".join(texts.clean(str(example)) for example in value["examples"])
         verdict = "" if value["ok"] else ", not ok"
         return f"{value['count']:,}{verdict}" + (f": {examples}" if examples else "")

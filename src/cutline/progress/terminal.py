@@ -14,7 +14,7 @@ from cutline.record import texts
 
 
 class Terminal:
-    """A bar a stage, and the summary at the end."""
+    """A watcher that shows a bar a stage, and the summary at the end."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -25,8 +25,8 @@ class Terminal:
         columns = (
             TextColumn("{task.description:<20}"),
             BarColumn(),
-            Amount(),
-            Rate(),
+            _Amount(),
+            _Rate(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         with Progress(*columns, console=self.console) as progress:
@@ -49,19 +49,19 @@ class Terminal:
                 self.console.print(text, highlight=False)
 
 
-class Amount(ProgressColumn):
+class _Amount(ProgressColumn):
     """How much is done, of how much."""
 
     def render(self, task: Task) -> Text:
-        """Show it."""
+        """Return the text."""
         return Text(task.fields["load"].progress(task.completed, "/"), style="progress.download")
 
 
-class Rate(ProgressColumn):
+class _Rate(ProgressColumn):
     """How much is done a second."""
 
     def render(self, task: Task) -> Text:
-        """Show it."""
+        """Return the text."""
         speed = task.finished_speed or task.speed
         shown = f"{task.fields['load'].figure(speed)}/s" if speed else ""
         return Text(shown, style="progress.data.speed")

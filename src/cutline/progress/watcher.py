@@ -1,4 +1,4 @@
-"""What a job tells while it runs: to a terminal, to a log, or to nobody."""
+"""The one whom a job tells how far it is, and the clock of its stages."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from cutline.progress.summaries import Summary
 from cutline.store import space
 
 TASKS: Final = "tasks"
-"""The unit of a stage of which nothing better can be said."""
+"""The unit of a stage that counts nothing better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,34 +21,34 @@ class Load:
     unit: str = TASKS
 
     def of(self, elements: Iterable[object]) -> int:
-        """Say how much a task has done, by its results: each has an attribute of the unit's name.
+        """Return how much a task has done: the sum of its results' attributes of the unit's name.
 
-        A task is one task, whatever came of it.
+        Where the unit is tasks it is one, whatever the results are.
         """
         return 1 if self.unit == TASKS else sum(getattr(one, self.unit) for one in elements)
 
     def figure(self, amount: float) -> str:
-        """Write an amount: a number, but of bytes a size, which has its own unit."""
+        """Write an amount: a number, or for bytes a size with its unit."""
         return space.shown_size(round(amount)) if self.unit == "bytes" else f"{amount:,.0f}"
 
     def progress(self, done: float, of: str = " of ") -> str:
-        """Write how much is done of it all."""
+        """Write how much is done, of how much."""
         unit = "" if self.unit == "bytes" else f" {self.unit}"
         return f"{self.figure(done)}{of}{self.figure(self.amount)}{unit}"
 
 
 class Advance(Protocol):
-    """Told how much more of a stage is done."""
+    """What a watcher is called with as a stage advances."""
 
     def __call__(self, amount: int, /) -> None:
-        """Take some of the stage's load."""
+        """Add to what is done of the stage's load."""
 
 
 class Watcher(Protocol):
-    """Somebody who is told how far a job is."""
+    """Somebody who is told how far a job is: a terminal, a log, or nobody."""
 
     def stage(self, name: str, load: Load) -> AbstractContextManager[Advance]:
-        """Follow a stage; what it gives is called as tasks are done."""
+        """Follow a stage; the value of the context is called as tasks are done."""
 
     def say(self, line: str) -> None:
         """Tell something in one line."""
@@ -58,7 +58,7 @@ class Watcher(Protocol):
 
 
 class Silent:
-    """Tells nobody: the default of the functions."""
+    """A watcher that tells nobody: the default of the functions."""
 
     def stage(self, name: str, load: Load) -> AbstractContextManager[Advance]:  # noqa: ARG002
         """Follow nothing."""
@@ -75,7 +75,7 @@ SILENT: Final = Silent()
 
 
 def duration(seconds: float) -> str:
-    """Write a time as people say it."""
+    """Write a time as people do, as in ``1 h 05 min``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -100,5 +100,5 @@ class Clock:
         self.stages[name] = round(time.monotonic() - began, 3)
 
     def total(self) -> float:
-        """Give the seconds since the job began."""
+        """Return the seconds since the job began."""
         return round(time.monotonic() - self.began, 3)

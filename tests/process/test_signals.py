@@ -160,7 +160,7 @@ def test_of_two_runs_on_the_captions_of_a_folder_one_works(source, tmp_path):
 
 DEAF = """
 import os, signal, sys, time
-from cutline.stopping import stoppable
+from cutline.process import stoppable
 
 class Deaf:
     def __del__(self):

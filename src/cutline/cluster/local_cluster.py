@@ -1,0 +1,104 @@
+"""A cluster of processes on this machine."""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Final
+
+import msgspec
+from dask.system import CPU_COUNT
+from dask.utils import parse_bytes
+from distributed import Client, LocalCluster
+
+from cutline import private_api
+from cutline.errors import CutlineError, UsageError, said
+from cutline.process import ctrl_c_held, uncollected
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+LOOPBACK: Final = "127.0.0.1"
+"""Nothing of a local cluster listens on the network unless it is asked to."""
+
+
+class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="local"):
+    """A cluster on this machine that is started for the job and stopped after it.
+
+    Attributes
+    ----------
+    workers
+        Worker processes; without it one for each core that this process may use.
+    threads_per_worker
+        One is best: reading and judging records holds Python's lock.
+    memory_limit
+        Of each worker, as Dask writes it: ``4GiB``, or ``auto`` for its share of the machine.
+    dashboard_address
+        Where the dashboard listens, or ``none``.
+    """
+
+    workers: Count | None = None
+    threads_per_worker: Count = 1
+    memory_limit: str = "auto"
+    dashboard_address: str = f"{LOOPBACK}:8787"
+
+    def __post_init__(self) -> None:
+        """Refuse an amount of memory that Dask cannot read, and an address that cannot be one."""
+        if self.memory_limit != "auto":
+            parse_bytes(self.memory_limit)
+        if self.has_dashboard:
+            _, _, port = self.dashboard_address.rpartition(":")
+            if not (port.isascii() and port.isdigit() and int(port) < 2**16):
+                raise UsageError(
+                    f"The dashboard's address {self.dashboard_address} is not HOST:PORT: correct"
+                    " it, or write none."
+                )
+
+    @property
+    def has_dashboard(self) -> bool:
+        """Whether the cluster shows a dashboard."""
+        return self.dashboard_address != "none"
+
+    @contextmanager
+    def open(self) -> Iterator[Client]:
+        """Start the cluster, yield a client of it, and stop it at the end.
+
+        Raises
+        ------
+        CutlineError
+            It does not start.
+        """
+        with self._started() as cluster, Client(cluster, set_as_default=False) as client:
+            yield client
+
+    def _started(self) -> LocalCluster:
+        if private_api.is_importing_main():
+            sys.exit(1)  # the process that runs the script tells what is wrong with it
+        started: LocalCluster | None = None
+        try:
+            with ctrl_c_held(), uncollected(), warnings.catch_warnings():
+                # Dask takes another port, and the job says which.
+                warnings.filterwarnings("ignore", message="Port .* is already in use")
+                started = self._start()
+        except KeyboardInterrupt:  # which was held until the processes were there
+            if started is not None:
+                started.close()
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = said(error).rstrip(".")
+            raise CutlineError(
+                f"The local cluster does not start ({reason}): correct its options, or if this is a"
+                ' script, put its work below `if __name__ == "__main__":`.'
+            ) from error
+        return started
+
+    def _start(self) -> LocalCluster:
+        # Without a dashboard Dask listens all the same, for its metrics.
+        address = self.dashboard_address if self.has_dashboard else f"{LOOPBACK}:0"
+        return LocalCluster(
+            n_workers=self.workers or CPU_COUNT,
+            threads_per_worker=self.threads_per_worker,
+            memory_limit=self.memory_limit,
+            host=LOOPBACK,
+            dashboard_address=address,
+            scheduler_kwargs={} if self.has_dashboard else {"dashboard": False},
+        )
