@@ -4,15 +4,16 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Annotated, Final, Literal, get_args
 
 import pyarrow as pa
+from msgspec import Meta
 
 from cutline.errors import UsageError
 from cutline.plan import planning, receipts
 from cutline.record import Rules
 
-CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
+Codec = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"]
 """What every common reader of parquet knows."""
 
 COLUMNS: Final = ("width", "height", "caption", "filename")
@@ -41,9 +42,9 @@ class CompileOptions:
     """
 
     rules: Rules = field(default_factory=Rules)
-    partition_size: int = 10_000
-    max_rejects: float = 0.1
-    compression: str = "zstd"
+    partition_size: Annotated[int, Meta(ge=1)] = 10_000
+    max_rejects: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    compression: Codec = "zstd"
     allow_damaged: bool = False
     fresh: bool = False
     force_unlock: bool = False
@@ -56,8 +57,8 @@ class CompileOptions:
             raise UsageError("The caption fields are a tuple of names: write (name,).")
         if isinstance(self.rules.columns, Mapping):
             raise UsageError("The columns are pairs of a name and a field: write them as a tuple.")
-        if self.compression not in CODECS:
-            raise UsageError(f"The compression is one of {', '.join(CODECS)}.")
+        if self.compression not in get_args(Codec):
+            raise UsageError(f"The compression is one of {', '.join(get_args(Codec))}.")
         planning.check_numbers(self.partition_size, self.max_rejects)
         names = [*COLUMNS, *(name for name, _ in self.rules.columns)]
         for name, count in Counter(names).items():
