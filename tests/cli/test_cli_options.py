@@ -237,6 +237,7 @@ def test_what_the_class_says_of_a_field_is_its_help():
     helps = {option.name: option.help for option in command.params}
     assert helps["hours"] == helps["degrees"] == "How much of it."
     assert (helps["shape"], helps["glaze"], helps["fan"]) == ("Which one.", None, "Hot air.")
+    assert helps["herbs"] == "Repeatable."
 
 
 def test_an_option_of_two_classes_is_one_and_untyped_has_the_default_of_each():

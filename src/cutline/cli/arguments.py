@@ -13,7 +13,7 @@ from cutline.store import TableFiles, disk, parquet
 
 
 class Checked(click.ParamType[str]):
-    """An argument that is handed on as it was typed, once a function has not refused it."""
+    """An argument that a function checks, and that is handed on as it was typed."""
 
     def __init__(self, name: str, check: Callable[[str], object]) -> None:
         self.name = name

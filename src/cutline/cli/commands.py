@@ -44,7 +44,7 @@ from cutline.verify import (
 @click.version_option(package_name="cutline")
 def cutline() -> None:
     """Turn the JSON sidecars of an image-text dataset into one parquet table and caption files."""
-    if sys.getfilesystemencoding() != "utf-8":  # then they would be other names
+    if sys.getfilesystemencoding() != "utf-8":  # the names in the table would be wrong
         sys.exit("cutline: The names of files are not UTF-8 here: set PYTHONUTF8=1.")
 
 
@@ -81,7 +81,7 @@ def captions_command(source: str, data: str, options: CompileOptions, job: JobOp
 
 @cutline.command("run")
 @click.argument("root", type=ROOT)
-@click.option("--no-extract", is_flag=True, help="Make the table from the shards, and stop there.")
+@click.option("--no-extract", is_flag=True, help="Make the table from the shards alone.")
 @taking(options=CompileOptions, job=JobOptions)
 def run_command(root: str, *, no_extract: bool, options: CompileOptions, job: JobOptions) -> None:
     """Do the whole recipe on one dataset folder: shards to files, table and caption files.
@@ -100,7 +100,7 @@ def run_command(root: str, *, no_extract: bool, options: CompileOptions, job: Jo
     type=click.Choice(["table", "csv", "json"]),
     default="table",
     show_default=True,
-    help="A table for people, or CSV or JSON for pipes.",
+    help="A table to read, or CSV or JSON for other programs.",
 )
 def head_command(table: str, count: int, form: str) -> None:
     """Print the first rows of TABLE: a table, a folder of parts or a ledger."""
@@ -169,12 +169,14 @@ def verify_command(
 @cutline.command("loader")
 @click.argument("table")
 @click.argument("data", required=False)
-@click.option("--out", metavar="FILE", help="The file.  [default: multidatabackend.json beside]")
+@click.option(
+    "--out", metavar="FILE", help="The file.  [default: multidatabackend.json beside TABLE]"
+)
 @taking(options=LoaderOptions)
 def loader_command(table: str, data: str | None, out: str | None, options: LoaderOptions) -> None:
-    """Put the dataset's entry into the trainer's file; DATA is the folder data beside TABLE.
+    """Write the dataset's entry into the trainer's file; an entry of the same id is replaced.
 
-    An entry of the same id is replaced.
+    DATA is by default the folder data beside TABLE.
     """
     with one_sentence():
         path = out or loader.entry_file(table)
@@ -188,10 +190,15 @@ def loader_command(table: str, data: str | None, out: str | None, options: Loade
 @cutline.command("export")
 @click.argument("table")
 @click.argument("data", required=False)
-@click.option("--format", "form", required=True, type=click.Choice(list(FORMATS)), help="Whose.")
+@click.option(
+    "--format", "form", required=True, type=click.Choice(list(FORMATS)), help="The format."
+)
 @click.option("--out", metavar="FILE", help="The file.  [default: a name that the format asks for]")
 def export_command(table: str, data: str | None, form: str, out: str | None) -> None:
-    """Write TABLE in the format of other trainers; DATA is the folder data beside TABLE."""
+    """Write TABLE in the format of another trainer.
+
+    DATA is by default the folder data beside TABLE.
+    """
     folder = data or loader.beside(table, "data")
     with one_sentence():
         path = out or default_name(table, folder, form)
@@ -204,5 +211,5 @@ def export_command(table: str, data: str | None, form: str, out: str | None) -> 
 @click.argument("data", type=DATA, required=False)
 @taking(job=JobOptions)
 def report_command(table: str, data: str | None, job: JobOptions) -> None:
-    """Write X.report.html beside TABLE; with DATA, also what `cutline verify` finds."""
+    """Write the page X.report.html beside X.parquet; with DATA, verify the dataset, too."""
     run_job(job, report_table, table, data)

@@ -4,10 +4,10 @@ A new field of an option class is an option of every command that takes the clas
 annotation, its default, and what the docstring of the class says of it:
 
 - a ``bool`` is a flag, ``--no-NAME`` where the default is true; a ``Literal`` is a choice;
-- a tuple is an option that is repeated, in the singular: ``columns`` is ``--column``;
+- a tuple is an option that may be repeated, in the singular: ``columns`` is ``--column``;
 - a dataclass is an option for each of its own fields;
 - `msgspec.Meta` in an ``Annotated`` bounds a number (``ge``, ``le``), replaces the help
-  (``description``), and has in its ``extra`` a ``flag`` or a ``metavar`` of another name.
+  (``description``), and its ``extra`` may hold another ``flag`` and another ``metavar``.
 """
 
 import functools
@@ -37,13 +37,20 @@ def taking(*, without: Collection[str] = (), **kinds: type[Any]) -> Callable[[Co
     without
         Names of fields that are no options of this command.
     **kinds
-        The class of each of the command's arguments.
+        The option class, a dataclass, of each of these arguments of the command.
 
     Examples
     --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Baking:
+    ...     degrees: int = 180
     >>> @click.command()
-    ... @taking(options=CompileOptions, job=JobOptions)
-    ... def compile_command(options: CompileOptions, job: JobOptions) -> None: ...
+    ... @taking(options=Baking)
+    ... def bake(options: Baking) -> None:
+    ...     click.echo(options.degrees)
+    >>> bake(["--degrees", "90"], standalone_mode=False)
+    90
     """
     options: dict[str, Callable[[Command], Command]] = {}
     for kind in kinds.values():
@@ -119,7 +126,7 @@ def _option(
     if get_origin(hint) is tuple:
         words[-1] = words[-1].removesuffix("s")
         hint = get_args(hint)[0]
-        named |= {"multiple": True, "help": f"{about} Repeatable."}
+        named |= {"multiple": True, "help": f"{about or ''} Repeatable.".strip()}
         if hint is str:
             named["metavar"] = words[-1].upper()
     named |= {"type": _type_of(hint, meta), "show_default": field.default not in {None, ()}}

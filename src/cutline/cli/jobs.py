@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Final
 
 import click
 import msgspec
@@ -17,8 +17,11 @@ from cutline.errors import CutlineError, UsageError
 from cutline.process import stoppable
 from cutline.progress import SILENT, Summary, Watcher, on_stderr
 
-_LISTENS = "Where the dashboard of a local cluster listens, or none."
-_LISTENS += f"  [default: {Local().dashboard_address}]"
+# None has to mean that it was not typed, so the default is shown by hand.
+_LISTENS: Final = (
+    "Where the dashboard of a local cluster listens, or none."
+    f"  [default: {Local().dashboard_address}]"
+)
 
 
 @dataclass(frozen=True, slots=True)
