@@ -1,6 +1,8 @@
 """The whole recipe on one dataset folder: from shards to the trainer's entry and the report."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +23,7 @@ from cutline.verify import VerifyOptions, VerifySummary, verify_dataset
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RunSummary(Summary):
-    """What each step of a run came to; None for a step that there was no need of."""
+    """What each step of a run came to; None for a step that was not needed."""
 
     compile: CompileSummary
     captions: CaptionsSummary | None
@@ -32,18 +34,18 @@ class RunSummary(Summary):
     report: ReportSummary | None = None
 
     def steps(self) -> list[Summary]:
-        """Give the summaries of the steps that were done."""
+        """Return the summaries of the steps that were done, in order."""
         every = (self.extract, self.compile, self.captions, self.verify, self.loader, self.report)
         return [step for step in every if step]
 
     def as_json(self) -> dict[str, Any]:
-        """Give the object that ``--json`` prints: each step that was done under its own name."""
+        """Return the object that ``--json`` prints: each step that was done under its own name."""
         done = {body["job"]: body for body in (step.as_json() for step in self.steps())}
         return {"job": "run", **done, "seconds": self.seconds}
 
     @property
     def shortfall(self) -> str:
-        """What was not done or will not do, in a sentence a step; empty if all is well."""
+        """What went wrong, in a sentence for each step; empty if all is well."""
         return " ".join(step.shortfall for step in self.steps() if step.shortfall)
 
 
@@ -54,20 +56,20 @@ def run(
     client: Client | None = None,
     watcher: Watcher = SILENT,
 ) -> RunSummary:
-    """Do all that the recipe does for one dataset.
+    """Prepare one dataset: unpack, compile, write captions, verify, add the entry, report.
 
     Parameters
     ----------
     root
-        The folder of the dataset. Images and sidecars are in ``ROOT/data``, and what of the tar
-        shards in ROOT and in ``ROOT/data`` is not there yet is unpacked first; the table becomes
-        ``ROOT/X.parquet``, where X is the name of the folder.
+        The folder of the dataset. Tar shards in ROOT and ``ROOT/data`` are unpacked into
+        ``ROOT/data``, where images and sidecars are; files that are there already are kept. The
+        table is ``ROOT/X.parquet``, where X is the name of the folder.
     options
         How to compile.
     client
         The Dask cluster to work on; without one, Dask's scheduler of this process.
     watcher
-        Who is told how far the job is.
+        Told how far the job is.
 
     Raises
     ------
@@ -78,22 +80,11 @@ def run(
     """
     clock = Clock()
     table, data = layout(root)
-    shards = shards_of(root)
-    chosen = ExtractOptions(
-        max_rejects=options.max_rejects,
-        allow_damaged=options.allow_damaged,
-        force_unlock=options.force_unlock,
-    )
-    extracted = extract(shards, data, chosen, client=client, watcher=watcher) if shards else None
-    lost = extracted.lost if extracted else ledger.EMPTY
-    try:
-        compiled = compile_table(
-            local_folder.Folder(data), table, options, lost=lost, client=client, watcher=watcher
-        )
-    except CutlineError as error:
-        if extracted and extracted.shortfall:  # which may be why
-            raise CutlineError(f"{error} {extracted.shortfall}") from error
-        raise
+    extracted = _unpack(_shards_of(root), data, options, client, watcher)
+    with _blamed_on(extracted):
+        lost = extracted.lost if extracted else ledger.EMPTY
+        source = local_folder.Folder(data)
+        compiled = compile_table(source, table, options, lost=lost, client=client, watcher=watcher)
     captions = write_captions(table, data, options, client=client, watcher=watcher)
     checked = VerifyOptions(force_unlock=options.force_unlock)
     verified = verify_dataset(table, data, checked, client=client, watcher=watcher)
@@ -111,9 +102,9 @@ def run_in_place(
     client: Client | None = None,
     watcher: Watcher = SILENT,
 ) -> RunSummary:
-    """Make the table of a dataset from its shards alone; arguments are as for `run`.
+    """Make the table and the report from the shards alone; parameters are those of `run`.
 
-    There are no caption files then: the images that they would stand beside are in the shards.
+    No caption files are written: the images that they belong beside are in the shards.
 
     Raises
     ------
@@ -124,7 +115,7 @@ def run_in_place(
     """
     clock = Clock()
     table, data = layout(root)
-    shards = shards_of(root)
+    shards = _shards_of(root)
     if not shards:
         raise UsageError(f"There is no .tar file in {root} or {data}: leave --no-extract out.")
     compiled = compile_table(shards, table, options, client=client, watcher=watcher)
@@ -133,16 +124,22 @@ def run_in_place(
 
 
 def layout(root: disk.AnyPath) -> tuple[str, str]:
-    """Give the paths of a dataset's table and of its data."""
+    """Return the paths of a dataset's table and of its data.
+
+    Raises
+    ------
+    UsageError
+        There is no such folder, or it has neither ``data`` nor shards.
+    """
     path = disk.absolute(root)
     data = os.path.join(path, "data")
-    if not os.path.isdir(data) and not (os.path.isdir(path) and shards_of(path)):
+    if not os.path.isdir(data) and not (os.path.isdir(path) and _shards_of(path)):
         raise UsageError(f"The folder {data} is not there: put images and sidecars into it.")
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
 
 
-def shards_of(root: disk.AnyPath) -> list[str]:
-    """Find the shards of a dataset: a plain download puts them into ``ROOT/data``."""
+def _shards_of(root: disk.AnyPath) -> list[str]:
+    # A plain download of the hub puts them into ROOT/data.
     folders = (os.fspath(root), os.path.join(root, "data"))
     return [
         path
@@ -150,3 +147,31 @@ def shards_of(root: disk.AnyPath) -> list[str]:
         if os.path.isdir(folder)
         for path in shard_names.shard_paths(folder)
     ]
+
+
+def _unpack(
+    shards: list[str],
+    data: str,
+    options: CompileOptions,
+    client: Client | None,
+    watcher: Watcher,
+) -> ExtractSummary | None:
+    if not shards:
+        return None
+    chosen = ExtractOptions(
+        max_rejects=options.max_rejects,
+        allow_damaged=options.allow_damaged,
+        force_unlock=options.force_unlock,
+    )
+    return extract(shards, data, chosen, client=client, watcher=watcher)
+
+
+@contextmanager
+def _blamed_on(extracted: ExtractSummary | None) -> Iterator[None]:
+    """Add to an error what the extraction fell short of, which may be the cause."""
+    try:
+        yield
+    except CutlineError as error:
+        if extracted and extracted.shortfall:
+            raise CutlineError(f"{error} {extracted.shortfall}") from error
+        raise

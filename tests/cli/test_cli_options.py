@@ -1,13 +1,26 @@
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from typing import Annotated, Literal
 
 import click
 import pytest
 from click.testing import CliRunner
+from msgspec import Meta
 
-from cutline import Address, CompileOptions, Local, Rules, UsageError
+from cutline import (
+    Address,
+    CompileOptions,
+    ExtractOptions,
+    LoaderOptions,
+    Local,
+    Rules,
+    UsageError,
+    VerifyOptions,
+)
 from cutline.__main__ import JOBS
 from cutline.cli import commands
-from cutline.cli.job_options import Checked, adjusted, chosen_cluster, compile_options
+from cutline.cli.arguments import Checked
+from cutline.cli.generated import taking
+from cutline.cli.jobs import ClusterOptions, JobOptions
 
 
 def test_an_argument_is_handed_on_as_it_was_typed():
@@ -23,27 +36,28 @@ def test_an_argument_is_handed_on_as_it_was_typed():
 
 
 def test_without_options_a_job_has_a_cluster_of_this_machine():
-    assert chosen_cluster(None, None) == Local()
+    assert ClusterOptions().cluster() == Local()
 
 
 def test_a_scheduler_is_an_address():
-    assert chosen_cluster(None, "tcp://h:1") == Address("tcp://h:1")
+    assert ClusterOptions(scheduler="tcp://h:1").cluster() == Address("tcp://h:1")
 
 
 def test_a_cluster_file_is_read(tmp_path):
     (tmp_path / "c.yaml").write_text("kind: local\nworkers: 7")
-    assert chosen_cluster(str(tmp_path / "c.yaml"), None) == Local(workers=7)
+    assert ClusterOptions(str(tmp_path / "c.yaml")).cluster() == Local(workers=7)
 
 
 def test_two_clusters_are_refused():
     with pytest.raises(UsageError, match="give one of them"):
-        chosen_cluster("c.yaml", "tcp://h:1")
+        ClusterOptions("c.yaml", "tcp://h:1").cluster()
 
 
-def test_the_command_line_has_the_last_word_on_a_local_cluster():
-    written = Local(workers=7, memory_limit="2GiB", dashboard_address="127.0.0.1:1")
-    assert adjusted(written, None, None) == written
-    assert adjusted(written, 2, "none") == Local(2, memory_limit="2GiB", dashboard_address="none")
+def test_the_command_line_has_the_last_word_on_a_local_cluster(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("{kind: local, workers: 7, memory_limit: 2GiB, dashboard_address: ':1'}")
+    adjusted = ClusterOptions(str(path), workers=2, dashboard_address="none").cluster()
+    assert adjusted == Local(2, memory_limit="2GiB", dashboard_address="none")
 
 
 @pytest.mark.parametrize(
@@ -56,20 +70,20 @@ def test_the_command_line_has_the_last_word_on_a_local_cluster():
 )
 def test_options_of_a_local_cluster_are_refused_beside_a_scheduler(workers, dashboard, named):
     with pytest.raises(UsageError, match=named):
-        adjusted(Address("tcp://h:1"), workers, dashboard)
+        ClusterOptions(None, "tcp://h:1", workers, dashboard).cluster()
 
 
 # The options of a compile
 
 
-def taken(*arguments):
-    """The options that a command gets."""
+def taken(*arguments, **kinds):
+    """The options that a command gets: of a compile, or the value of each of these classes."""
     got = []
 
     @click.command()
-    @compile_options
-    def command(options):
-        got.append(options)
+    @taking(**(kinds or {"options": CompileOptions}))
+    def command(**values):
+        got.append(values if kinds else values["options"])
 
     result = CliRunner().invoke(command, arguments, standalone_mode=False)
     if result.exception:
@@ -107,7 +121,7 @@ def test_an_option_is_handed_on(arguments, options):
 
 def test_every_option_of_the_functions_can_be_typed():
     @click.command()
-    @compile_options
+    @taking(options=CompileOptions)
     def command(options): ...
 
     typed = {parameter.name for parameter in command.params}
@@ -141,7 +155,7 @@ def test_a_value_that_cannot_be_is_refused(arguments, said):
 )
 def test_options_that_do_not_go_together_are_refused_in_one_sentence(arguments, said):
     @click.command()
-    @compile_options
+    @taking(options=CompileOptions)
     def command(options): ...
 
     result = CliRunner().invoke(command, arguments)
@@ -157,3 +171,104 @@ def test_the_commands_that_start_a_cluster_are_those_with_workers():
         if any(option.name == "workers" for option in command.params)
     }
     assert with_workers == JOBS
+
+
+# Options that are generated
+
+
+@dataclass(frozen=True)
+class Baking:
+    """How to bake.
+
+    Attributes
+    ----------
+    hours, degrees
+        How much
+        of `it`.
+    shape
+        Which ``one``.
+    """
+
+    hours: Annotated[float | None, Meta(ge=0, le=9)] = None
+    degrees: int = 180
+    shape: Literal["round", "long"] | None = None
+    glaze: bool = False
+    salt: bool = True
+    herbs: tuple[str, ...] = ()
+    fan: Annotated[bool, Meta(description="Hot air.", extra={"flag": "--hot-air"})] = False
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How to serve."""
+
+    degrees: int = 60
+    plates: int = 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ([], Baking()),
+        (["--hours", "0.5"], Baking(hours=0.5)),
+        (["--degrees", "90"], Baking(degrees=90)),
+        (["--shape", "long"], Baking(shape="long")),
+        (["--glaze"], Baking(glaze=True)),
+        (["--no-salt"], Baking(salt=False)),
+        (["--herb", "a", "--herb", "b"], Baking(herbs=("a", "b"))),
+        (["--hot-air"], Baking(fan=True)),
+    ],
+)
+def test_a_field_of_each_kind_is_an_option(arguments, options):
+    assert taken(*arguments, baking=Baking) == {"baking": options}
+
+
+@pytest.mark.parametrize("arguments", [["--hours", "9.5"], ["--shape", "flat"], ["--degrees", "x"]])
+def test_a_value_that_a_field_cannot_have_is_refused(arguments):
+    with pytest.raises(click.UsageError):
+        taken(*arguments, baking=Baking)
+
+
+def test_what_the_class_says_of_a_field_is_its_help():
+    @click.command()
+    @taking(baking=Baking)
+    def command(baking): ...
+
+    helps = {option.name: option.help for option in command.params}
+    assert helps["hours"] == helps["degrees"] == "How much of it."
+    assert (helps["shape"], helps["glaze"], helps["fan"]) == ("Which one.", None, "Hot air.")
+    assert helps["herbs"] == "Repeatable."
+
+
+def test_an_option_of_two_classes_is_one_and_untyped_has_the_default_of_each():
+    both = {"baking": Baking, "serving": Serving}
+    assert taken(**both) == {"baking": Baking(), "serving": Serving()}
+    typed = taken("--degrees", "70", "--plates", "2", **both)
+    assert typed == {"baking": Baking(degrees=70), "serving": Serving(70, 2)}
+
+
+def test_a_command_may_take_the_options_of_every_step():
+    steps = {
+        "compiling": CompileOptions,
+        "extracting": ExtractOptions,
+        "verifying": VerifyOptions,
+        "loading": LoaderOptions,
+        "job": JobOptions,
+    }
+    assert taken(**steps) == {name: kind() for name, kind in steps.items()}
+    typed = taken("--max-rejects", "0.5", "--strategy", "parquet", "--workers", "3", **steps)
+    assert typed == {
+        "compiling": CompileOptions(max_rejects=0.5),
+        "extracting": ExtractOptions(max_rejects=0.5),
+        "verifying": VerifyOptions(strategy="parquet"),
+        "loading": LoaderOptions(strategy="parquet"),
+        "job": JobOptions(ClusterOptions(workers=3)),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(commands.cutline.commands))
+def test_every_option_of_a_command_says_what_it_is(name):
+    options = [
+        one for one in commands.cutline.commands[name].params if one.param_type_name == "option"
+    ]
+    assert [option.name for option in options if not option.help] == []

@@ -152,6 +152,19 @@ def test_whatever_stands_in_names_and_captions_stays_text(browser, tmp_path):
     assert visit.page.locator("main img").count() == 0
 
 
+def test_a_value_is_escaped_shortened_and_readable_where_it_is_put_in(tmp_path):
+    made = intact(tmp_path / "set")
+    made.add("0.png", short_caption=NASTY)
+    made.add("1.png", short_caption="y" * 401)
+    made.add("2.png", short_caption="a\N{RIGHT-TO-LEFT OVERRIDE}b")
+    made.prepare()
+    page = Path(cutline.report_table(made.table).page).read_text()
+    assert "<script>document" not in page
+    assert "<td>&lt;script&gt;document.title=&#39;owned&#39;&lt;/script&gt;&lt;img" in page
+    assert f"<td>{'y' * 400} …</td>" in page
+    assert "<td>a\\u202eb</td>" in page
+
+
 def test_a_dataset_that_is_well_is_told_so(browser, tmp_path):
     made = intact(tmp_path / "set")
     cutline.report_table(made.table, str(made.data))

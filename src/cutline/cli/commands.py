@@ -1,114 +1,94 @@
 """The command line: parse, call, print."""
 
-import functools
 import sys
-from typing import Any, Final
+from dataclasses import replace
 
 import click
 import orjson
 from rich.console import Console
 
 from cutline import recipe
-from cutline.captions import CaptionsSummary, caption_source, is_table, write_captions
+from cutline.captions import is_table, write_captions
+from cutline.cli.arguments import (
+    CAPTION_SOURCE,
+    DATA,
+    MADE_TABLE,
+    NEW_DATA,
+    ORPHANS,
+    ROOT,
+    SHARDS,
+    SOURCE,
+    TABLE,
+    Orphans,
+)
 from cutline.cli.endings import one_sentence, standard_output, tell
-from cutline.cli.job_options import Checked, Command, compile_options, extract_options, job
-from cutline.cli.verify_options import ORPHANS, PARQUET, Orphans, loader_options, verify_options
+from cutline.cli.generated import taking
+from cutline.cli.jobs import JobOptions, run_job
 from cutline.demo import DemoOptions, Form, make_demo
 from cutline.errors import UsageError
-from cutline.extract import ExtractSummary, extract
+from cutline.extract import ExtractOptions, extract
 from cutline.record import Rules
-from cutline.report import ReportSummary, report_table
-from cutline.sources import open_source, shard_names
-from cutline.store import TableFiles, disk
-from cutline.table import DEFAULTS, CompileOptions, CompileSummary, compile_table, head
+from cutline.report import report_table
+from cutline.table import DEFAULTS, CompileOptions, compile_table, head
 from cutline.trainers import FORMATS, LoaderOptions, export, loader, write_loader
 from cutline.verify import (
-    VerifySummary,
+    VerifyOptions,
     caption_orphans,
     move_orphans,
     restore_orphans,
     verify_dataset,
 )
 
-SOURCE: Final = Checked("SOURCE", open_source)
-
-TABLE: Final = Checked("TABLE", TableFiles.of)
-
-DATA: Final = Checked("DATA", disk.data_folder)
-
-ROOT: Final = Checked("ROOT", recipe.layout)
-
-SHARDS: Final = Checked("SHARDS", shard_names.open_shards)
-
-NEW_DATA: Final = Checked("DATA", disk.new_data_folder)
-
-CAPTION_SOURCE: Final = Checked("SOURCE", caption_source)
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cutline")
 def cutline() -> None:
     """Turn the JSON sidecars of an image-text dataset into one parquet table and caption files."""
-    if sys.getfilesystemencoding() != "utf-8":  # then they would be other names
+    if sys.getfilesystemencoding() != "utf-8":  # the names in the table would be wrong
         sys.exit("cutline: The names of files are not UTF-8 here: set PYTHONUTF8=1.")
 
 
 @cutline.command("compile")
 @click.argument("source", type=SOURCE)
 @click.argument("table", type=TABLE)
-@compile_options
-@job
-def compile_command(source: str, table: str, **job: Any) -> CompileSummary:
+@taking(options=CompileOptions, job=JobOptions)
+def compile_command(source: str, table: str, options: CompileOptions, job: JobOptions) -> None:
     """Compile the sidecars of SOURCE into one parquet TABLE.
 
     SOURCE is a folder of sidecars, or of tar shards, which are read in place; its URL; a shard; or
     a quoted glob of shards. A folder that holds both is one of sidecars.
     """
-    return compile_table(source, table, **job)
-
-
-def for_sidecars(command: Command) -> Command:
-    """Refuse the options that say where captions are, for a table that has them already."""
-
-    @functools.wraps(command)
-    def run(*, source: str, options: CompileOptions, **arguments: Any) -> Any:
-        with one_sentence():
-            if is_table(source) and options.rules != DEFAULTS.rules:
-                raise UsageError(
-                    f"The captions are in the table {source} already: compile it with these"
-                    " options, or name the sidecars."
-                )
-        return command(source=source, options=options, **arguments)
-
-    return run
+    run_job(job, compile_table, source, table, options)
 
 
 @cutline.command("captions")
 @click.argument("source", type=CAPTION_SOURCE)
 @click.argument("data", type=DATA)
-@compile_options
-@for_sidecars
-@job
-def captions_command(source: str, data: str, **job: Any) -> CaptionsSummary:
+@taking(options=CompileOptions, job=JobOptions)
+def captions_command(source: str, data: str, options: CompileOptions, job: JobOptions) -> None:
     """Write one caption text file per image of SOURCE, a table or sidecars, below DATA.
 
     The options of a compile are for sidecars; what is in a table is written as it is.
     """
-    return write_captions(source, data, **job)
+    with one_sentence():
+        if is_table(source) and options.rules != DEFAULTS.rules:
+            raise UsageError(
+                f"The captions are in the table {source} already: compile it with these options,"
+                " or name the sidecars."
+            )
+    run_job(job, write_captions, source, data, options)
 
 
 @cutline.command("run")
 @click.argument("root", type=ROOT)
-@click.option("--no-extract", is_flag=True, help="Make the table from the shards, and stop there.")
-@compile_options
-@job
-def run_command(root: str, *, no_extract: bool, **job: Any) -> recipe.RunSummary:
+@click.option("--no-extract", is_flag=True, help="Make the table from the shards alone.")
+@taking(options=CompileOptions, job=JobOptions)
+def run_command(root: str, *, no_extract: bool, options: CompileOptions, job: JobOptions) -> None:
     """Do the whole recipe on one dataset folder: shards to files, table and caption files.
 
     Shards are looked for in ROOT and in ROOT/data, and unpacked into ROOT/data.
     """
-    steps = recipe.run_in_place if no_extract else recipe.run
-    return steps(root, **job)
+    run_job(job, recipe.run_in_place if no_extract else recipe.run, root, options)
 
 
 @cutline.command("head")
@@ -120,7 +100,7 @@ def run_command(root: str, *, no_extract: bool, **job: Any) -> recipe.RunSummary
     type=click.Choice(["table", "csv", "json"]),
     default="table",
     show_default=True,
-    help="A table for people, or CSV or JSON for pipes.",
+    help="A table to read, or CSV or JSON for other programs.",
 )
 def head_command(table: str, count: int, form: str) -> None:
     """Print the first rows of TABLE: a table, a folder of parts or a ledger."""
@@ -135,21 +115,16 @@ def head_command(table: str, count: int, form: str) -> None:
 
 @cutline.command("demo")
 @click.argument("folder", metavar="DIR")
-@click.option("--loose", is_flag=True, help="Loose files, not tar shards.")
-@click.option("--hostile", is_flag=True, help="A damaged and a hostile shard, too.")
-@click.option("--records", default=1000, show_default=True, help="How many sidecars.")
-@click.option("--seed", default=0, show_default=True, help="The same seed makes the same bytes.")
-@click.option("--no-images", is_flag=True, help="Sidecars only, for large ones.")
-def demo_command(
-    folder: str, records: int, seed: int, *, loose: bool, hostile: bool, no_images: bool
-) -> None:
+@click.option("--loose", is_flag=True, help="Make loose files, not tar shards.")
+@click.option("--hostile", is_flag=True, help="Add a damaged and a hostile shard.")
+@taking(options=DemoOptions, without={"form"})
+def demo_command(folder: str, *, loose: bool, hostile: bool, options: DemoOptions) -> None:
     """Make a small dataset with planted faults in DIR, and print what a run must count."""
     with one_sentence(f"remove {folder}, and run this again"):
         if loose and hostile:
             raise UsageError("Loose files have no shard that is hostile: leave --loose out.")
         form: Form = "loose" if loose else "hostile" if hostile else "shards"
-        options = DemoOptions(records, seed, not no_images, form)
-        expected = make_demo(folder, options)
+        expected = make_demo(folder, replace(options, form=form))
         with standard_output():
             click.echo(orjson.dumps(expected, option=orjson.OPT_INDENT_2))
 
@@ -157,60 +132,73 @@ def demo_command(
 @cutline.command("extract")
 @click.argument("shards", type=SHARDS)
 @click.argument("data", type=NEW_DATA)
-@extract_options
-@job
-def extract_command(shards: str, data: str, **job: Any) -> ExtractSummary:
+@taking(options=ExtractOptions, job=JobOptions, without={"partition_size"})
+def extract_command(shards: str, data: str, options: ExtractOptions, job: JobOptions) -> None:
     """Unpack SHARDS, a folder or a glob of .tar files or one of them, into the folder DATA."""
-    return extract(shards, data, **job)
+    run_job(job, extract, shards, data, options)
 
 
 @cutline.command("verify")
-@click.argument("table", type=PARQUET)
+@click.argument("table", type=MADE_TABLE)
 @click.argument("data", type=DATA)
 @click.option(
-    "--orphans", type=ORPHANS, metavar=ORPHANS.name, help="What to do about images without row."
+    "--orphans", type=ORPHANS, metavar=ORPHANS.name, help="What to do about images without a row."
 )
-@verify_options
-@job
+@taking(options=VerifyOptions, rules=Rules, job=JobOptions, without={"columns", "raw_captions"})
 def verify_command(
-    table: str, data: str, orphans: Orphans | None, rules: Rules, **job: Any
-) -> VerifySummary:
-    """Check what the trainer will find in TABLE and the folder DATA."""
+    table: str,
+    data: str,
+    orphans: Orphans | None,
+    options: VerifyOptions,
+    rules: Rules,
+    job: JobOptions,
+) -> None:
+    """Check what the trainer will find in TABLE and the folder DATA.
+
+    The caption fields are where `--orphans caption` looks for captions.
+    """
     if orphans is None:
-        return verify_dataset(table, data, **job)
-    if orphans.verb == "caption":
-        return caption_orphans(table, data, rules, **job)
-    act = move_orphans if orphans.verb == "move" else restore_orphans
-    return act(table, data, orphans.folder, **job)
+        run_job(job, verify_dataset, table, data, options)
+    elif orphans.verb == "caption":
+        run_job(job, caption_orphans, table, data, rules, options)
+    else:
+        act = move_orphans if orphans.verb == "move" else restore_orphans
+        run_job(job, act, table, data, orphans.folder, options)
 
 
 @cutline.command("loader")
 @click.argument("table")
 @click.argument("data", required=False)
-@click.option("--out", metavar="FILE", help="The file.  [default: multidatabackend.json beside]")
-@loader_options
-def loader_command(table: str, data: str | None, out: str | None, **options: Any) -> None:
-    """Put the dataset's entry into the trainer's file; DATA is the folder data beside TABLE.
+@click.option(
+    "--out", metavar="FILE", help="The file.  [default: multidatabackend.json beside TABLE]"
+)
+@taking(options=LoaderOptions)
+def loader_command(table: str, data: str | None, out: str | None, options: LoaderOptions) -> None:
+    """Write the dataset's entry into the trainer's file; an entry of the same id is replaced.
 
-    An entry of the same id is replaced.
+    DATA is by default the folder data beside TABLE.
     """
     with one_sentence():
-        chosen = LoaderOptions(**options)
         path = out or loader.entry_file(table)
         folder = data or loader.beside(table, "data")
-        entries = write_loader(table, folder, path, chosen)
-    tell(f"The entry {chosen.id} is in {path}")
-    for line in loader.same_images(path, entries, chosen.id, folder):
+        entries = write_loader(table, folder, path, options)
+    tell(f"The entry {options.id} is in {path}")
+    for line in loader.same_images(path, entries, options.id, folder):
         tell(line)
 
 
 @cutline.command("export")
 @click.argument("table")
 @click.argument("data", required=False)
-@click.option("--format", "form", required=True, type=click.Choice(list(FORMATS)), help="Whose.")
+@click.option(
+    "--format", "form", required=True, type=click.Choice(list(FORMATS)), help="The format."
+)
 @click.option("--out", metavar="FILE", help="The file.  [default: a name that the format asks for]")
 def export_command(table: str, data: str | None, form: str, out: str | None) -> None:
-    """Write TABLE in the format of other trainers; DATA is the folder data beside TABLE."""
+    """Write TABLE in the format of another trainer.
+
+    DATA is by default the folder data beside TABLE.
+    """
     folder = data or loader.beside(table, "data")
     with one_sentence():
         path = out or FORMATS[form].default_name(table, folder)
@@ -219,9 +207,9 @@ def export_command(table: str, data: str | None, form: str, out: str | None) -> 
 
 
 @cutline.command("report")
-@click.argument("table", type=PARQUET)
+@click.argument("table", type=MADE_TABLE)
 @click.argument("data", type=DATA, required=False)
-@job
-def report_command(table: str, data: str | None, **job: Any) -> ReportSummary:
-    """Write X.report.html beside TABLE; with DATA, also of what `cutline verify` finds."""
-    return report_table(table, data, **job)
+@taking(job=JobOptions)
+def report_command(table: str, data: str | None, job: JobOptions) -> None:
+    """Write the page X.report.html beside X.parquet; with DATA, verify the dataset, too."""
+    run_job(job, report_table, table, data)

@@ -3,7 +3,9 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from msgspec import Meta
 
 from cutline.demo.faults import Fields, Plant, plan
 from cutline.demo.phrases import captions
@@ -34,7 +36,7 @@ class DemoOptions:
 
     records: int = 1000
     seed: int = 0
-    images: bool = True
+    images: Annotated[bool, Meta(description="Make sidecars only, for large ones.")] = True
     form: Form = "loose"
 
     def __post_init__(self) -> None:

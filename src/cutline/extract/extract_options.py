@@ -1,7 +1,9 @@
 """How to extract, as one frozen value."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from cutline.errors import UsageError
 from cutline.plan import planning
@@ -29,8 +31,8 @@ class ExtractOptions:
 
     only: Literal["images", "sidecars"] | None = None
     overwrite: bool = False
-    partition_size: int = 5_000
-    max_rejects: float = 0.1
+    partition_size: Annotated[int, Meta(ge=1)] = 5_000
+    max_rejects: Annotated[float, Meta(ge=0, le=1)] = 0.1
     allow_damaged: bool = False
     force_unlock: bool = False
 

@@ -1,4 +1,4 @@
-"""What the report tells, gathered."""
+"""What the report shows, gathered from a table, its ledger and a verification."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,15 +14,31 @@ from cutline.table import head
 from cutline.verify import VerifySummary
 
 ROWS: Final = 6
-"""Rows of the table that are shown."""
+"""How many rows of the table are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the report tells.
+    """What the report shows.
 
-    `damages` are lines of the ledger, too, but no rejects: they are about shards. `measured` are of
-    the parts whose time is known, and `verified` is what `cutline verify` found, if it was asked.
+    Attributes
+    ----------
+    table
+        The path of the table.
+    shapes
+        What its rows look like.
+    rows
+        How many there are.
+    rejects
+        The reasons of the ledger, the most frequent one first.
+    damages
+        The lines of the ledger about damaged shards, which are no rejects.
+    first
+        The first rows.
+    measured
+        How long parts took, as far as that is known.
+    verified
+        What `cutline verify` found, if it ran.
     """
 
     table: str
@@ -36,14 +52,14 @@ class Facts:
 
     @property
     def sidecars(self) -> int:
-        """How many sidecars there were."""
+        """The number of sidecars, each of which became a row or a reject."""
         return self.rows + sum(reject.number for reject in self.rejects)
 
 
 def gather(
     table: str, verified: VerifySummary | None, client: Client | None, watcher: Watcher
 ) -> Facts:
-    """Look at a table and its ledger."""
+    """Read what the report shows of a table; the rows are counted on the cluster of `client`."""
     outputs = TableFiles.of(table)
     counted = ledger.count_reasons(outputs.ledger)
     with parquet.open_parquet(outputs.table) as file:

@@ -25,40 +25,46 @@ FAINT: Final = "#e6eaec"
 
 HEIGHT: Final = 300
 
-
 SMALLEST, LARGEST = 5, 42
-"""Pixels across, of the circles of the plot of sizes."""
+"""Pixels across the circles in the plot of sizes."""
 
 NAMED: Final = 3
-"""Sizes that are named in the plot."""
+"""How many sizes are named in the plot, the most frequent ones."""
 
 CROWDED: Final = 8
-"""Bars whose labels no longer stand side by side."""
+"""With more bars than this, the labels are turned."""
 
 ROWS: Final = [("rows", "@count{0,0}"), ("share", "@share{0.0 %}")]
 
 BUCKETS: Final = 24
-"""Bars of the plot of aspect ratios; the smaller ones are one bar together."""
+"""How many aspect ratios have a bar; the rarer ones share one."""
 
 
 def script_and_divs(shapes: Shapes) -> tuple[str, dict[str, str]]:
-    """Draw the plots: one script, and a place for each by name."""
+    """Draw the plots of the report.
+
+    Returns
+    -------
+    str
+        The script that fills them, in HTML.
+    dict of str
+        The place of each, in HTML, by name: ``sizes``, ``buckets`` and ``lengths``.
+    """
     plots: dict[str, Model] = {
-        "sizes": sizes_plot(shapes),
-        "buckets": buckets_plot(shapes),
-        "lengths": lengths_plot(shapes),
+        "sizes": _sizes_plot(shapes),
+        "buckets": _buckets_plot(shapes),
+        "lengths": _lengths_plot(shapes),
     }
     script, divs = components(plots)
     return script, divs
 
 
 def library() -> str:
-    """Give BokehJS itself, so that the page needs nothing from elsewhere."""
+    """Return BokehJS itself, in HTML, so that the page needs nothing from elsewhere."""
     return str(Resources(mode="inline", components=["bokeh"]).render_js())
 
 
-def sizes_plot(shapes: Shapes) -> figure:
-    """Draw a circle a size, whose area is the number of rows."""
+def _sizes_plot(shapes: Shapes) -> figure:
     ranked = shapes.sizes.most_common()
     most = ranked[0][1] if ranked else 1
     source = ColumnDataSource(
@@ -71,7 +77,8 @@ def sizes_plot(shapes: Shapes) -> figure:
             "label": [f"{w} x {h}" if n < NAMED else "" for n, ((w, h), _) in enumerate(ranked)],
         }
     )
-    drawn = styled(around(), around())
+    # Padded, so that the circles at the edge are whole.
+    drawn = _styled(DataRange1d(range_padding=0.4), DataRange1d(range_padding=0.4))
     drawn.scatter(
         "width",
         "height",
@@ -98,8 +105,7 @@ def sizes_plot(shapes: Shapes) -> figure:
     return drawn
 
 
-def buckets_plot(shapes: Shapes) -> figure:
-    """Draw a bar for each of the trainer's buckets, the rarest ones together."""
+def _buckets_plot(shapes: Shapes) -> figure:
     kept = sorted(ratio for ratio, _ in shapes.buckets.most_common(BUCKETS))
     counts = {f"{ratio:g}": shapes.buckets[ratio] for ratio in kept}
     if rest := shapes.buckets.total() - sum(counts.values()):
@@ -111,7 +117,7 @@ def buckets_plot(shapes: Shapes) -> figure:
             "share": [count / shapes.rows for count in counts.values()],
         }
     )
-    drawn = styled(FactorRange(factors=list(counts)), DataRange1d(start=0))
+    drawn = _styled(FactorRange(factors=list(counts)), DataRange1d(start=0))
     drawn.vbar("ratio", top="count", width=0.8, source=source, color=COLOUR)
     drawn.xaxis.axis_label, drawn.yaxis.axis_label = "width / height", "rows"
     drawn.xaxis.major_label_orientation = 0.9 if len(counts) > CROWDED else 0
@@ -119,8 +125,7 @@ def buckets_plot(shapes: Shapes) -> figure:
     return drawn
 
 
-def lengths_plot(shapes: Shapes) -> figure:
-    """Draw how long captions are."""
+def _lengths_plot(shapes: Shapes) -> figure:
     lefts = sorted(shapes.lengths)
     source = ColumnDataSource(
         {
@@ -131,20 +136,14 @@ def lengths_plot(shapes: Shapes) -> figure:
             "share": [shapes.lengths[left] / shapes.rows for left in lefts],
         }
     )
-    drawn = styled(DataRange1d(start=0), DataRange1d(start=0))
+    drawn = _styled(DataRange1d(start=0), DataRange1d(start=0))
     drawn.quad("left", "right", "count", 0, source=source, color=COLOUR, line_color="white")
     drawn.xaxis.axis_label, drawn.yaxis.axis_label = "characters", "rows"
     drawn.add_tools(HoverTool(tooltips=[("characters", "@left to @last"), *ROWS]))
     return drawn
 
 
-def around() -> DataRange1d:
-    """Leave room for the circles at the edge."""
-    return DataRange1d(range_padding=0.4)
-
-
-def styled(x_range: Range, y_range: Range) -> figure:
-    """Make an empty plot without what carries no number."""
+def _styled(x_range: Range, y_range: Range) -> figure:
     drawn = figure(height=HEIGHT, tools="", toolbar_location=None, x_range=x_range, y_range=y_range)
     drawn.sizing_mode = "stretch_width"
     drawn.min_border_right = 12

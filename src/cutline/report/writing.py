@@ -1,4 +1,4 @@
-"""The report: written by `cutline run` at its end, and by `cutline report`."""
+"""Writing the report: the last step of `cutline run`, and all of `cutline report`."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,13 +13,13 @@ from cutline.verify import VerifyOptions, VerifySummary, checks, verify_dataset
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReportSummary(Summary):
-    """Where the page is."""
+    """Where the report is."""
 
     page: str
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
-        """Give the object that ``--json`` prints."""
+        """Return the object that ``--json`` prints."""
         return {"job": "report", **asdict(self)}
 
 
@@ -31,7 +31,7 @@ def report_table(
     client: Client | None = None,
     watcher: Watcher = SILENT,
 ) -> ReportSummary:
-    """Write ``X.report.html`` beside a table, with what a verification finds if `data` is given.
+    """Write ``X.report.html`` beside a table; with `data`, the dataset is verified for it.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def report_table(
     data
         The folder that its filenames are relative to.
     options, client, watcher
-        As of `verify_dataset`.
+        As for `verify_dataset`.
 
     Raises
     ------
@@ -62,11 +62,17 @@ def write_report(
     client: Client | None = None,
     watcher: Watcher = SILENT,
 ) -> ReportSummary:
-    """Write ``X.report.html`` beside a table, with what a verification found.
+    """Write ``X.report.html`` beside a table, with what a verification found, if there was one.
 
-    The page holds all that it shows, and asks for nothing from elsewhere.
+    Raises
+    ------
+    UsageError
+        There is no such table, or its ledger is not one of cutline.
+    CutlineError
+        The page cannot be written.
     """
-    from cutline.report.page import page  # noqa: PLC0415 - bokeh takes 0.4 s, no job but this one
+    # Here, because bokeh takes 0.4 s to import and only this needs it.
+    from cutline.report.page import page  # noqa: PLC0415
 
     clock = Clock()
     outputs = TableFiles.of(table)

@@ -4,13 +4,17 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal, get_args
 
 import pyarrow as pa
+from msgspec import Meta
 
 from cutline.errors import UsageError
 from cutline.plan import planning, receipts
 from cutline.record import Rules
+
+Codec = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"]
+"""A codec that every common reader of parquet knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,10 @@ class CompileOptions:
     COLUMNS: ClassVar[tuple[str, ...]] = ("width", "height", "caption", "filename")
     """Columns that every table has, before those of `rules`."""
 
-    CODECS: ClassVar[tuple[str, ...]] = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
-    """Codecs that every common reader of parquet knows."""
-
     rules: Rules = field(default_factory=Rules)
-    partition_size: int = 10_000
-    max_rejects: float = 0.1
-    compression: str = "zstd"
+    partition_size: Annotated[int, Meta(ge=1)] = 10_000
+    max_rejects: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    compression: Codec = "zstd"
     allow_damaged: bool = False
     fresh: bool = False
     force_unlock: bool = False
@@ -57,8 +58,8 @@ class CompileOptions:
             raise UsageError("The caption fields are a tuple of names: write (name,).")
         if isinstance(self.rules.columns, Mapping):
             raise UsageError("The columns are pairs of a name and a field: write them as a tuple.")
-        if self.compression not in self.CODECS:
-            raise UsageError(f"The compression is one of {', '.join(self.CODECS)}.")
+        if self.compression not in get_args(Codec):
+            raise UsageError(f"The compression is one of {', '.join(get_args(Codec))}.")
         planning.check_numbers(self.partition_size, self.max_rejects)
         names = [*self.COLUMNS, *(name for name, _ in self.rules.columns)]
         for name, count in Counter(names).items():

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from cutline.errors import UsageError
 
@@ -16,7 +16,11 @@ IMAGES: Final = frozenset(
     b"jpg jpeg png webp bmp gif tif tiff jfif jpe avif jp2".split()  # as Pillow opens them
 )
 
-STRATEGIES: Final = ("textfile", "parquet")
+Strategy = Literal["textfile", "parquet"]
+
+STRATEGIES: Final = get_args(Strategy)
+
+ResolutionType = Literal["area", "pixel", "pixel_area"]
 
 ALIGNMENT: Final = 64
 """Pixels that the edges of what is trained on are multiples of: its ``aspect_bucket_alignment``."""
@@ -43,7 +47,7 @@ class Limits(NamedTuple):
 # 5: metadata/backends/base.py, meets_resolution_requirements.
 # pixel_area: data_backend/factory.py squares each value into megapixels, but
 # data_backend/config/image.py takes a value up to 10 as megapixels already.
-LIMITS: Final = {
+LIMITS: Final[dict[ResolutionType, Limits]] = {
     "area": Limits("megapixels", 0, 20, 5),
     "pixel": Limits("pixels", 512, math.inf, math.inf),
     "pixel_area": Limits("pixels", 11, math.sqrt(20e6), math.sqrt(5e6)),
@@ -60,13 +64,22 @@ class LoaderOptions:
         The dataset's name; the trainer keeps its state and names its caches by it.
     strategy
         Where the trainer takes captions from: ``textfile`` or ``parquet``.
-    resolution, minimum_image_size, maximum_image_size, target_downsample_size
-        In the unit of `resolution_type`: megapixels for ``area``; for ``pixel_area`` the edge, in
-        pixels, of a square of that area; for ``pixel`` the shorter edge in pixels. 0 leaves one of
-        the last three out of the entry, which is how the trainer understands 0.
-    cache_dir_vae, cache_dir_text
-        Cache folders; by default ``cache/vae/ID`` and ``cache/text/ID`` beside the data. The
-        second only counts when the file has no ``text_embeds`` entry yet.
+    resolution
+        The size to train at, in the unit of `resolution_type`, as the next three are.
+    resolution_type
+        Megapixels for ``area``; for ``pixel_area`` the edge, in pixels, of a square of that area;
+        for ``pixel`` the shorter edge in pixels.
+    minimum_image_size
+        Smaller images are left out; 0 leaves this out of the entry.
+    maximum_image_size
+        Larger images are made smaller first; 0 leaves this out of the entry.
+    target_downsample_size
+        The size that larger images are made; 0 leaves this out of the entry.
+    cache_dir_vae
+        The folder of latents; by default ``cache/vae/ID`` beside the data.
+    cache_dir_text
+        The folder of text embeddings; by default ``cache/text/ID`` beside the data. It only counts
+        when the file has no ``text_embeds`` entry yet.
 
     Raises
     ------
@@ -75,9 +88,9 @@ class LoaderOptions:
     """
 
     id: str = "dalle3"
-    strategy: str = "textfile"
+    strategy: Strategy = "textfile"
     resolution: float = 1.0
-    resolution_type: str = "area"
+    resolution_type: ResolutionType = "area"
     minimum_image_size: float = 0.75
     maximum_image_size: float = 2.0
     target_downsample_size: float = 1.75

@@ -3,7 +3,9 @@
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Annotated, Final, NamedTuple, TypeAlias
+
+from msgspec import Meta
 
 from cutline.errors import UsageError
 from cutline.trainers import simpletuner
@@ -33,10 +35,10 @@ class VerifyOptions:
         Take over a lock whose owner cannot be asked, because it is on another host.
     """
 
-    strategy: str = "textfile"
+    strategy: simpletuner.Strategy = "textfile"
     expect: int | None = None
-    sizes: bool = False
-    sample: int | None = None
+    sizes: Annotated[bool, Meta(extra={"flag": "--check-sizes"})] = False
+    sample: Annotated[int | None, Meta(ge=1)] = None
     force_unlock: bool = False
 
     def __post_init__(self) -> None:
