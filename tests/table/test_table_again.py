@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from cutline.errors import CutlineError, UsageError
 from cutline.record.judging import Rules
-from cutline.store import lock, table_files
+from cutline.store import table_files
 from cutline.table.compile_options import CompileOptions
 from cutline.table.compiling import compile_table
 from outputs import check_against_oracle, files_of, ledger_of, ledger_path, rows_of
@@ -418,7 +418,7 @@ def test_a_source_that_is_not_there_is_refused(done, tmp_path):
 
 def test_a_second_run_is_refused_while_one_is_at_work(done):
     source, table = done
-    with lock.locked(table_files.TableFiles.of(table).workspace, print):
+    with table_files.TableFiles.of(table).locked(print):
         before = files_of(table)
         with pytest.raises(CutlineError, match="Another run is at work"):
             compile_table(source, table, dataclasses.replace(OPTIONS, fresh=True))
