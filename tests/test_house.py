@@ -22,6 +22,10 @@ PACKAGES = sorted(package.parent.name for package in TOP.glob("*/__init__.py"))
 LATE = {
     ("cutline.__main__", "cutline.cli"): "the process that workers are forked from starts first",
     ("cutline.progress.events", "prometheus_client"): "an extra, which need not be there",
+    (
+        "cutline.progress.plugin",
+        "cutline.progress",
+    ): "the page needs bokeh, which a client may lack",
     ("cutline.report.writing", "cutline.report.page"): "bokeh is loaded by who draws a report",
     ("cutline.verify.check_rows", "PIL"): "loaded by who turns images",
 }
@@ -36,8 +40,9 @@ PUBLIC = {
     "dask.highlevelgraph": {"HighLevelGraph"},
     "dask.system": {"CPU_COUNT"},
     "dask.typing": "*",
-    "dask.utils": {"format_bytes", "parse_bytes"},
+    "dask.utils": {"format_bytes", "key_split", "parse_bytes"},
     "distributed": "*",
+    "distributed.client": {"ClosedClientError"},  # raised to who calls a Client
     "distributed.comm": {"Comm", "CommClosedError", "connect"},
     "distributed.diagnostics.plugin": {"NannyPlugin", "SchedulerPlugin", "WorkerPlugin"},
     "distributed.metrics": {"context_meter"},
@@ -53,30 +58,6 @@ WATCHED = {name.partition(".")[0] for name in PUBLIC}
 COMPAT = "private_api"
 """The module that may use what is not public, each use with a test of its own. It imports where it
 uses, for Dask may have changed."""
-
-# TODO: take these out as the packages get there: nothing may stay.
-OPEN_WIDE = {"table"}
-OPEN_FACES = {
-    "cutline.table.compile_options.CODECS",
-}
-OPEN_LATE = {("cutline.progress.plugin", "cutline.progress")}
-OPEN_CIRCLE = {("cutline.progress.captions_page", "cutline.progress.plugin")}
-OPEN_PRIVATE = {
-    "distributed.utils._forkserver_preload_set",
-    "dask.utils.key_split",
-    "distributed.client.ClosedClientError",
-    "distributed.comm.core.CommClosedError",
-    "distributed.comm.core.connect",
-    "distributed.dashboard.components.scheduler.BOKEH_THEME",
-    "distributed.dashboard.components.scheduler.env",
-    "distributed.dashboard.core.BokehApplication",
-    "distributed.dashboard.scheduler.template_variables",
-    "distributed.nanny",
-    "distributed.utils",
-    "distributed.utils.LoopRunner",
-    "multiprocessing.forkserver",
-    "multiprocessing.resource_tracker",
-}
 
 
 @dataclass(frozen=True)
@@ -195,24 +176,19 @@ def test_at_most_twelve_files_lie_at_the_top():
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_has_a_face_of_two_to_eight_names(package):
     least = 1 if package == "cli" else 2  # click's group is all that there is to call
-    assert least <= len(face(package)) <= (9 if package in OPEN_WIDE else 8)
+    assert least <= len(face(package)) <= 8
     for name in face(package):
         assert hasattr(importlib.import_module(f"cutline.{package}"), name)
 
 
 def test_nobody_imports_past_a_face():
     found = {name for module in MODULES for name in past_a_face(module)}
-    assert found - OPEN_FACES == set()
+    assert found == set()
 
 
 def test_no_module_imports_what_leads_back_to_it():
     graph = {
-        module.name: {
-            target(each)
-            for each in module.imports
-            if (module.name, target(each)) not in OPEN_CIRCLE
-        }
-        & NAMES - {"cutline"}
+        module.name: {target(each) for each in module.imports} & NAMES - {"cutline"}
         for module in MODULES
     }
     graphlib.TopologicalSorter(graph).prepare()  # a circle is an error that names it
@@ -225,7 +201,7 @@ def test_an_import_inside_a_function_has_its_reason():
         for each in module.imports
         if each.late and (module.path.stem != COMPAT or each.module.startswith("cutline"))
     }
-    assert late - LATE.keys() - OPEN_LATE == set()
+    assert late - LATE.keys() == set()
 
 
 def test_no_two_modules_have_one_name():
@@ -249,7 +225,7 @@ def test_what_others_do_not_document_is_used_in_one_module():
     others = [module for module in MODULES if module.path.stem != COMPAT]
     found = {name for module in others for name in not_public(module)}
     found |= {name for module in others for name in underscored(module)}
-    assert found - OPEN_PRIVATE == set()
+    assert found == set()
 
 
 def test_every_package_is_looked_at():

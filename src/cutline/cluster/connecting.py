@@ -8,12 +8,11 @@ from typing import Final
 import dask
 from distributed import Client
 
-from cutline import private_api
 from cutline.cluster.address import Address
 from cutline.cluster.config import Cluster
 from cutline.cluster.local_cluster import Local
 from cutline.cluster.worker_checks import check_scheduler, check_versions
-from cutline.process import ENVIRONMENT
+from cutline.process import ENVIRONMENT, private_api
 
 ALONE: Final = Local()
 

@@ -11,9 +11,8 @@ from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
 
-from cutline import private_api
 from cutline.errors import CutlineError, UsageError, said
-from cutline.process import ctrl_c_held, uncollected
+from cutline.process import ctrl_c_held, private_api, uncollected
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 

@@ -12,12 +12,12 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
 from distributed import CancelledError, Client, Future, KilledWorker, as_completed
 from distributed.client import ClosedClientError
-from distributed.comm.core import CommClosedError
+from distributed.comm import CommClosedError
 from tornado.ioloop import PeriodicCallback
 
-from cutline import private_api
 from cutline.cluster import health
 from cutline.errors import CutlineError
+from cutline.process import private_api
 from cutline.progress import Load, Watcher, events, show_captions_page
 
 LOOK_EVERY: Final = 10

@@ -6,7 +6,7 @@ import gc
 # and what is there by then is not looked through again by any worker.
 gc.disable()
 
-import distributed.nanny  # noqa: E402, F401
+from distributed import Nanny  # noqa: E402, F401
 
 import cutline.captions  # noqa: E402
 import cutline.verify  # noqa: E402, F401

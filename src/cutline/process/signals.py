@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
-from cutline import private_api
+from cutline.process import private_api
 
 Handlers: TypeAlias = dict[int, Any]
 

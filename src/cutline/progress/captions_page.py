@@ -16,7 +16,7 @@ from bokeh.models.widgets import Div
 from bokeh.plotting import figure
 from distributed import Scheduler
 
-from cutline import private_api
+from cutline.process import private_api
 from cutline.progress.stages import Board
 from cutline.progress.watcher import duration
 

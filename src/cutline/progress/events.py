@@ -16,7 +16,7 @@ from dask.typing import Key
 from distributed import Client, Future, get_worker, span
 from distributed.metrics import context_meter
 
-from cutline import private_api
+from cutline.process import private_api
 from cutline.progress.watcher import Load
 
 TOPIC: Final = "cutline"

@@ -14,7 +14,7 @@ from weakref import WeakSet
 from distributed import Client, Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from cutline import private_api
+from cutline.process import private_api
 from cutline.progress import events
 from cutline.progress.stages import Board
 

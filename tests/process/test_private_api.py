@@ -13,7 +13,7 @@ import pytest
 from bokeh.models import Div
 from distributed import Client, LocalCluster, span
 
-from cutline import private_api
+from cutline.process import private_api
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def loggers():
 def test_a_resource_tracker_that_runs_unblocks_nothing_later():
     script = (
         "import signal; from multiprocessing import resource_tracker\n"
-        "from cutline import private_api as p\n"
+        "from cutline.process import private_api as p\n"
         "p.start_resource_tracker()\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
         "resource_tracker.ensure_running()\n"
@@ -52,7 +52,7 @@ def test_a_resource_tracker_that_runs_unblocks_nothing_later():
 
 def test_the_fork_server_is_started_without_waiting_for_its_imports():
     script = (
-        "import os; from pathlib import Path; from cutline import private_api as p\n"
+        "import os; from pathlib import Path; from cutline.process import private_api as p\n"
         "children = Path(f'/proc/{os.getpid()}/task/{os.getpid()}/children')\n"
         "before = len(children.read_text().split())\n"
         "p.start_fork_server()\n"
@@ -65,7 +65,7 @@ def test_the_fork_server_is_started_without_waiting_for_its_imports():
 def test_a_process_that_imports_its_main_module_is_known(tmp_path):
     (tmp_path / "script.py").write_text(
         "import multiprocessing\n"
-        "from cutline import private_api\n"
+        "from cutline.process import private_api\n"
         "print(private_api.is_importing_main(), flush=True)\n"
         "if __name__ == '__main__':\n"
         "    other = multiprocessing.get_context('spawn').Process(target=print)\n"
