@@ -109,7 +109,7 @@ def _would_replace(members: pa.Table, shards: Mapping[bytes, int]) -> npt.NDArra
 def _chosen(members: pa.Table, only: str | None) -> pa.Table:
     if only is None:
         return members
-    sidecars = pc.ends_with(members["path"], b".json")
+    sidecars = pc.ends_with(members["path"], b".json", ignore_case=True)
     return members.filter(sidecars if only == "sidecars" else pc.invert(sidecars))
 
 

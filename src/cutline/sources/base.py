@@ -53,8 +53,13 @@ def is_sidecar(path: Sequence[bytes]) -> bool:
     """
     *folders, name = path
     hidden = any(part.startswith(b".") and part != b".." for part in path)
-    named = name.endswith(b".json") and not any(part.endswith(b".json") for part in folders)
+    named = is_sidecar_name(name) and not any(map(is_sidecar_name, folders))
     return named and not hidden
+
+
+def is_sidecar_name(name: bytes) -> bool:
+    """Return whether a name ends as a sidecar's does, in letters of either case."""
+    return name[-5:].lower() == b".json"
 
 
 def too_large(size: int) -> Reject:

@@ -119,7 +119,7 @@ def _walk_folder(root: bytes) -> list[bytes]:
             name = entry.name
             if name.startswith(b"."):
                 continue
-            if name.endswith(b".json"):
+            if name[-5:].lower() == b".json":
                 found.append(prefix + name)
             elif entry.is_dir(follow_symlinks=False):
                 prefixes.append(prefix + name + b"/")

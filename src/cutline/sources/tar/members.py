@@ -3,13 +3,12 @@
 import os
 from typing import Final, NamedTuple, TypeAlias
 
-from cutline.sources.base import is_sidecar
+from cutline.sources.base import is_sidecar, is_sidecar_name
 from cutline.sources.tar.header import Kind
 from cutline.sources.tar.walking import Member
 from cutline.store import disk
 
 OWN: Final = os.fsencode(disk.OWN)
-SUFFIX: Final = b".json"
 
 NAME_MAX: Final = 255
 PATH_MAX: Final = 4096
@@ -39,7 +38,7 @@ def index_line(member: Member) -> IndexLine:
 def _entry(name: bytes, kind: Kind) -> _Entry:
     if len(name) > PATH_MAX:  # before it is split: every member may have one of 1 MB
         long = "its name is longer than a file's can be"
-        return _Entry(name[:PATH_MAX], name.endswith(SUFFIX), "bad_name", long)
+        return _Entry(name[:PATH_MAX], is_sidecar_name(name), "bad_name", long)
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     folder = kind == "directory" or (kind == "regular" and name.endswith(b"/"))  # as GNU tar has it
     fault = _name_fault(name, parts)
