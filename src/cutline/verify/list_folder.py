@@ -106,6 +106,7 @@ def _file_of(entry: os.DirEntry[bytes], prefix: bytes) -> File | None:
     stem, _, extension = entry.name.rpartition(b".")
     if extension.lower() == b"json":  # a folder of that name is a sidecar too, that cannot be read
         hidden = stem.startswith(b".") or (b"/" + prefix).find(b"/.") >= 0
+        hidden = hidden or local_folder.is_system_path(prefix + entry.name)
         return None if hidden else (SIDECAR, prefix + stem, b"." + extension)
     if not stem or not local_folder.answer(entry.is_file):
         return None

@@ -57,6 +57,9 @@ NOT_COMPILED: Final = ("not_compiled", "its sidecar is neither in the table nor 
 
 NO_SIDECAR: Final = ("no_sidecar", "no sidecar names it")
 
+SYSTEM_FILE: Final = ("system_file", "macOS, Windows or a NAS has left it")
+"""The trainer lists also what is hidden, so these images have to go."""
+
 SHARD: Final = re.compile(r"^.*?\.tar/", re.IGNORECASE)
 
 Sidecars: TypeAlias = dict[bytes, bytes]
@@ -113,6 +116,8 @@ def explain(
             sidecar = _own_sidecar(path, stem, sidecars, root)
         if line:
             yield Orphan(path, line[1], line[2], sidecar, caption)
+        elif local_folder.is_system_path(path):
+            yield Orphan(path, *SYSTEM_FILE, None, caption)
         else:
             yield Orphan(path, *(NOT_COMPILED if sidecar else NO_SIDECAR), sidecar, caption)
 
