@@ -41,6 +41,7 @@ class Settled:
     file, as lines of a ledger, with the reasons that a compile from the shards has for them.
     `sidecars` tells of each line whether it is one. `moved` counts the members that are not
     unpacked, because orphans were moved with them.
+    `passed_over` are the members that macOS, Windows or a NAS has left, which are no loss.
     """
 
     lines: pa.Table
@@ -49,6 +50,7 @@ class Settled:
     examples: list[str]
     lost: pa.Table
     sidecars: pa.ChunkedArray
+    passed_over: list[str]
     moved: int = 0
 
     def without_moved(self, moved: Mapping[bytes, moved_files.Moved], known: Known) -> "Settled":
@@ -94,6 +96,7 @@ def settle(
     files = regular.copy()
     folders = members["path"].filter(pc.equal(members["reason"], "directory")).unique().to_pylist()
     files[regular] = _first_of_each(members["path"].filter(pa.array(regular)), folders)
+    system = members.filter(pa.array(_has_reason(members, "system_file")))
     refused = {
         "duplicate": members.filter(pa.array(regular & ~files)),
         "bad_name": members.filter(pa.array(of_shards | _has_reason(members, "bad_name"))),
@@ -104,6 +107,12 @@ def settle(
         lines=members.filter(pa.array(files)).select(line_format.LINES.names),
         sidecars=members["sidecar"].filter(pa.array(files)),
         folders=sorted(filter(None, folders)),
+        passed_over=[
+            line_format.shown_source(shard, path)
+            for shard, path in zip(
+                system["shard"].to_pylist(), system["path"].to_pylist(), strict=True
+            )
+        ],
         rejects=Counter({reason: len(lines) for reason, lines in refused.items()}),
         examples=examples[:EXAMPLES],
         lost=parquet.table_of_rows(
@@ -130,7 +139,7 @@ def _would_replace(members: pa.Table, shards: Mapping[bytes, int]) -> npt.NDArra
 def _chosen(members: pa.Table, only: str | None) -> pa.Table:
     if only is None:
         return members
-    sidecars = pc.ends_with(members["path"], b".json")
+    sidecars = pc.ends_with(members["path"], b".json", ignore_case=True)
     return members.filter(sidecars if only == "sidecars" else pc.invert(sidecars))
 
 
