@@ -1,0 +1,70 @@
+"""What the tests on many hosts share: `make test-cluster`, and `make test-cluster-long`."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from datasets_at_home import make_datasets
+from hosts import TOOLS, hosts_on_a_switch
+from nodes import dask_on_hosts
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("cluster_long") is None:
+            item.add_marker(pytest.mark.cluster)
+
+
+def require(*tools):
+    """Skip for whoever may not make hosts; fail where only the tools are missing."""
+    if os.geteuid():
+        pytest.skip("only root may make network namespaces and mounts")
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        pytest.fail(f"{', '.join(missing)} not found: `make cluster-tools` installs them")
+
+
+@pytest.fixture(scope="session")
+def work():
+    """Yield a folder that every user can look into, which pytest's own are not."""
+    require(*TOOLS)
+    folder = tempfile.mkdtemp(prefix="cutline-hosts-")
+    os.chmod(folder, 0o755)
+    yield Path(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def datasets(work):
+    """Yield the datasets, and what was made of them on this machine alone."""
+    return make_datasets(work / "home")
+
+
+@pytest.fixture(scope="session")
+def hosts(work):
+    """Yield six hosts; a test leaves them as they were."""
+    with hosts_on_a_switch(("scheduler", "good", "odd", "third", "fourth", "client"), work) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cluster(hosts, work, request):
+    """Yield a scheduler and a worker on the host `good`, which sees what the client sees."""
+    folder = work / f"dask.{request.module.__name__}"
+    folder.mkdir()
+    with dask_on_hosts(hosts, folder, ["good"]) as running:
+        yield running
+
+
+@pytest.fixture
+def place(work, request):
+    """Yield an empty folder that all hosts share."""
+    folder = work / "place"
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)

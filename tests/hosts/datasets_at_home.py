@@ -1,0 +1,113 @@
+"""Small datasets, and what cutline makes of them on one machine: the oracle of many machines."""
+
+import json
+import os
+import shutil
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import processes
+
+PARTITION = ("--partition-size", "10")
+"""Forty tasks, so that every worker gets some."""
+ALONE = ("--workers", "1", "--dashboard-address", "none")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves: the bytes of the table, of the ledger and of each caption file."""
+
+    table: bytes | None
+    ledger: bytes | None
+    captions: dict
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """Folders to copy from, and what must come of them anywhere."""
+
+    loose: Path
+    shards: Path
+    of_loose: Outcome
+    of_shards: Outcome
+    of_root: Outcome
+    verified: dict
+
+    def copy_loose(self, place):
+        """Copy sidecars and images to `place`/data, times of change too, and make `place`/out."""
+        shutil.copytree(self.loose, place / "data", dirs_exist_ok=True)
+        (place / "out").mkdir(exist_ok=True)
+        return place / "data", place / "out" / "t.parquet"
+
+    def copy_shards(self, place):
+        """Copy the shards to `place`/shards, and make `place`/data and `place`/out."""
+        shutil.copytree(self.shards, place / "shards")
+        (place / "data").mkdir()
+        (place / "out").mkdir()
+        return place / "shards", place / "out" / "t.parquet"
+
+    def copy_root(self, place):
+        """Copy the shards to `place` itself, as a dataset is downloaded."""
+        shutil.copytree(self.shards, place, dirs_exist_ok=True)
+
+
+def outcome(table, data):
+    """Look at what a run has left."""
+    table = Path(table)
+    return Outcome(
+        _bytes(table),
+        _bytes(table.with_suffix(".rejects.parquet")),
+        {path.name: path.read_bytes() for path in Path(data).glob("*.txt")},
+    )
+
+
+def _bytes(path):
+    return path.read_bytes() if path.exists() else None
+
+
+def without_seconds(printed):
+    """Return a summary as it was printed for programs, without what differs from run to run."""
+    summary = json.loads(printed)
+    return {key: value for key, value in summary.items() if key not in {"seconds", "table", "data"}}
+
+
+def make_datasets(folder):
+    """Make the datasets below a folder, and run cutline on them there."""
+    loose, shards = folder / "loose" / "data", folder / "shards"
+    _home("demo", folder / "loose", "--records", "400", "--loose")
+    _pack(loose, shards)
+    alone = folder / "alone"
+    shutil.copytree(loose, alone)
+    _home("compile", alone, folder / "t.parquet", *PARTITION, *ALONE)
+    _home("captions", folder / "t.parquet", alone, *ALONE)
+    verified = processes.run("cutline", "verify", folder / "t.parquet", alone, "--json", "--quiet", *ALONE)
+    _home("compile", shards, folder / "s.parquet", *PARTITION, *ALONE)
+    root = folder / "root"
+    shutil.copytree(shards, root)
+    _home("run", root, *PARTITION, *ALONE, status=1)  # planted orphans are found
+    return Datasets(
+        loose,
+        shards,
+        outcome(folder / "t.parquet", alone),
+        outcome(folder / "s.parquet", shards),
+        outcome(root / "root.parquet", root / "data"),
+        without_seconds(verified.stdout),
+    )
+
+
+def _home(*command, status=0):
+    result = processes.run("cutline", *command)
+    assert result.returncode == status, result.stderr
+
+
+def _pack(folder, shards):
+    """Pack the files of a folder into eight shards."""
+    shards.mkdir()
+    stems = sorted({path.stem for path in folder.iterdir()})
+    for number in range(8):
+        with tarfile.open(shards / f"data-{number:06}.tar", "w") as shard:
+            for stem in stems[number::8]:
+                for path in sorted(folder.glob(f"{stem}.*")):
+                    if not os.path.islink(path):
+                        shard.add(path, path.name, recursive=False)
