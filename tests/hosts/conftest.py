@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -31,12 +32,15 @@ def require(*tools):
 
 @pytest.fixture(scope="session")
 def work():
-    """Yield a folder that every user can look into, which pytest's own are not."""
+    """Yield a folder that every user can look into, which pytest's own are not; it is in memory."""
     require(*TOOLS)
     folder = tempfile.mkdtemp(prefix="cutline-hosts-")
-    os.chmod(folder, 0o755)
-    yield Path(folder)
-    shutil.rmtree(folder)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "hosts", folder], check=True)
+    try:
+        yield Path(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+        os.rmdir(folder)
 
 
 @pytest.fixture(scope="session")

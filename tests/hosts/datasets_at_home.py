@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import processes
@@ -21,6 +21,9 @@ class Outcome:
     table: bytes | None
     ledger: bytes | None
     captions: dict
+
+    def without_captions(self):
+        return replace(self, captions={})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 from hosts import kill
 from processes import PATIENCE, SCRIPTS, until
 
-PORT = 8786
 QUIET = ("--no-dashboard", "--dashboard-address", ":0")
 
 
@@ -67,32 +66,37 @@ class DaskOnHosts:
     protocol: str = "tcp"
     secrets: tuple = ()
     """Options of `dask scheduler` and `dask worker` that name certificates."""
+    port: int = 8786
     nodes: list = field(default_factory=list)
 
     @property
     def address(self):
-        return f"{self.protocol}://{self.hosts['scheduler'].address}:{PORT}"
+        return f"{self.protocol}://{self.hosts['scheduler'].address}:{self.port}"
 
     def start_scheduler(self, **options):
         host = self.hosts["scheduler"]
         node = self._start(
             *(host, "scheduler", SCRIPTS + "/dask", "scheduler", *QUIET),
-            *("--protocol", self.protocol, "--host", host.address, "--port", PORT),
+            *("--protocol", self.protocol, "--host", host.address, "--port", self.port),
             *self.secrets,
             **options,
         )
         node.says("Scheduler at:")
         return node
 
-    def start_worker(self, host, *, name=None, wait=True, threads=1, **options):
+    def start_worker(self, host, *mounts, name=None, wait=True, threads=1, user=None, **options):
         """Start a worker on the host of that name; it is called `worker-HOST` unless told."""
         name = name or f"worker-{host}"
-        options = {"where": {"folder": "/"}} | options
+        spill = self.folder / f"spill.{name}.{len(self.nodes)}"
+        spill.mkdir()
+        if user is not None:
+            os.chown(spill, user, user)
         node = self._start(
             *(self.hosts[host], name, SCRIPTS + "/dask", "worker", self.address, *QUIET),
             *("--nworkers", "1", "--nthreads", threads, "--memory-limit", "1GiB"),
-            *("--local-directory", self.folder / f"spill.{name}.{len(self.nodes)}"),
+            *("--local-directory", spill),
             *("--name", name, *self.secrets),
+            where={"mounts": mounts, "user": user},
             **options,
         )
         if wait:
@@ -107,9 +111,9 @@ class DaskOnHosts:
         return self.nodes[-1]
 
     @contextmanager
-    def worker(self, host, **options):
+    def worker(self, host, *mounts, **options):
         """Run a worker until the block ends."""
-        node = self.start_worker(host, **options)
+        node = self.start_worker(host, *mounts, **options)
         try:
             yield node
         finally:
