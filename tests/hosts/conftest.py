@@ -11,6 +11,7 @@ import pytest
 from datasets_at_home import make_datasets
 from hosts import TOOLS, hosts_on_a_switch
 from nodes import dask_on_hosts
+from tools import require
 
 HERE = Path(__file__).parent
 
@@ -19,15 +20,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if HERE in item.path.parents and item.get_closest_marker("cluster_long") is None:
             item.add_marker(pytest.mark.cluster)
-
-
-def require(*tools):
-    """Skip for whoever may not make hosts; fail where only the tools are missing."""
-    if os.geteuid():
-        pytest.skip("only root may make network namespaces and mounts")
-    missing = [tool for tool in tools if shutil.which(tool) is None]
-    if missing:
-        pytest.fail(f"{', '.join(missing)} not found: `make cluster-tools` installs them")
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +58,13 @@ def cluster(hosts, work, request):
 
 
 @pytest.fixture
-def place(work, request):
+def loose(datasets, place):
+    """Yield a copy of the loose dataset, and where its table goes."""
+    return datasets.copy_loose(place)
+
+
+@pytest.fixture
+def place(work):
     """Yield an empty folder that all hosts share."""
     folder = work / "place"
     folder.mkdir()

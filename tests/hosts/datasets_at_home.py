@@ -84,7 +84,9 @@ def make_datasets(folder):
     shutil.copytree(loose, alone)
     _home("compile", alone, folder / "t.parquet", *PARTITION, *ALONE)
     _home("captions", folder / "t.parquet", alone, *ALONE)
-    verified = processes.run("cutline", "verify", folder / "t.parquet", alone, "--json", "--quiet", *ALONE)
+    verified = processes.run(
+        "cutline", "verify", folder / "t.parquet", alone, "--json", "--quiet", *ALONE
+    )
     _home("compile", shards, folder / "s.parquet", *PARTITION, *ALONE)
     root = folder / "root"
     shutil.copytree(shards, root)

@@ -106,7 +106,9 @@ class Host:
             enter = f"cd {shlex.quote(folder)}"
             words += ["sh", "-c", " && ".join([*mounts, enter, 'exec "$@"']), self.name]
         if user is not None:
-            words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--"]
+            words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+            # Who may read everything: Python itself may be in a folder that is root's alone.
+            words += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--"]
         return [*TIED, *words, *map(str, command)]
 
     def start(self, *command, where=None, **options):

@@ -117,7 +117,9 @@ def test_a_private_copy_of_an_earlier_table_keeps_no_old_part(cluster, datasets,
     assert compiled.returncode == 0, compiled.stderr
     private = shutil.copytree(table.parent, place / "private")
     for path in sorted(data.glob("00000[1-5]*.json")):
-        path.write_bytes(path.read_bytes().replace(b'"short_caption": "', b'"short_caption": "NEW '))
+        path.write_bytes(
+            path.read_bytes().replace(b'"short_caption": "', b'"short_caption": "NEW ')
+        )
     home = processes.run("cutline", "compile", data, place / "t.parquet", *COMPILE, *ALONE)
     assert home.returncode == 0, home.stderr
     wanted = Wanted(table, data, outcome(place / "t.parquet", data), table.parent)

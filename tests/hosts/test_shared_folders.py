@@ -1,0 +1,73 @@
+"""Folders that hosts share by sshfs and JuiceFS, and one that answers slowly."""
+
+import pytest
+
+from datasets_at_home import PARTITION, outcome
+from processes import SCRIPTS
+from shared_folders import juicefs, slow_folder, sshfs
+from sshd import ssh_server
+from tools import require
+
+SHARING = ("good", "odd", "client")
+
+
+@pytest.fixture(scope="module")
+def server(hosts, work):
+    require("sshd", "ssh", "ssh-keygen")
+    folder = work / "ssh"
+    folder.mkdir()
+    with ssh_server(hosts["third"], folder) as running:
+        yield running
+
+
+@pytest.fixture(params=["sshfs", "juicefs"])
+def shared(hosts, server, place, request):
+    """Yield a folder that three hosts share, each by a mount of its own."""
+    require("sshfs", "fusermount3")
+    sharing = [hosts[name] for name in SHARING]
+    made = sshfs(sharing, server, place) if request.param == "sshfs" else juicefs(sharing, place)
+    with made as folder:
+        yield folder
+
+
+def test_ssh_lets_in_who_has_the_key(hosts, server):
+    there = ("ssh", *server.options, f"root@{server.address}", "hostname")
+    assert hosts["client"].check(*there) == "node-third\n"
+    wrong = [word.replace(str(server.key), f"{server.key}.pub") for word in there]
+    assert hosts["client"].run(*wrong).returncode == 255
+
+
+def test_what_one_host_writes_another_reads(hosts, shared):
+    hosts["good"].check("mkdir", shared / "new")
+    hosts["good"].check("cp", "/etc/passwd", shared / "new" / "file")
+    with open("/etc/passwd") as file:
+        assert hosts["odd"].check("cat", shared / "new" / "file") == file.read()
+    assert not (shared / "new").exists(), "nothing is mounted beyond the hosts"
+
+
+def test_a_table_on_a_shared_folder_is_that_of_one_machine(cluster, datasets, shared):
+    client = cluster.hosts["client"]
+    client.check("cp", "-a", datasets.loose, shared / "data")
+    with cluster.worker("good", name="worker-second"), cluster.worker("odd"):
+        compiled = cluster.cutline("compile", shared / "data", shared / "t.parquet", *PARTITION)
+        assert compiled.returncode == 0, compiled.stderr
+        written = cluster.cutline("captions", shared / "t.parquet", shared / "data")
+        assert written.returncode == 0, written.stderr
+    seen = shared.parent / "seen"
+    cluster.hosts["odd"].check("cp", "-r", shared, seen)
+    assert (outcome(seen / "t.parquet", seen / "data") == datasets.of_loose) is True
+
+
+def test_a_slow_folder_is_the_folder(hosts, datasets, place):
+    data, table = datasets.copy_loose(place)
+    (place / "slow").mkdir()
+    host = hosts["client"]
+    with slow_folder(host, place, place / "slow", 1) as slow:
+        assert host.check("ls", slow / "data") == host.check("ls", data)
+        host.check("sh", "-c", f"echo one >{slow}/new && mv {slow}/new {slow}/newer")
+        command = ("compile", slow / "data", slow / "out" / "t.parquet", *PARTITION)
+        alone = ("--workers", "1", "--dashboard-address", "none")
+        result = host.run(f"{SCRIPTS}/cutline", *command, *alone)
+        assert result.returncode == 0, result.stderr
+    assert (place / "newer").read_text() == "one\n"
+    assert (outcome(table, data) == datasets.of_loose.without_captions()) is True

@@ -1,0 +1,77 @@
+"""Slurm itself, and what runs in its jobs."""
+
+import sys
+
+import pytest
+
+from datasets_at_home import PARTITION, outcome
+from processes import SCRIPTS, until
+from slurm import TOOLS, slurm_on
+from tools import require
+
+
+@pytest.fixture(scope="module")
+def slurm(hosts, work):
+    require(*TOOLS)
+    folder = work / "slurm"
+    folder.mkdir()
+    with slurm_on(hosts["client"], [hosts["third"], hosts["fourth"]], folder) as running:
+        yield running
+
+
+def test_a_step_runs_on_two_nodes(slurm):
+    names = slurm.check("srun", "--nodes=2", "--chdir=/", "hostname").split()
+    assert sorted(names) == ["node-fourth", "node-third"]
+
+
+def test_a_job_that_asks_for_what_runs_waits_and_can_be_cancelled(slurm):
+    all_of_it = ("--parsable", "--nodes=2", "--exclusive", "--output=/dev/null", "--chdir=/")
+    first, second = (
+        slurm.check("sbatch", *all_of_it, "--wrap", "sleep 1000").strip() for _ in range(2)
+    )
+
+    def states():
+        lines = slurm.check("squeue", "-h", "-o", "%i %t %r").splitlines()
+        return {line.split()[0]: line.split()[1:] for line in lines}
+
+    try:
+        until(lambda: states()[first][0] == "R", "a job that runs")
+        until(lambda: states()[second] == ["PD", "Resources"], "a job that waits")
+    finally:
+        slurm.check("scancel", first, second)
+    until(lambda: not states(), "an empty queue")
+
+
+def test_a_job_of_one_node_compiles_what_one_machine_compiles(slurm, datasets, place):
+    data, table = datasets.copy_loose(place)
+    command = f"{SCRIPTS}/cutline compile {data} {table} {' '.join(PARTITION)} --workers 2"
+    command += " --dashboard-address none"
+    log = place / "job.log"
+    slurm.check("sbatch", "--wait", "--cpus-per-task=2", f"--output={log}", "--wrap", command)
+    assert (outcome(table, data) == datasets.of_loose.without_captions()) is True, log.read_text()
+
+
+def test_steps_of_two_nodes_compile_what_one_machine_compiles(slurm, datasets, place):
+    """A scheduler file, a scheduler and workers by srun, as people start Dask under Slurm."""
+    data, table = datasets.copy_loose(place)
+    script = place / "job.sh"
+    script.write_text(
+        "#!/bin/bash\n"
+        f"cd {place}\n"
+        f"{SCRIPTS}/dask scheduler --scheduler-file scheduler.json --no-dashboard &\n"
+        f"srun {SCRIPTS}/dask worker --scheduler-file {place}/scheduler.json --nworkers 1"
+        f" --nthreads 1 --no-dashboard --memory-limit 1GiB --local-directory {place} &\n"
+        f"{sys.executable} - <<'END'\n"
+        "from distributed import Client\n"
+        "client = Client(scheduler_file='scheduler.json', timeout=100)\n"
+        "client.wait_for_workers(2, timeout=100)\n"
+        "print(*sorted(client.run(__import__('socket').gethostname).values()))\n"
+        "END\n"
+        "address=$(grep -o 'tcp://[^\"]*' scheduler.json | head -1)\n"
+        f"{SCRIPTS}/cutline compile {data} {table} {' '.join(PARTITION)} --scheduler $address\n"
+        "kill %1 %2\n"
+    )
+    log = place / "job.log"
+    slurm.check("sbatch", "--wait", "--nodes=2", "--ntasks-per-node=1", f"--output={log}", script)
+    assert "node-fourth node-third" in log.read_text()
+    assert (outcome(table, data) == datasets.of_loose.without_captions()) is True, log.read_text()
