@@ -7,7 +7,7 @@ SETUP := .venv/.installed-dev
 .PHONY: help setup demo test test-bench test-faults test-browser test-cluster test-cluster-long cluster-tools check bench pictures clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -m venv .venv

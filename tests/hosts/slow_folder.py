@@ -12,23 +12,9 @@ import mfusepy
 
 STAT = ("mode", "nlink", "size", "uid", "gid", "ino")
 TIMES = ("atime", "mtime", "ctime")
-SPACE = tuple(
-    f"f_{name}"
-    for name in (
-        *("bavail", "bfree", "blocks", "bsize", "favail"),
-        *("ffree", "files", "flag", "frsize", "namemax"),
-    )
-)
-    "bavail",
-    "bfree",
-    "blocks",
-    "bsize",
-    "favail",
-    "ffree",
-    "files",
-    "flag",
-    "frsize",
-    "namemax",
+SPACE = (
+    *("f_bavail", "f_bfree", "f_blocks", "f_bsize", "f_favail"),
+    *("f_ffree", "f_files", "f_flag", "f_frsize", "f_namemax"),
 )
 
 
