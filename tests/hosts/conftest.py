@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets_at_home import make_datasets
+import cutline
+from datasets_at_home import at_home, make_datasets
 from hosts import TOOLS, hosts_on_a_switch
 from nodes import dask_on_hosts
 from tools import require
@@ -39,6 +40,16 @@ def work():
 def datasets(work):
     """Yield the datasets, and what was made of them on this machine alone."""
     return make_datasets(work / "home")
+
+
+@pytest.fixture(scope="session")
+def many(work):
+    """Yield 2,000 sidecars, and the table of them that one machine makes."""
+    folder, table = work / "many", work / "many.parquet"
+    cutline.make_demo(folder, cutline.DemoOptions(2000, images=False))
+    with at_home():
+        cutline.compile_table(folder / "data", table, cutline.CompileOptions(partition_size=2))
+    return folder / "data", table.read_bytes()
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,15 @@ import tarfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import processes
+import dask
 
+import cutline
+
+OPTIONS = cutline.CompileOptions(partition_size=10)
 PARTITION = ("--partition-size", "10")
 """Forty tasks, so that every worker gets some."""
+SMALL_PARTS = ("--partition-size", "2")
+"""A thousand tasks of 2,000 sidecars, so that a run has a middle."""
 ALONE = ("--workers", "1", "--dashboard-address", "none")
 
 
@@ -69,41 +74,39 @@ def _bytes(path):
     return path.read_bytes() if path.exists() else None
 
 
-def without_seconds(printed):
-    """Return a summary as it was printed for programs, without what differs from run to run."""
-    summary = json.loads(printed)
-    return {key: value for key, value in summary.items() if key not in {"seconds", "table", "data"}}
+def without_seconds(summary):
+    """Return a summary, or what was printed of it, but for what differs from run to run."""
+    known = json.loads(summary) if isinstance(summary, str) else summary.as_json()
+    return {key: value for key, value in known.items() if key not in {"seconds", "table", "data"}}
 
 
 def make_datasets(folder):
-    """Make the datasets below a folder, and run cutline on them there."""
+    """Make the datasets below a folder, and do the work on them in this process."""
     loose, shards = folder / "loose" / "data", folder / "shards"
-    _home("demo", folder / "loose", "--records", "400", "--loose")
+    cutline.make_demo(folder / "loose", cutline.DemoOptions(400))
     _pack(loose, shards)
-    alone = folder / "alone"
+    table, alone, root = folder / "t.parquet", folder / "alone", folder / "root"
     shutil.copytree(loose, alone)
-    _home("compile", alone, folder / "t.parquet", *PARTITION, *ALONE)
-    _home("captions", folder / "t.parquet", alone, *ALONE)
-    verified = processes.run(
-        "cutline", "verify", folder / "t.parquet", alone, "--json", "--quiet", *ALONE
-    )
-    _home("compile", shards, folder / "s.parquet", *PARTITION, *ALONE)
-    root = folder / "root"
     shutil.copytree(shards, root)
-    _home("run", root, *PARTITION, *ALONE, status=1)  # planted orphans are found
+    with at_home():
+        cutline.compile_table(alone, table, OPTIONS)
+        cutline.write_captions(table, alone)
+        verified = cutline.verify_dataset(table, alone)
+        cutline.compile_table(shards, folder / "s.parquet", OPTIONS)
+        cutline.run(root, OPTIONS)
     return Datasets(
         loose,
         shards,
-        outcome(folder / "t.parquet", alone),
+        outcome(table, alone),
         outcome(folder / "s.parquet", shards),
         outcome(root / "root.parquet", root / "data"),
-        without_seconds(verified.stdout),
+        without_seconds(verified),
     )
 
 
-def _home(*command, status=0):
-    result = processes.run("cutline", *command)
-    assert result.returncode == status, result.stderr
+def at_home():
+    """Do the work of a block in this process, one task after the other."""
+    return dask.config.set(scheduler="synchronous")
 
 
 def _pack(folder, shards):

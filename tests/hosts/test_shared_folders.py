@@ -1,9 +1,12 @@
 """Folders that hosts share by sshfs and JuiceFS, and one that answers slowly."""
 
+import sys
+
 import pytest
 
-from datasets_at_home import PARTITION, outcome
-from processes import SCRIPTS
+from datasets_at_home import ALONE, PARTITION, SMALL_PARTS, outcome
+from hosts import kill
+from processes import PATIENCE, SCRIPTS, until
 from shared_folders import juicefs, slow_folder, sshfs
 from sshd import ssh_server
 from tools import require
@@ -37,6 +40,28 @@ def test_ssh_lets_in_who_has_the_key(hosts, server):
     assert hosts["client"].run(*wrong).returncode == 255
 
 
+SSH_CLUSTER = """
+import socket, sys
+from distributed import Client, SSHCluster
+key, port = sys.argv[1:]
+ask = {"known_hosts": None, "client_keys": [key], "port": int(port), "username": "root"}
+worker = {"nthreads": 1, "n_workers": 1}
+with SSHCluster(
+    ["127.0.0.1"] * 3, connect_options=ask, worker_options=worker, remote_python=sys.executable
+) as cluster, Client(cluster) as client:
+    print(len(client.scheduler_info(n_workers=-1)["workers"]), client.submit(pow, 2, 5).result())
+"""
+
+
+def test_the_cluster_of_dask_starts_by_ssh_on_loopback(hosts, work):
+    folder = work / "loopback"
+    folder.mkdir()
+    with ssh_server(hosts["client"], folder, address="127.0.0.1") as server:
+        command = (sys.executable, "-c", SSH_CLUSTER, server.key, server.port)
+        said = hosts["client"].run(*command)
+    assert said.stdout == "2 32\n", said.stderr
+
+
 def test_what_one_host_writes_another_reads(hosts, shared):
     hosts["good"].check("mkdir", shared / "new")
     hosts["good"].check("cp", "/etc/passwd", shared / "new" / "file")
@@ -58,6 +83,27 @@ def test_a_table_on_a_shared_folder_is_that_of_one_machine(cluster, datasets, sh
     assert (outcome(seen / "t.parquet", seen / "data") == datasets.of_loose) is True
 
 
+def test_of_two_runs_at_once_one_wins_and_the_other_says_who(hosts, many, shared):
+    """Each run is on a host of its own, with workers there."""
+    data, table = shared / "data", shared / "t.parquet"
+    hosts["odd"].check("cp", "-a", many[0], data)
+    command = (f"{SCRIPTS}/cutline", "compile", data, table, *SMALL_PARTS, *ALONE)
+    first = hosts["odd"].start(*command)
+    try:
+        parts = shared / "t.parts"
+        until(lambda: len(hosts["odd"].run("ls", parts).stdout.split()) > 20, "the first parts")
+        second = hosts["client"].run(*command)
+        assert first.wait(PATIENCE) == 0
+    finally:
+        kill(first)
+    assert second.returncode == 1, second.stderr
+    assert "node-odd" in second.stderr
+    assert "Traceback" not in second.stderr
+    seen = shared.parent / "seen.parquet"
+    hosts["odd"].check("cp", table, seen)
+    assert (seen.read_bytes() == many[1]) is True
+
+
 def test_a_slow_folder_is_the_folder(hosts, datasets, place):
     data, table = datasets.copy_loose(place)
     (place / "slow").mkdir()
@@ -66,8 +112,7 @@ def test_a_slow_folder_is_the_folder(hosts, datasets, place):
         assert host.check("ls", slow / "data") == host.check("ls", data)
         host.check("sh", "-c", f"echo one >{slow}/new && mv {slow}/new {slow}/newer")
         command = ("compile", slow / "data", slow / "out" / "t.parquet", *PARTITION)
-        alone = ("--workers", "1", "--dashboard-address", "none")
-        result = host.run(f"{SCRIPTS}/cutline", *command, *alone)
+        result = host.run(f"{SCRIPTS}/cutline", *command, *ALONE)
         assert result.returncode == 0, result.stderr
     assert (place / "newer").read_text() == "one\n"
     assert (outcome(table, data) == datasets.of_loose.without_captions()) is True

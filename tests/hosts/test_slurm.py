@@ -42,6 +42,27 @@ def test_a_job_that_asks_for_what_runs_waits_and_can_be_cancelled(slurm):
     until(lambda: not states(), "an empty queue")
 
 
+JOBQUEUE = """
+import sys
+from dask_jobqueue import SLURMCluster
+from distributed import Client
+with SLURMCluster(
+    cores=4, processes=1, memory="1GiB", job_extra_directives=["--exclusive"],
+    interface="eth0", python=sys.executable, local_directory=sys.argv[1],
+    log_directory=sys.argv[1], scheduler_options={"interface": "eth0", "dashboard_address": None},
+) as cluster, Client(cluster) as client:
+    cluster.scale(jobs=3)
+    client.wait_for_workers(2, timeout=100)
+    print(*sorted(client.run(__import__("socket").gethostname).values()))
+"""
+
+
+def test_dask_jobqueue_gets_a_worker_a_node_and_cancels_the_job_that_waits(slurm, place):
+    ran = slurm.run(sys.executable, "-c", JOBQUEUE, place)
+    assert ran.stdout == "node-fourth node-third\n", ran.stderr
+    until(lambda: not slurm.check("squeue", "-h"), "an empty queue")
+
+
 def test_a_job_of_one_node_compiles_what_one_machine_compiles(slurm, datasets, place):
     data, table = datasets.copy_loose(place)
     command = f"{SCRIPTS}/cutline compile {data} {table} {' '.join(PARTITION)} --workers 2"

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-import processes
-from datasets_at_home import ALONE, PARTITION, outcome
+import cutline
+from datasets_at_home import OPTIONS, PARTITION, at_home, outcome
 from hosts import empty, instead, moved, read_only, without
 from storage import Wanted, older_copy, twin
 
@@ -120,8 +120,8 @@ def test_a_private_copy_of_an_earlier_table_keeps_no_old_part(cluster, datasets,
         path.write_bytes(
             path.read_bytes().replace(b'"short_caption": "', b'"short_caption": "NEW ')
         )
-    home = processes.run("cutline", "compile", data, place / "t.parquet", *COMPILE, *ALONE)
-    assert home.returncode == 0, home.stderr
+    with at_home():
+        cutline.compile_table(data, place / "t.parquet", OPTIONS)
     wanted = Wanted(table, data, outcome(place / "t.parquet", data), table.parent)
     with cluster.worker("odd", instead(table.parent, private)):
         result = cluster.cutline("compile", data, table, *COMPILE)

@@ -5,8 +5,8 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-import processes
-from datasets_at_home import ALONE, PARTITION, Outcome, without_seconds
+import cutline
+from datasets_at_home import PARTITION, Outcome, at_home, without_seconds
 from hosts import empty, instead
 from nodes import dask_on_hosts
 from storage import Wanted
@@ -62,12 +62,13 @@ def test_verify_reads_what_the_client_sees(cluster, datasets, place, compiled, c
     write_captions(datasets, data)
     mount = instead(data, shutil.copytree(data, place / "copy")) if copied else empty(data)
     write_captions(datasets, data, torn=100)
-    home = processes.run("cutline", "verify", table, data, "--json", "--quiet", *ALONE)
+    with at_home():
+        home = cutline.verify_dataset(table, data)
     with cluster.worker("odd", mount):
         result = cluster.cutline("verify", table, data, "--json", "--quiet")
     assert Wanted(table, data, None, data).is_told(result.stderr), result.stderr
     if result.stdout:
-        assert without_seconds(result.stdout) == without_seconds(home.stdout)
+        assert without_seconds(result.stdout) == without_seconds(home)
 
 
 @WITNESS
@@ -98,7 +99,8 @@ def test_no_member_is_lost_on_a_private_disk(cluster, datasets, place):
     """Case G: extract."""
     shards, _ = datasets.copy_shards(place)
     data, home = place / "data", place / "home"
-    assert processes.run("cutline", "extract", shards, home, *ALONE).returncode == 0
+    with at_home():
+        cutline.extract(shards, home)
     with cluster.worker("odd", empty(data)):
         result = cluster.cutline("extract", shards, data)
     assert Wanted(None, data, None, data).is_told(result.stdout + result.stderr), result.stderr

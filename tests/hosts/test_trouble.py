@@ -12,27 +12,13 @@ from pathlib import Path
 import pytest
 
 import cutline
-import processes
-from datasets_at_home import ALONE, PARTITION, outcome
+from datasets_at_home import PARTITION, SMALL_PARTS, outcome
 from hosts import kill
 from nodes import DaskOnHosts, dask_on_hosts
 from processes import until
 
-PARTS = ("--partition-size", "2")
 TOLD = 15
 """Seconds within which whoever watches is told that something is wrong: a promise, so a clock."""
-
-
-@pytest.fixture(scope="session")
-def many(work):
-    """Yield 2,000 sidecars, and the table of them that one machine makes."""
-    folder = work / "many"
-    made = processes.run("cutline", "demo", folder, "--records", "2000", "--loose", "--no-images")
-    assert made.returncode == 0, made.stderr
-    table = work / "many.parquet"
-    compiled = processes.run("cutline", "compile", folder / "data", table, *PARTS, *ALONE)
-    assert compiled.returncode == 0, compiled.stderr
-    return folder / "data", table.read_bytes()
 
 
 @dataclass
@@ -50,7 +36,7 @@ class Run:
 
     @property
     def command(self):
-        return ("compile", self.many[0], self.table, *PARTS)
+        return ("compile", self.many[0], self.table, *SMALL_PARTS)
 
     def start(self):
         with open(self.log, "w") as file:
