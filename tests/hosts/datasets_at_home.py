@@ -19,7 +19,7 @@ SMALL_PARTS = ("--partition-size", "2")
 ALONE = ("--workers", "1", "--dashboard-address", "none")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """What a run leaves: the bytes of the table, of the ledger and of each caption file."""
 

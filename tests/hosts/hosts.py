@@ -63,10 +63,10 @@ def _host(switch, name, address, folder):
             instead("/proc/sys/kernel/random/boot_id", boot_id),
             "ip link set lo up",
             f"ip link add {host.plug} type veth peer name plug netns {switch}",
-            f"ip link set {host.plug} up",
             f"ip addr add {address}/24 dev {host.plug}",
         ):
             host.check(*shlex.split(command))
+        host.plug_in()
         _in_network(switch, f"ip link set plug name {name}")
         host.rejoin()
         try:
@@ -148,6 +148,8 @@ class Host:
 
     def plug_in(self):
         self.check("ip", "link", "set", self.plug, "up")
+        # It leads nowhere, but a host without one does not know which of its addresses to tell.
+        self.check("ip", "route", "replace", "default", "dev", self.plug)
 
     def cut(self):
         """Let every packet vanish behind the link, which nobody notices."""

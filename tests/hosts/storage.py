@@ -37,10 +37,11 @@ class Wanted:
     def check_right(self, result):
         """Check that all that can be made is made, and no more."""
         made, wanted = outcome(self.table, self.data), self.outcome
-        assert result.returncode == self.status, result.stdout + result.stderr
-        # Not compared at once: what differs would be megabytes of bytes.
-        assert (made.table == wanted.table) is True, "the table is another"
-        assert (made.ledger == wanted.ledger) is True, "the ledger is another"
+        said = result.stdout + result.stderr
+        assert result.returncode == self.status, said
+        # By `is True`, lest what differs is shown: megabytes of bytes.
+        assert (made.table == wanted.table) is True, f"the table is another, or none: {said}"
+        assert (made.ledger == wanted.ledger) is True, f"the ledger is another, or none: {said}"
         missing = len(wanted.captions.keys() - made.captions.keys())
         assert missing == 0, f"{missing} caption files are missing"
         assert (made.captions == wanted.captions) is True, "caption files are others"

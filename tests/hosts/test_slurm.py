@@ -72,27 +72,33 @@ def test_a_job_of_one_node_compiles_what_one_machine_compiles(slurm, datasets, p
     assert (outcome(table, data) == datasets.of_loose.without_captions()) is True, log.read_text()
 
 
+STEPS = """#!/bin/bash
+cd {place}
+{scripts}/dask scheduler --scheduler-file scheduler.json --no-dashboard --port 0 &
+until [ -s scheduler.json ]; do sleep 0.1; done
+srun {scripts}/dask worker --scheduler-file {place}/scheduler.json --nworkers 1 --nthreads 1 \
+    --no-dashboard --memory-limit 1GiB --local-directory {place} &
+{scripts}/python - <<'END'
+from socket import gethostname
+from distributed import Client
+client = Client(scheduler_file="scheduler.json")
+client.wait_for_workers(2, timeout=60)
+print(*sorted(client.run(gethostname).values()))
+END
+{scripts}/cutline compile {place}/data {place}/out/t.parquet {options} \
+    --scheduler $(grep -o 'tcp://[^"]*' scheduler.json | head -1)
+kill $(jobs -p)
+"""
+
+
 def test_steps_of_two_nodes_compile_what_one_machine_compiles(slurm, datasets, place):
-    """A scheduler file, a scheduler and workers by srun, as people start Dask under Slurm."""
+    """A scheduler file, a scheduler, and workers by srun, as people start Dask under Slurm."""
     data, table = datasets.copy_loose(place)
-    script = place / "job.sh"
-    script.write_text(
-        "#!/bin/bash\n"
-        f"cd {place}\n"
-        f"{SCRIPTS}/dask scheduler --scheduler-file scheduler.json --no-dashboard &\n"
-        f"srun {SCRIPTS}/dask worker --scheduler-file {place}/scheduler.json --nworkers 1"
-        f" --nthreads 1 --no-dashboard --memory-limit 1GiB --local-directory {place} &\n"
-        f"{sys.executable} - <<'END'\n"
-        "from distributed import Client\n"
-        "client = Client(scheduler_file='scheduler.json', timeout=100)\n"
-        "client.wait_for_workers(2, timeout=100)\n"
-        "print(*sorted(client.run(__import__('socket').gethostname).values()))\n"
-        "END\n"
-        "address=$(grep -o 'tcp://[^\"]*' scheduler.json | head -1)\n"
-        f"{SCRIPTS}/cutline compile {data} {table} {' '.join(PARTITION)} --scheduler $address\n"
-        "kill %1 %2\n"
-    )
-    log = place / "job.log"
-    slurm.check("sbatch", "--wait", "--nodes=2", "--ntasks-per-node=1", f"--output={log}", script)
-    assert "node-fourth node-third" in log.read_text()
-    assert (outcome(table, data) == datasets.of_loose.without_captions()) is True, log.read_text()
+    script, log = place / "job.sh", place / "job.log"
+    options = " ".join(PARTITION)
+    script.write_text(STEPS.format(place=place, scripts=SCRIPTS, options=options))
+    job = ("--nodes=2", "--ntasks-per-node=1", "--time=2", f"--output={log}")
+    slurm.run("sbatch", "--wait", *job, script)  # its steps are killed, so its status says nothing
+    said = log.read_text()
+    assert "node-fourth node-third" in said
+    assert (outcome(table, data) == datasets.of_loose.without_captions()) is True, said
