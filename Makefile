@@ -50,7 +50,7 @@ cluster-tools: $(SETUP)  ## what test-cluster needs: Debian's Slurm, sshd, sshfs
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,test-cluster]'
 
 test-cluster: cluster-tools  ## many hosts on this machine, Slurm, SSH, TLS (12 minutes; as root)
-	$(BIN)/python -m pytest -m cluster tests/hosts
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m cluster tests/hosts
 
 test-cluster-long: cluster-tools  ## those of them that take minutes each (as root)
 	$(BIN)/python -m pytest -m cluster_long tests/hosts

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets_at_home import Outcome, outcome
+from datasets_at_home import Outcome, outcome, same
 
 ODD = ("worker-odd", "node-odd")
 """The name and the host of the worker that sees other files."""
@@ -39,12 +39,11 @@ class Wanted:
         made, wanted = outcome(self.table, self.data), self.outcome
         said = result.stdout + result.stderr
         assert result.returncode == self.status, said
-        # By `is True`, lest what differs is shown: megabytes of bytes.
-        assert (made.table == wanted.table) is True, f"the table is another, or none: {said}"
-        assert (made.ledger == wanted.ledger) is True, f"the ledger is another, or none: {said}"
+        assert same(made.table, wanted.table), f"the table is another, or none: {said}"
+        assert same(made.ledger, wanted.ledger), f"the ledger is another, or none: {said}"
         missing = len(wanted.captions.keys() - made.captions.keys())
         assert missing == 0, f"{missing} caption files are missing"
-        assert (made.captions == wanted.captions) is True, "caption files are others"
+        assert same(made.captions, wanted.captions), "caption files are others"
 
     def is_told(self, said):
         """Whether one line names the worker, its host and the folder."""

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from datasets_at_home import PARTITION, outcome
+from datasets_at_home import PARTITION, outcome, same
 from processes import SCRIPTS, until
 from slurm import TOOLS, slurm_on
 from tools import require
@@ -69,7 +69,7 @@ def test_a_job_of_one_node_compiles_what_one_machine_compiles(slurm, datasets, p
     command += " --dashboard-address none"
     log = place / "job.log"
     slurm.check("sbatch", "--wait", "--cpus-per-task=2", f"--output={log}", "--wrap", command)
-    assert (outcome(table, data) == datasets.of_loose.without_captions()) is True, log.read_text()
+    assert same(outcome(table, data), datasets.of_loose.without_captions()), log.read_text()
 
 
 STEPS = """#!/bin/bash
@@ -101,4 +101,4 @@ def test_steps_of_two_nodes_compile_what_one_machine_compiles(slurm, datasets, p
     slurm.run("sbatch", "--wait", *job, script)  # its steps are killed, so its status says nothing
     said = log.read_text()
     assert "node-fourth node-third" in said
-    assert (outcome(table, data) == datasets.of_loose.without_captions()) is True, said
+    assert same(outcome(table, data), datasets.of_loose.without_captions()), said
