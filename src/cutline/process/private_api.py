@@ -3,8 +3,8 @@
 Each function is for one thing, and its docstring says what happens without it: never more than a
 line that is missing or a second that is lost, because a job runs without any of them. Each has a
 test of its own in `tests/process/test_private_api.py`, which fails by name when a new version has
-changed what it needs. What is needed is imported where it is used: the command line starts before Dask is
-loaded, and a client without bokeh has no dashboard to add a page to.
+changed what it needs. What is needed is imported where it is used: the command line starts before
+Dask is loaded, and a client without bokeh has no dashboard to add a page to.
 """
 
 from collections.abc import Callable, Iterable, Mapping
