@@ -85,13 +85,11 @@ def test_a_table_on_a_shared_folder_is_that_of_one_machine(shared, helped, datas
     assert same(seen_from(hosts["odd"], shared), datasets.of_loose.without_captions())
 
 
-STAMPS = pytest.mark.xfail(
-    reason="waits for stamps that are the same on all hosts: an inode is a mount's on sshfs",
+@pytest.mark.xfail(
+    reason="waits for stamps that are the same on all hosts (an inode is a mount's on sshfs), and"
+    " for a look at what O_TMPFILE has made (it is gone once it is closed on JuiceFS)",
     strict=False,
 )
-
-
-@STAMPS
 def test_caption_files_on_a_shared_folder_are_those_of_one_machine(shared, helped, datasets):
     hosts = helped.hosts
     (shared.parent / "t.parquet").write_bytes(datasets.of_loose.table)
