@@ -8,6 +8,7 @@ import pyarrow as pa
 from cutline.errors import said
 from cutline.record import TOO_LARGE, Reject
 from cutline.sources.line_format import Stamp
+from cutline.sources.passing_over import is_sidecar_name, may_hold_sidecars
 
 CONCURRENT_READS: Final = 32
 """Reads asked for at once from a file system that is not local: latency is what costs there."""
@@ -52,9 +53,8 @@ def is_sidecar(path: Sequence[bytes]) -> bool:
     Hidden files are not, and a folder named ``x.json`` is one that cannot be read.
     """
     *folders, name = path
-    hidden = any(part.startswith(b".") and part != b".." for part in path)
-    named = name.endswith(b".json") and not any(part.endswith(b".json") for part in folders)
-    return named and not hidden
+    inside = any(part.endswith(b".json") for part in folders)
+    return is_sidecar_name(name) and not inside and may_hold_sidecars(folders)
 
 
 def too_large(size: int) -> Reject:

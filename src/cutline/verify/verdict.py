@@ -23,6 +23,7 @@ SHOWN: Final = 3
 """Examples of a finding in the table."""
 
 BY_HAND: Final = {
+    "unlisted_folders": "make the folders readable or move them away",
     "rows_without_image": "put the images there or move their sidecars away",
     "unlisted_images": "rename the images to small letters, in their sidecars too",
     "wrong_sizes": "correct the sizes in the sidecars",
