@@ -154,5 +154,5 @@ def _summed_up(
         seconds=clock.total(),
         stages=clock.stages,
         damaged_shards=None if plan.indexes is None else len(plan.damaged),
-        shortfall=" ".join(filter(None, [merge.no_row(merged), damage])),
+        shortfall=" ".join(filter(None, [merge.no_row(merged), damage, plan.unlisted])),
     )

@@ -212,7 +212,11 @@ def _join(
 def _total(
     schema: Finding, listing: Listing, done: list[RowsDone | KeysDone], options: VerifyOptions
 ) -> Findings:
-    own = {"schema": schema, "linked_folders": listing.linked}
+    own = {
+        "schema": schema,
+        "linked_folders": listing.linked,
+        "unlisted_folders": listing.unlisted,
+    }
     if options.expect is not None:
         own["sidecar_count"] = checks.miscount(listing.counts[SIDECAR], options.expect)
     every = checks.merged([own, *(one.findings for one in done)])
