@@ -5,12 +5,11 @@ that was taken before it was read, so that the next run notices a file that chan
 """
 
 from cutline.sources import line_format, local_folder, passing_over, shard_names, tar_shards
-from cutline.sources.base import Sidecar, Source
+from cutline.sources.base import Source
 from cutline.sources.opening import Origin, open_source
 
 __all__ = [
     "Origin",
-    "Sidecar",
     "Source",
     "line_format",
     "local_folder",

@@ -1,13 +1,13 @@
 """What every source returns: a sidecar's bytes or why it has none, and its stamp."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import pyarrow as pa
 
 from cutline.errors import said
 from cutline.record import TOO_LARGE, Reject
-from cutline.sources.line_format import Stamp
+from cutline.sources.line_format import Sidecar, Stamp
 from cutline.sources.passing_over import is_sidecar_name, may_hold_sidecars
 
 CONCURRENT_READS: Final = 32
@@ -24,12 +24,6 @@ STAMPS: Final = (
     *("Last-Modified", "last_modified", "updated", "created"),
 )
 """Names under which fsspec's file systems list what changes with a file; the best first."""
-
-Sidecar: TypeAlias = tuple[bytes, bytes | Reject, Stamp]
-"""A sidecar's path, its bytes or why it cannot be read, and its stamp from before it was read.
-
-A plain tuple: a million of them pass, and a named one costs 0.25 us more.
-"""
 
 Sized = TypeVar("Sized", bound=tuple[Any, ...])
 

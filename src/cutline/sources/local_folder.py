@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject, texts
-from cutline.sources.base import Sidecar, too_large, unreadable
-from cutline.sources.line_format import Stamp, lines_of
+from cutline.sources.base import too_large, unreadable
+from cutline.sources.line_format import Sidecar, Stamp, lines_of
 from cutline.sources.passing_over import is_sidecar_name, may_hold_sidecars
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC

@@ -15,14 +15,13 @@ from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject
 from cutline.sources.base import (
     CONCURRENT_READS,
-    Sidecar,
     batches,
     is_sidecar,
     stamp,
     too_large,
     unreadable,
 )
-from cutline.sources.line_format import Stamp, lines_of
+from cutline.sources.line_format import Sidecar, Stamp, lines_of
 from cutline.sources.local_folder import refuse
 from cutline.sources.passing_over import may_hold_sidecars
 from cutline.sources.remote_file import open_filesystem, refusals

@@ -18,11 +18,11 @@ from cutline.errors import CutlineError
 from cutline.plan import Receipt, plan_file, receipts
 from cutline.progress import Load, Watcher, events
 from cutline.record import Reject, Rules, judging
-from cutline.sources import Sidecar, line_format
+from cutline.sources import line_format
 from cutline.table import part_files
 from cutline.table.part_files import CompileContext
 
-Stream: TypeAlias = tuple[plan_file.Part, Iterator[Sidecar]]
+Stream: TypeAlias = tuple[plan_file.Part, Iterator[line_format.Sidecar]]
 """One element of the bag: a part, and its sidecars as they are read."""
 
 JudgedStream: TypeAlias = tuple[plan_file.Part, Iterator[part_files.Judged]]
@@ -89,7 +89,9 @@ def judge_sidecars(stream: Stream, rules: Rules) -> JudgedStream:
     return part, _judge_each(sidecars, rules)
 
 
-def _judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[part_files.Judged]:
+def _judge_each(
+    sidecars: Iterable[line_format.Sidecar], rules: Rules
+) -> Iterator[part_files.Judged]:
     judge = judging.judge_by(rules)
     reading_time = judging_time = 0.0
     size = 0
