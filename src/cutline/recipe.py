@@ -80,6 +80,8 @@ def run(
     """
     clock = Clock()
     table, data = layout(root)
+    for line in [*shard_names.passed_over(root, data), *shard_names.passed_over(data)]:
+        watcher.say(line)
     extracted = _unpack(_shards_of(root), data, options, client, watcher)
     with _blamed_on(extracted):
         lost = extracted.lost if extracted else ledger.EMPTY
@@ -134,7 +136,10 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     path = disk.absolute(root)
     data = os.path.join(path, "data")
     if not os.path.isdir(data) and not (os.path.isdir(path) and _shards_of(path)):
-        raise UsageError(f"The folder {data} is not there: put images and sidecars into it.")
+        hints = shard_names.passed_over(root)
+        raise UsageError(
+            " ".join([f"The folder {data} is not there: put images and sidecars into it.", *hints])
+        )
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
 
 
