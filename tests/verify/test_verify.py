@@ -582,7 +582,7 @@ def peak_memory(folder, rows):
     data = folder / "data"
     data.mkdir(parents=True)
     names = [f"a name that is long, so that many of them are large {n:07}.png" for n in range(rows)]
-    (folder / "image").touch()
+    Image.new("RGB", (8, 8)).save(folder / "image", "PNG")
     (folder / "caption").write_text("A caption")
     for name in names:  # links cost a tenth of files; 65,000 to a file are the most
         os.link(folder / "image", data / name)
