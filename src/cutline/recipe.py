@@ -105,6 +105,8 @@ def run(
     """
     clock = Clock()
     table, data = layout(root)
+    for line in [*shard_names.passed_over(root, data), *shard_names.passed_over(data)]:
+        watcher.say(line)
     unpacking = ExtractOptions(
         overwrite=chosen.overwrite,
         max_rejects=options.max_rejects,
@@ -176,7 +178,10 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     data = os.path.join(path, "data")
     _check_root(path, data)
     if not os.path.isdir(data) and not (os.path.isdir(path) and _shards_of(path)):
-        raise UsageError(f"The folder {data} is not there: put images and sidecars into it.")
+        hints = shard_names.passed_over(root)
+        raise UsageError(
+            " ".join([f"The folder {data} is not there: put images and sidecars into it.", *hints])
+        )
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
 
 

@@ -136,7 +136,8 @@ def make_plan(
         kept = before.holding(lines, options.partition_size)
     if not len(lines):
         nothing = f"There is no .json file in {context.source}: name another folder."
-        raise CutlineError(f"{nothing} {unlisted}".rstrip())
+        hints = [unlisted, *shard_names.passed_over(str(origin))]
+        raise CutlineError(" ".join(filter(None, [nothing, *hints])))
     files.make_folders()
     # If it is the same it is not written again, which takes 0.1 s for a million sidecars.
     same = before.planned if before.is_of(lines, kept) else []
