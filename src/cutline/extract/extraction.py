@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from distributed import Client
 from distributed.metrics import context_meter
 
-from cutline.cluster import running
+from cutline.cluster import running, worker_checks
 from cutline.extract.debris import CAPTION_FILE, is_debris
 from cutline.extract.extract_options import ExtractOptions
 from cutline.extract.first_wins import EXAMPLES, Settled, settle
@@ -125,12 +125,15 @@ def extract(
     with workspace.locked(watcher.say, force=options.force_unlock) as staging:
         store = workspace.store(staging)
         context = ExtractContext(shards.source, folder, staging, options.overwrite)
-        indexes = shard_index.index_shards(shards, store, f"{own}/{SHARDS}", client, watcher)
-        settled = settle(indexes, store, options.only, _shards_within(folder, shards, options))
-        parts = plan_file.write_plan(settled.lines, options.partition_size, store, f"{own}/{PLAN}")
-        _check_room(settled.lines, parts, context, client, watcher)
-        done = [_make_folders(settled.folders, context)]
-        done += _write_files(parts, _bytes_of(settled.lines), context, client, watcher)
+        written = worker_checks.writes(folder, workspace, store)
+        with worker_checks.checked(client, watcher, written, worker_checks.reads_source(shards)):
+            indexes = shard_index.index_shards(shards, store, f"{own}/{SHARDS}", client, watcher)
+            settled = settle(indexes, store, options.only, _shards_within(folder, shards, options))
+            lines, size = settled.lines, options.partition_size
+            parts = plan_file.write_plan(lines, size, store, f"{own}/{PLAN}")
+            _check_room(lines, parts, context, client, watcher)
+            done = [_make_folders(settled.folders, context)]
+            done += _write_files(parts, _bytes_of(lines), context, client, watcher)
         workspace.discard(SHARDS, PLAN, FORMER)
     _tell(done, settled, folder, watcher)
     return _summary(folder, indexes, settled, done, options, clock.total())
