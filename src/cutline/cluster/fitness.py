@@ -40,7 +40,7 @@ class Written:
 
     def fault(self, run: str) -> str:
         """Return what is wrong with the folder on this host; empty if nothing is."""
-        if not _at_last(self.name, lambda: self._token() == run.encode()):
+        if not any(self._token() == run.encode() for _ in trouble.looks(self.name)):
             return (
                 f"does not see what this process writes into {self.folder}: mount the same folder"
                 " there"
@@ -76,7 +76,7 @@ class Read:
     def fault(self, run: str) -> str:  # noqa: ARG002 - as of a folder that is written to
         """Return what is wrong with the folder on this host; empty if nothing is."""
         for path, mark in self.files:
-            if not _at_last(path, lambda path=path, mark=mark: mark_of(path) == mark):
+            if not any(mark_of(path) == mark for _ in trouble.looks(path)):
                 return (
                     f"sees other files in {self.folder} than this process, such as"
                     f" {os.path.relpath(path, self.folder)!a}: mount the same folder there"
@@ -171,7 +171,3 @@ def code_digest(packages: tuple[str, ...] = ("",)) -> str:
                 state.update(f"{os.path.relpath(path, top)}:{len(code)}:".encode())
                 state.update(code)
     return state.hexdigest()
-
-
-def _at_last(path: str, is_so: Callable[[], bool]) -> bool:
-    return any(is_so() for _ in trouble.looks(path))
