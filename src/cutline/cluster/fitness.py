@@ -30,6 +30,17 @@ Mark: TypeAlias = tuple[int, int, int, str]
 and a digest of its head. A copy may have the size and the first time, but not the second time."""
 
 
+class UnfitError(CutlineError):
+    """A worker is not fit for a run; `worker` is its address."""
+
+    def __init__(self, message: str, worker: str) -> None:
+        super().__init__(message, worker)  # so that it can be pickled
+        self.worker = worker
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A folder that workers write to: the client has written a token there, `name` in `store`."""
@@ -103,13 +114,16 @@ class Terms:
 
         Raises
         ------
-        CutlineError
+        UnfitError
             Something is wrong with it.
         """
         if self.run in _FIT:
             return
         if fault := self.fault():
-            raise CutlineError(f"The worker {get_worker().name} on {socket.gethostname()} {fault}.")
+            worker = get_worker()
+            raise UnfitError(
+                f"The worker {worker.name} on {socket.gethostname()} {fault}.", worker.address
+            )
         _FIT.add(self.run)
 
 

@@ -117,7 +117,7 @@ def sent(
             tasks = tasks_of(bag, checks.terms)
         identity, futures = events.submit(tasks, client, stage)
         try:
-            yield _followed(_completed(futures, client, watcher), stage, watcher)
+            yield _followed(_completed(tasks, futures, client, watcher), stage, watcher)
         finally:
             done = sum(future.status == "finished" for future in futures)
             client.cancel(futures)
@@ -166,11 +166,13 @@ def _computed(tasks: list[Delayed]) -> Iterator[Any]:
     yield from dask.compute(*tasks)
 
 
-def _completed(futures: list[Future[Any]], client: Client, watcher: Watcher) -> Iterator[Any]:
+def _completed(
+    tasks: list[Delayed], futures: list[Future[Any]], client: Client, watcher: Watcher
+) -> Iterator[Any]:
     """Yield the result of each task as it is done; the first that fails stops the others.
 
     A task that kills workers gives no answer and stops nothing: the others are done first. One that
-    failed on a worker that is not fit is done again by another.
+    failed on a worker that is not fit is done again by another; its future is added to the others.
 
     Raises
     ------
@@ -188,15 +190,26 @@ def _completed(futures: list[Future[Any]], client: Client, watcher: Watcher) -> 
                 result = future.result()
             except KilledWorker:
                 deadly.append(places[future.key])
-            except Exception:
-                if not (checks and checks.excuses(future.key)):
+            except Exception as error:
+                place = places[future.key]
+                if not (checks and checks.excuses(error, place)):
                     raise
-                future.retry()
-                arriving.add(future)
+                again = client.compute(_again(tasks[place], len(futures)))
+                places[again.key] = place
+                futures.append(again)
+                arriving.add(again)
             else:
                 yield result
     if deadly:
         raise DeadlyTaskError(sorted(deadly))
+
+
+def _again(task: Delayed, number: int) -> Delayed:
+    """Return a task under another name: Dask's own retry may miss a task that is done at once."""
+    name, place = task.key
+    key = (f"{name}-{number}", place)
+    layer = HighLevelGraph.from_collections(key[0], {key: task.dask[task.key]}, dependencies=())
+    return Delayed(key, layer, layer=key[0])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import pickle
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -20,8 +20,7 @@ from socket import gethostname
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
-from dask.typing import Key
-from distributed import Client
+from distributed import Client, get_worker
 
 from cutline.cluster import fitness
 from cutline.errors import CutlineError, said
@@ -108,14 +107,17 @@ class Checks:
     Attributes
     ----------
     refused
-        What is told of the workers that were sent away.
+        The addresses of the workers that were sent away.
+    refused_before
+        How many of them were before the first task.
     """
 
     client: Client
     watcher: Watcher
     terms: fitness.Terms
-    refused: list[str] = field(default_factory=list)
-    _excused: dict[Key, int] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    refused_before: int = 0
+    _excused: dict[int, int] = field(default_factory=dict)
 
     def look(self) -> None:
         """Ask all workers at once; tell of those that are not fit, and send them away.
@@ -126,31 +128,59 @@ class Checks:
             No worker is fit.
         """
         answers = self.client.run(_asking(self.terms), on_error="return")
+        refusals = {address: _refusal(address, answer) for address, answer in answers.items()}
+        self._send_away({address: words for address, words in refusals.items() if words})
+
+    def blame(self, faults: Mapping[str, str]) -> None:
+        """Send workers away for what has come of their tasks.
+
+        Parameters
+        ----------
+        faults
+            What is wrong with a worker, by its address, in words that follow its name.
+
+        Raises
+        ------
+        CutlineError
+            No other worker is there.
+        """
+        hosts = self.client.run(gethostname, workers=[*faults], on_error="return")
+        self._send_away(
+            {
+                address: f"{hosts[address]} {fault}"
+                for address, fault in faults.items()
+                if isinstance(hosts.get(address), str)
+            }
+        )
+
+    def _send_away(self, refusals: Mapping[str, str]) -> None:
         workers = self.client.scheduler_info(n_workers=-1)["workers"]
         unfit = {
-            address: f"The worker {workers[address]['name']} on {_refusal(address, answer)}."
-            for address, answer in answers.items()
-            if address in workers and _refusal(address, answer)
+            address: f"The worker {workers[address]['name']} on {words}"
+            for address, words in refusals.items()
+            if address in workers
         }
         if not unfit:
             return
         if unfit.keys() >= workers.keys():
             first, *more = unfit.values()
-            raise CutlineError(f"{first[:-1]}{_and_others(len(more))}.")
+            raise CutlineError(f"{first}{_and_others(len(more))}.")
         for line in unfit.values():
-            self._tell(f"{line} It is sent away, and others do its work.")
-        self.refused += unfit.values()
+            self._tell(f"{line}. It is sent away, and others do its work.")
+        self.refused |= unfit.keys()
         self.client.retire_workers(list(unfit))
 
-    def excuses(self, task: Key) -> bool:
-        """Return whether a task that has failed may be tried again: its worker may be at fault.
+    def excuses(self, error: Exception, task: int) -> bool:
+        """Return whether a task that has failed may be tried again, for its worker is at fault.
 
         Raises
         ------
         CutlineError
             No worker is fit.
         """
-        before = self._excused.get(task, 0)
+        if isinstance(error, fitness.UnfitError) and error.worker in self.refused:
+            return True
+        before = self._excused.get(task, self.refused_before)
         self.look()
         self._excused[task] = len(self.refused)
         return len(self.refused) > before
@@ -197,6 +227,7 @@ def checked(client: Client | None, watcher: Watcher, *folders: Shared) -> Iterat
                 stack.enter_context(_token(folder, terms.run))
         checks = Checks(client, watcher, terms)
         checks.look()
+        checks.refused_before = len(checks.refused)
         stack.callback(_CURRENT.reset, _CURRENT.set(checks))
         yield
 
@@ -209,6 +240,15 @@ def _token(folder: fitness.Written, run: str) -> Iterator[None]:
         yield
     finally:
         folder.store.remove(folder.name)
+
+
+def this_worker() -> str:
+    """Return the address of the worker whose task this is; empty without a cluster."""
+    try:
+        address: str = get_worker().address
+    except ValueError:
+        return ""
+    return address
 
 
 def _versions_here() -> dict[str, str]:

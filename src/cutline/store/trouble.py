@@ -101,7 +101,7 @@ def looks(path: str) -> Iterator[None]:
     file is looked for again, for up to `LAG` seconds.
     """
     yield
-    if not _lags(path):
+    if not lags(path):
         return
     deadline = time.monotonic() + LAG
     while time.monotonic() < deadline:
@@ -111,11 +111,19 @@ def looks(path: str) -> Iterator[None]:
         yield
 
 
-def _lags(path: str) -> bool:
-    """Return whether a path is on a file system of other hosts, by mountinfo of proc(5)."""
+def lags(path: str, mounts: str = "/proc/self/mountinfo") -> bool:
+    """Return whether a path is on a file system that other hosts write to, too.
+
+    Parameters
+    ----------
+    path
+        Of a file, which need not be there.
+    mounts
+        What is mounted where, as in proc(5).
+    """
     place = os.path.realpath(path)
     kind, longest = "", -1
-    with open("/proc/self/mountinfo", "rb") as file:
+    with open(mounts, "rb") as file:
         for line in file:
             before, _, after = line.partition(b" - ")
             point = os.fsdecode(before.split()[4].decode("unicode_escape").encode("latin-1"))
