@@ -101,7 +101,7 @@ def looks(path: str) -> Iterator[None]:
     file is looked for again, for up to `LAG` seconds.
     """
     yield
-    if not lags(path):
+    if "://" in path or not lags(path):
         return
     deadline = time.monotonic() + LAG
     while time.monotonic() < deadline:
