@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -27,6 +28,8 @@ def pytest_collection_modifyitems(items):
 def work():
     """Yield a folder that every user can look into, which pytest's own are not; it is in memory."""
     require(*TOOLS)
+    # Who is told to end takes down what is up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = tempfile.mkdtemp(prefix="cutline-hosts-")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "hosts", folder], check=True)
     try:

@@ -160,14 +160,20 @@ class Host:
 
     @contextmanager
     def mounted(self, *command, at):
-        """Mount something that a daemon serves, for the whole host; `command` does it."""
-        self.check(*command)
+        """Mount what a command serves, which runs until then, for the whole host."""
+        server = self.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def is_there():
+            assert server.poll() is None, f"{command} has ended"
+            return self.run("mountpoint", "-q", at).returncode == 0
+
         try:
-            until(lambda: self.run("mountpoint", "-q", at).returncode == 0, f"a mount on {at}")
+            until(is_there, f"a mount on {at}")
             yield at
         finally:
             # Lazily: what still works in there must not keep the others' mounts from ending.
             self.run("umount", "--lazy", at)
+            kill(server)
 
     def processes(self):
         """Return the numbers of all processes that run here, daemons too."""

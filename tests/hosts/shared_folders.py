@@ -21,7 +21,7 @@ def juicefs(hosts, folder):
         for host in hosts:
             of_its_own = f"{folder}/juice.{host.name}"
             options = ("--no-usage-report", "--cache-dir", of_its_own, "--log", f"{of_its_own}.log")
-            command = line(["juicefs", "mount", "-d", *options, volume, at])
+            command = line(["juicefs", "mount", *options, volume, at])
             stack.enter_context(host.mounted(*command, at=at))
         yield at
 
@@ -34,7 +34,7 @@ def sshfs(hosts, server, folder):
     at.mkdir()
     with ExitStack() as stack:
         for host in hosts:
-            command = ("sshfs", f"root@{server.address}:{served}", at, *server.options)
+            command = ("sshfs", "-f", f"root@{server.address}:{served}", at, *server.options)
             stack.enter_context(host.mounted(*command, at=at))
         yield at
 

@@ -109,4 +109,4 @@ class SlowFolder(mfusepy.Operations):
 if __name__ == "__main__":
     _, folder, at, milliseconds = sys.argv
     operations = SlowFolder(folder, float(milliseconds) / 1000)
-    mfusepy.FUSE(operations, at, nothreads=False, attr_timeout=0, entry_timeout=0)
+    mfusepy.FUSE(operations, at, foreground=True, nothreads=False, attr_timeout=0, entry_timeout=0)
