@@ -251,6 +251,7 @@ def this_worker() -> str:
     return address
 
 
+@cache
 def _versions_here() -> dict[str, str]:
     return {name: metadata.version(name) for name in MUST_MATCH}
 
