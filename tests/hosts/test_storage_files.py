@@ -11,8 +11,6 @@ from hosts import empty, instead
 from nodes import dask_on_hosts
 from storage import Wanted
 
-WITNESS = pytest.mark.xfail(reason="waits for the storage witness", strict=False)
-
 
 @pytest.fixture
 def compiled(datasets, place):
@@ -27,7 +25,6 @@ def captions_only(table, captions):
     return Outcome(table.read_bytes(), None, captions)
 
 
-@WITNESS
 @pytest.mark.parametrize("copied", [False, True], ids=["E: an empty DATA", "F: a copy of DATA"])
 def test_no_caption_file_is_lost_on_a_private_disk(cluster, datasets, place, compiled, copied):
     table, data = compiled
@@ -38,7 +35,6 @@ def test_no_caption_file_is_lost_on_a_private_disk(cluster, datasets, place, com
     wanted.check_right(cluster.cutline("captions", table, data))
 
 
-@WITNESS
 def test_captions_of_sidecars_are_lost_on_no_private_disk(cluster, datasets, place):
     """Case X1: the table is made on the way."""
     data, table = datasets.copy_loose(place)
@@ -55,7 +51,6 @@ def write_captions(datasets, data, *, torn=0):
         (data / name).write_bytes(b"torn")
 
 
-@WITNESS
 @pytest.mark.parametrize("copied", [False, True], ids=["E: an empty DATA", "V: a stale copy"])
 def test_verify_reads_what_the_client_sees(cluster, datasets, place, compiled, copied):
     table, data = compiled
@@ -71,7 +66,6 @@ def test_verify_reads_what_the_client_sees(cluster, datasets, place, compiled, c
         assert without_seconds(result.stdout) == without_seconds(home)
 
 
-@WITNESS
 def test_verify_says_nothing_where_the_only_worker_sees_a_copy(
     hosts, work, datasets, place, compiled
 ):
@@ -94,7 +88,6 @@ def members(folder):
     return {path.name: path.lstat().st_size for path in folder.iterdir() if path.name != ".cutline"}
 
 
-@WITNESS
 def test_no_member_is_lost_on_a_private_disk(cluster, datasets, place):
     """Case G: extract."""
     shards, _ = datasets.copy_shards(place)
@@ -111,7 +104,6 @@ def test_no_member_is_lost_on_a_private_disk(cluster, datasets, place):
     assert members(data) == members(home)
 
 
-@WITNESS
 @pytest.mark.parametrize("private", ["data", "."], ids=["R: an empty data", "H: a copy of ROOT"])
 def test_the_whole_recipe_is_right_where_one_worker_has_private_folders(
     cluster, datasets, place, private

@@ -180,10 +180,8 @@ def other_code(folder):
 
 
 CUTLINES = pytest.mark.parametrize("make", [another_version, other_code])
-CHECKS = pytest.mark.xfail(reason="waits for the checks of every worker", strict=False)
 
 
-@CHECKS
 @CUTLINES
 def test_a_worker_with_another_cutline_makes_no_part(hosts, datasets, place, make):
     data, table = datasets.copy_loose(place)
@@ -198,7 +196,6 @@ def test_a_worker_with_another_cutline_makes_no_part(hosts, datasets, place, mak
     assert any("worker-odd" in line and "node-odd" in line for line in said.splitlines()), said
 
 
-@CHECKS
 @CUTLINES
 def test_a_late_worker_with_another_cutline_makes_no_part(run, place, make):
     run.cluster.start_worker("third", wait=False, env=make(place / "cutline"))
@@ -207,7 +204,6 @@ def test_a_late_worker_with_another_cutline_makes_no_part(run, place, make):
     run.repeat()
 
 
-@CHECKS
 @CUTLINES
 def test_a_worker_with_another_cutline_alone_makes_nothing(hosts, datasets, place, make):
     data, table = datasets.copy_loose(place)

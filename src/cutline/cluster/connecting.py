@@ -11,7 +11,7 @@ from distributed import Client
 from cutline.cluster.address import Address
 from cutline.cluster.config import Cluster
 from cutline.cluster.local_cluster import Local
-from cutline.cluster.worker_checks import check_scheduler, check_versions
+from cutline.cluster.worker_checks import check_scheduler
 from cutline.process import ENVIRONMENT, private_api
 
 ALONE: Final = Local()
@@ -30,7 +30,7 @@ CONFIG: Final = {
 
 @contextmanager
 def connect(cluster: Cluster | str = ALONE) -> Iterator[Client]:
-    """Start a cluster or join one, and yield a client of it that works with this cutline.
+    """Start a cluster or join one, and yield a client of it.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def connect(cluster: Cluster | str = ALONE) -> Iterator[Client]:
     Raises
     ------
     CutlineError
-        It does not start, cannot be reached, has no workers, or they have other versions.
+        It does not start, cannot be reached, or has no workers.
     """
     chosen = Address(cluster) if isinstance(cluster, str) else cluster
     threshold = logging.root.manager.disable
@@ -54,7 +54,6 @@ def connect(cluster: Cluster | str = ALONE) -> Iterator[Client]:
         stack.enter_context(dask.config.set(CONFIG))
         client = stack.enter_context(chosen.open())
         check_scheduler(client)
-        check_versions(client)
         try:
             yield client
         except BaseException:

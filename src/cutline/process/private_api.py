@@ -84,6 +84,19 @@ def under_own_keys(graph: Mapping[Any, Any], keys: Iterable[Any]) -> dict[Any, A
         return dict(graph)
 
 
+def wrapped(
+    graph: Mapping[Any, Any], wrap: Callable[[Any], Callable[[], object]]
+) -> dict[Any, Any]:
+    """Return fused tasks, each as the callable that `wrap` makes of it.
+
+    A fused task can be called, as Dask does. Without this a worker that joins late is not checked.
+    """
+    try:
+        return {key: task if task.dependencies else (wrap(task),) for key, task in graph.items()}
+    except CHANGED:
+        return dict(graph)
+
+
 async def identity_of(client: "Client") -> Mapping[str, Any] | None:
     """Ask a scheduler for its workers from the client's own loop; None if it cannot be asked.
 

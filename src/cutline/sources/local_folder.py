@@ -3,8 +3,11 @@
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import blake2b
+from heapq import nsmallest
+from itertools import islice
 from typing import Final, NoReturn
 
 import numpy as np
@@ -24,6 +27,10 @@ UNSEEN: Final = (0, 0, 0, 0)
 
 WIDE: Final = 2**26
 """Bytes that a listing may take as strings of one width; the real dataset's takes 2**25."""
+
+
+LISTED: Final = 4096
+"""Files of a folder that some are chosen from."""
 
 
 def refuse(error: OSError) -> NoReturn:
@@ -171,6 +178,41 @@ def shown_refusals(errors: Sequence[OSError]) -> str:
         "These folders cannot be listed, and what is in them is left out:"
         f" {', '.join(named)}{more}: make them readable or move them away, and run this again."
     )
+
+
+def some_files(root: str, extension: str, count: int, *, seed: bytes) -> list[str]:
+    """Return the paths of some regular files among the first that a folder lists.
+
+    Parameters
+    ----------
+    root, extension
+        The folder, and how the names end.
+    count, seed
+        How many, and what decides which.
+    """
+    return some_of([*islice(_regular_files(root, extension), LISTED)], count, seed=seed)
+
+
+def some_of(names: Sequence[str], count: int, *, seed: bytes) -> list[str]:
+    """Return some of the names, which a seed decides."""
+
+    def key(name: str) -> bytes:
+        return blake2b(os.fsencode(name), key=seed).digest()
+
+    return nsmallest(count, names, key)
+
+
+def _regular_files(root: str, extension: str) -> Iterator[str]:
+    folders = [root]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.name.endswith(extension) and entry.is_file(follow_symlinks=False):
+                    yield entry.path
 
 
 def read_file(root: int, path: bytes) -> Sidecar:

@@ -9,10 +9,12 @@ import fcntl
 import os
 import re
 import shutil
+import socket
 import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from typing import BinaryIO, Final, TypeAlias
 
 from cutline.errors import CutlineError, UsageError
@@ -169,7 +171,9 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
         The file cannot be written; what was there under its name is as it was.
     """
     folder, name = os.path.split(path)
-    attempt = f"{staging}/{name}.{unique()}" if staging else f"{folder}/.{name}.{unique()}"
+    attempt = f"{folder}/.{name}.{_host()}{unique()}"
+    if staging:
+        attempt = f"{staging}/{name}.{unique()}"
     with in_words(path):
         if not staging:
             remove_attempts(folder, name)
@@ -200,12 +204,19 @@ def _keep_mode(file: BinaryIO, path: str) -> None:
 
 
 def remove_attempts(folder: str, name: str) -> None:
-    """Remove the attempts at a file, published without staging folder, that no process holds."""
-    ours = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{32}}")
+    """Remove the attempts at a file, published without staging folder, that no process holds.
+
+    They are those of this host: the lock on a file may say nothing to another.
+    """
+    ours = re.compile(rf"\.{re.escape(name)}\.{_host()}[0-9a-f]{{32}}")
     for other in filter(ours.fullmatch, os.listdir(folder)):
         with suppress(OSError), open(f"{folder}/{other}", "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(f"{folder}/{other}")
+
+
+def _host() -> str:
+    return blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 
 
 def _held(attempt: str) -> BinaryIO:
