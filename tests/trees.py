@@ -4,9 +4,13 @@ import os
 
 
 def tree(folder):
-    """{path: what stands there} of everything below a folder: bytes, a link's target, or None."""
+    """{path: what stands there} of everything below a folder: bytes, a link's target, or None.
+
+    Without what cutline keeps for itself beside the images.
+    """
     found = {}
     for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if os.fsdecode(name) != ".cutline"]
         for name in folders + files:
             path = os.path.join(place, name)
             found[os.path.relpath(path, folder)] = content(path)

@@ -22,7 +22,7 @@ SUMMARIES = {
         *("job", "table", "sidecars", "rows", "rejects"),
         *("parts", "reused_parts", "stem_mismatches", "seconds"),
     ),
-    "captions": ("job", "data", "written", "replaced", "unchanged", "rejects", "seconds"),
+    "captions": ("job", "data", "written", "replaced", "unchanged", "edited", "rejects", "seconds"),
     "run": ("job", "compile", "captions", "verify", "loader", "report", "seconds"),
 }
 

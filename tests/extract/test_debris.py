@@ -88,9 +88,10 @@ def test_a_file_that_somebody_has_changed_is_kept_and_told_until_all_are_to_be_r
     put, name, changed
 ):
     (told,), there = put(name, changed)
+    assert told.startswith("1 files in ")
     assert told.endswith(
-        "are not what the shards hold, and were left as they are: to replace them, extract with"
-        " --overwrite."
+        f" were edited, such as {name}, and were left as they are: add --overwrite to have what the"
+        " shards hold."
     )
     assert there == changed
     assert put(name, changed, overwrite=True) == ([], MADE[name])

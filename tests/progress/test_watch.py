@@ -23,7 +23,7 @@ from cutline.recipe import RunSummary
 from cutline.table.compiling import CompileSummary
 from intact import NAMES, intact
 
-SUMMARY = CaptionsSummary("/data", 1200, 3, 4, {"no_caption": 5}, 1.5)
+SUMMARY = CaptionsSummary("/data", 1200, 3, 4, 2, {"no_caption": 5}, 1.5)
 
 
 @pytest.fixture
@@ -114,7 +114,9 @@ def test_lines_of_a_log_are_whole_and_have_no_control_characters():
     file = io.StringIO()
     log = Log(file)
     log.say("It is in /a\nb/\x1b[31mred\r.")
-    log.report(CaptionsSummary("/da\nta\x1b", 1200, 3, 4, {"no_caption": 5, "unwritable": 7}, 1.5))
+    log.report(
+        CaptionsSummary("/da\nta\x1b", 1200, 3, 4, 2, {"no_caption": 5, "unwritable": 7}, 1.5)
+    )
     assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f]", file.getvalue()) == []
     assert file.getvalue().splitlines() == [
         "It is in /a b/ [31mred .",
@@ -123,6 +125,7 @@ def test_lines_of_a_log_are_whole_and_have_no_control_characters():
         "  written    1,200",
         "  replaced   3",
         "  unchanged  4",
+        "  edited     2",
         "  rejects    12: unwritable 7, no_caption 5",
         "  seconds    1.5",
     ]

@@ -581,3 +581,52 @@ def test_a_compressed_shard_is_refused_with_the_tool_to_use(pack, tool):
 
 def test_a_first_name_that_begins_as_a_compressed_file_does_is_only_a_name():
     assert names(sound(member(b"BZh91AY.json", b"{}") + END)) == [b"BZh91AY.json"]
+
+
+# What is not there yet.
+
+
+def unfinished(data, behind=b""):
+    """An archive with zeros from within the data of its second member on, and what stands there."""
+    whole = member(b"a", b"sound") + member(b"b", data)
+    at = len(whole) - len(padded(data)) + 600
+    return whole[:at] + bytes(len(whole) - at) + behind
+
+
+@pytest.mark.parametrize("length", [1000, 1024, 5000])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        bytes(walking.PADDING_CAP + 1024),
+        b"",
+        ZEROS,
+        bytes(100),
+        ZEROS + member(b"c", b"sound") + END,
+    ],
+    ids=["zeros", "nothing", "one block", "less than a block", "a hole and more members"],
+)
+def test_a_member_that_reaches_into_what_is_not_there_yet_is_damage(length, behind):
+    found, damages = walked(unfinished(b"x" * length, behind))
+    assert b"b" not in names(found)
+    assert names(found)[:1] == [b"a"]
+    assert damages[0].offset == 1024
+    assert "data end in zeros" in damages[0].detail
+
+
+def test_a_member_of_a_long_name_that_reaches_into_what_is_not_there_yet_is_damage():
+    long = pax({b"path": b"long"}) + member(b"b", b"x" * 700 + bytes(700))
+    found, damages = walked(member(b"a", b"sound") + long + bytes(walking.PADDING_CAP + 1024))
+    assert (names(found), damages[0].offset) == ([b"a"], 2048)
+
+
+@pytest.mark.parametrize("data", [b"", bytes(700), b"x" * 700])
+def test_a_member_before_the_regular_end_may_end_in_zeros(data):
+    assert names(walked(member(b"a", b"sound") + member(b"b", data) + END)[0]) == [b"a", b"b"]
+    assert walked(member(b"b", data) + END)[1] == []
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 512, b"x" * 700])
+def test_a_member_that_is_whole_stays_one_before_a_hole(data):
+    hole = bytes(walking.PADDING_CAP + 1024)
+    found, damages = walked(member(b"a", bytes(10)) + member(b"b", data) + hole)
+    assert (names(found), len(damages)) == ([b"a", b"b"], 1)

@@ -409,7 +409,7 @@ def test_many_workers_may_put_the_same_files_at_once(tmp_path, staging):
 
 def test_a_file_that_another_worker_makes_meanwhile_is_replaced(small, tmp_path, monkeypatch):
     (tmp_path / "data" / "a.txt").write_bytes(b"his")
-    monkeypatch.setattr(small, "_read", lambda *_: None)  # it was not there yet
+    monkeypatch.setattr(small, "_open", lambda *_: None)  # it was not there yet
     assert small.put("a.txt", b"mine") == "written"
     assert tree(tmp_path / "data") == {"a.txt": b"mine"}
 

@@ -140,6 +140,12 @@ def caption_file_gone(dataset):
     return 1, ["sub/deep/g.bmp"]
 
 
+def stale_caption_file(dataset):
+    """The table has another caption by now, and the file is as cutline wrote it."""
+    dataset.change(0, caption="Another caption.")
+    return 1, ["a.txt"]
+
+
 def other_caption(dataset):
     (dataset.data / "e.v2.txt").write_text("Something else")
     with open(dataset.data / "a.txt", "a") as file:
@@ -197,8 +203,9 @@ FAULTS = [
     ("images_left_out", captioned_orphan),
     ("images_without_caption_file", caption_file_gone),
     ("images_without_caption_file", folder_for_a_caption_file),
-    ("differing_caption_files", other_caption),
-    ("differing_caption_files", long_caption_file),
+    ("differing_caption_files", stale_caption_file),
+    ("edited_caption_files", other_caption),
+    ("edited_caption_files", long_caption_file),
     ("empty_caption_files", empty_caption_files),
     ("caption_files_without_image", stray_caption),
     ("sidecars_without_image", lone_sidecar),

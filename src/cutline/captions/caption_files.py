@@ -1,14 +1,15 @@
 """One caption file beside each image.
 
-The driver cuts the table into slices; the functions below it run on a worker, one task a slice. No
-state is kept: a caption file that holds the right bytes is left alone, and any other is published
-whole.
+The driver cuts the table into slices; the functions below it run on a worker, one task a slice. A
+caption file that holds the right bytes is left alone, and so is one that somebody made or edited;
+any other is published whole.
 """
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
@@ -17,9 +18,10 @@ from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline.cluster import running
+from cutline.marks import OwnCaptions, caption_marks
 from cutline.plan import free_space
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
-from cutline.record import naming
+from cutline.record import TOO_LARGE, naming
 from cutline.sources import open_source
 from cutline.store import SmallFiles, TableFiles, Workspace, disk, parquet, space, trouble
 from cutline.table import DEFAULTS, CompileOptions, Slice, compile_table, slices_of
@@ -27,21 +29,26 @@ from cutline.table import DEFAULTS, CompileOptions, Slice, compile_table, slices
 LOOKED_FOR: Final = 100
 """Images that are looked for before caption files are written to where they should be."""
 
-MADE: Final = ("written", "replaced", "unchanged")
+MADE: Final = ("written", "replaced", "unchanged", "edited")
 """What may become of a caption file; any other word is the reason why a sample has none."""
+
+NO_EXAMPLE: Final = {"written", "replaced", "unchanged"}
+"""What nobody asks for an example of."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CaptionsSummary(Summary):
     """What became of the caption files; `rejects` counts the samples that have none, by reason.
 
-    `compiled` is the shortfall of the compile that comes first where the source is no table.
+    `edited` are those that somebody made or edited, which were kept. `compiled` is the shortfall of
+    the compile that comes first where the source is no table.
     """
 
     data: str
     written: int
     replaced: int
     unchanged: int
+    edited: int
     rejects: dict[str, int]
     seconds: float
     compiled: str = ""
@@ -65,6 +72,7 @@ class CaptionsContext:
 
     folder: str
     staging: str
+    overwrite: bool = False
 
 
 class Caption(NamedTuple):
@@ -74,11 +82,24 @@ class Caption(NamedTuple):
     text: str | None
 
 
+class Due(NamedTuple):
+    """A caption file to write, or the filename of a sample that has none, and the reason."""
+
+    path: str
+    text: bytes
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class CaptionFilesDone:
-    """What became of the caption files of one slice."""
+    """What became of the caption files of one slice.
+
+    `marks` names the file of their marks, `edited` one that somebody has edited.
+    """
 
     counts: Counter[str]
+    marks: str
+    edited: str
 
     @property
     def rows(self) -> int:
@@ -91,6 +112,7 @@ def write_captions(
     data: disk.AnyPath,
     options: CompileOptions = DEFAULTS,
     *,
+    overwrite: bool = False,
     client: Client | None = None,
     watcher: Watcher = SILENT,
 ) -> CaptionsSummary:
@@ -105,6 +127,8 @@ def write_captions(
         The folder of the images.
     options
         How to compile a source that is not a table.
+    overwrite
+        Replace also caption files that somebody made or edited.
     client
         The Dask cluster to work on; without one, Dask's scheduler of this process.
     watcher
@@ -124,7 +148,7 @@ def write_captions(
     scratch = f"{workspace.folder}/captions.parquet"
     counts, shortfall = Counter[str](), ""
     with workspace.locked(watcher.say, force=options.force_unlock) as staging:
-        context, table = CaptionsContext(folder, staging), source
+        context, table = CaptionsContext(folder, staging, overwrite), source
         if not is_table(source):
             # It is read once and removed: packed, the merge of 200,000 rows takes 0.6 s, not 0.4.
             unpacked = replace(options, compression="none")
@@ -192,8 +216,22 @@ def _write_caption_files(
     slices: list[Slice], context: CaptionsContext, client: Client | None, watcher: Watcher
 ) -> Counter[str]:
     load = Load(sum(one.rows for one in slices), "rows")
-    results = running.results(captions_bag(slices, context), client, watcher, load)
-    return sum((done.counts for done in results), Counter())
+    done = list(running.results(captions_bag(slices, context), client, watcher, load))
+    counts = sum((one.counts for one in done), Counter[str]())
+    workspace = Workspace.below(context.folder)
+    caption_marks.merge(
+        {one.marks for one in done},
+        workspace.folder,
+        workspace.store(context.staging),
+        prune=not counts["unwritable"],
+    )
+    if edited := counts["edited"]:
+        example = min(one.edited for one in done if one.edited)
+        watcher.say(
+            f"{edited:,} caption files in {context.folder} were edited, such as {example}, and were"
+            " left as they are: add --overwrite to have what the table says."
+        )
+    return counts
 
 
 def captions_bag(slices: list[Slice], context: CaptionsContext) -> db.Bag:
@@ -242,16 +280,21 @@ def needed(captions: Iterable[Caption], folder: str) -> list[space.Room]:
 def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[CaptionFilesDone]:
     """Write caption files, and make them durable before anybody hears that they are done."""
     began = perf_counter()
-    counts: Counter[str] = Counter()
-    examples = {}
+    due = [_due(caption) for caption in captions]
+    workspace = Workspace.below(context.folder)
+    own = [(os.fsencode(path), text) for path, text, reason in due if not reason]
+    marks = caption_marks.remember(own, workspace.folder, workspace.store(context.staging))
+    counts, examples, mine = Counter[str](), {}, OwnCaptions(context.folder)
     with context_meter.meter("write"), SmallFiles(context.folder, context.staging) as files:
-        for caption in captions:
-            became = _write_file(caption, files)
+        for path, text, reason in due:
+            judge = _replaced if context.overwrite else partial(_judge, path, mine)
+            became = reason or _write_file(path, text, files, judge)
             counts[became] += 1
-            if became not in MADE:
-                examples[became] = events.example(caption.filename)
+            if became not in NO_EXAMPLE:
+                examples[became] = events.example(path)
         files.sync()
-    batch = CaptionFilesDone(counts)
+    edited = examples.pop("edited", "")
+    batch = CaptionFilesDone(counts, marks, edited)
     done = events.Done(
         amount=batch.rows,
         made={name: counts[name] for name in MADE},
@@ -264,15 +307,32 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
     return [batch]
 
 
-def _write_file(caption: Caption, files: SmallFiles) -> str:
+def _due(caption: Caption) -> Due:
     filename, text = caption
     if not filename or naming.path_fault(filename):  # the table may be anybody's
-        return "bad_image_name"
+        return Due(filename or "", b"", "bad_image_name")
     if not text:
-        return "no_caption"
+        return Due(filename, b"", "no_caption")
+    return Due(naming.key(filename) + ".txt", text.encode(), "")
+
+
+def _write_file(path: str, text: bytes, files: SmallFiles, judge: Callable[[int], str]) -> str:
     try:
-        return files.put(naming.key(filename) + ".txt", text.encode())
+        return files.put(path, text, judge)
     except OSError as error:
         if error.errno not in trouble.BLOCKED:
             raise
         return "unwritable"
+
+
+def _replaced(_: int) -> str:
+    return ""
+
+
+def _judge(path: str, mine: OwnCaptions, file: int) -> str:
+    """Return why a caption file that says something else stays; "" if it is replaced."""
+    status = os.fstat(file)
+    text = os.pread(file, min(status.st_size, TOO_LARGE), 0)
+    # Blank ones are nobody's: a trainer stops at them.
+    is_own = not text.strip() or mine.wrote(os.fsencode(path), text, status.st_mtime_ns)
+    return "" if is_own else "edited"

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 
 import click
 import orjson
@@ -64,8 +65,11 @@ def compile_command(source: str, table: str, options: CompileOptions, job: JobOp
 @cutline.command("captions")
 @click.argument("source", type=CAPTION_SOURCE)
 @click.argument("data", type=DATA)
+@click.option("--overwrite", is_flag=True, help="Replace also what somebody made or edited.")
 @taking(options=CompileOptions, job=JobOptions)
-def captions_command(source: str, data: str, options: CompileOptions, job: JobOptions) -> None:
+def captions_command(
+    source: str, data: str, *, overwrite: bool, options: CompileOptions, job: JobOptions
+) -> None:
     """Write one caption text file per image of SOURCE, a table or sidecars, below DATA.
 
     The options of a compile are for sidecars; what is in a table is written as it is.
@@ -76,7 +80,7 @@ def captions_command(source: str, data: str, options: CompileOptions, job: JobOp
                 f"The captions are in the table {source} already: compile it with these options,"
                 " or name the sidecars."
             )
-    run_job(job, write_captions, source, data, options)
+    run_job(job, partial(write_captions, overwrite=overwrite), source, data, options)
 
 
 @cutline.command("run")

@@ -18,7 +18,7 @@ class ExtractOptions:
     only
         What to extract: sidecars are members named ``*.json``, images are all others.
     overwrite
-        Replace also files that have the right size, and those that somebody has changed.
+        Replace also files that somebody made or edited.
     partition_size
         Files a task.
     max_rejects

@@ -1,8 +1,8 @@
 """Tar shards to files: the extract job.
 
 The driver indexes the shards, settles which member becomes which file, and cuts these into parts;
-the functions below it run on a worker, one task a part. No state is kept: a file of the right size
-is left alone, and any other is published whole.
+the functions below it run on a worker, one task a part. A file that bears the mark of its shard's
+version is left alone, one of another version is made anew, and one that somebody made is kept.
 """
 
 import os
@@ -20,9 +20,11 @@ from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline.cluster import running
-from cutline.extract.debris import CAPTION_FILE, is_debris
+from cutline.extract.debris import CAPTION_FILE
 from cutline.extract.extract_options import ExtractOptions
 from cutline.extract.first_wins import EXAMPLES, Settled, settle
+from cutline.extract.member_file import MemberFile
+from cutline.marks import Known, shard_versions
 from cutline.plan import free_space, ledger, plan_file, shard_index
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.record import texts
@@ -42,9 +44,9 @@ FORMER: Final = "extract.cutline"
 class ExtractSummary(Summary):
     """What became of the members; `rejects` counts by reason those that became no file.
 
-    `files` and `bytes` are what was written, `skipped` counts the files that were there already;
-    `lost` are lines of a ledger: the sidecars that became no file, and what is damaged in the
-    shards.
+    `files` and `bytes` are what was written, `skipped` counts the files that were there already,
+    and `edited` those among them that somebody made or edited, which were kept. `lost` are lines of
+    a ledger: the sidecars that became no file, and what is damaged in the shards.
     """
 
     data: str
@@ -52,6 +54,7 @@ class ExtractSummary(Summary):
     files: int
     bytes: int
     skipped: int
+    edited: int
     rejects: dict[str, int]
     seconds: float
     lost: pa.Table
@@ -66,25 +69,31 @@ class ExtractSummary(Summary):
 
 @dataclass(frozen=True, slots=True)
 class ExtractContext:
-    """What every task carries: the shards, the folder, and where attempts are written."""
+    """What every task carries: the shards, the folder, and where attempts are written.
+
+    `marks` is whether the file system of the folder keeps them.
+    """
 
     shards: tar_shards.Shards
     folder: str
     staging: str
     overwrite: bool
+    marks: bool
 
 
 @dataclass(frozen=True, slots=True)
 class MembersDone:
     """What became of the members of one part; `refused` tells of some that could not be written.
 
-    `bytes` is the size of all of them, `written` of those that were written.
+    `bytes` is the size of all of them, `written` of those that were written; `edited` is the path
+    of one that somebody has edited.
     """
 
     counts: Counter[str]
     bytes: int
     written: int
     refused: tuple[str, ...]
+    edited: str = ""
 
 
 def extract(
@@ -124,8 +133,11 @@ def extract(
     own = workspace.folder
     with workspace.locked(watcher.say, force=options.force_unlock) as staging:
         store = workspace.store(staging)
-        context = ExtractContext(shards.source, folder, staging, options.overwrite)
+        marks = _has_marks(staging, folder, watcher)
+        context = ExtractContext(shards.source, folder, staging, options.overwrite, marks)
         indexes = shard_index.index_shards(shards, store, f"{own}/{SHARDS}", client, watcher)
+        versions = [shard_versions.version_of(index.shard, index.stamp) for index in indexes]
+        shard_versions.remember(versions, own, store)
         settled = settle(indexes, store, options.only, _shards_within(folder, shards, options))
         parts = plan_file.write_plan(settled.lines, options.partition_size, store, f"{own}/{PLAN}")
         _check_room(settled.lines, parts, context, client, watcher)
@@ -134,6 +146,16 @@ def extract(
         workspace.discard(SHARDS, PLAN, FORMER)
     _tell(done, settled, folder, watcher)
     return _summary(folder, indexes, settled, done, options, clock.total())
+
+
+def _has_marks(staging: str, folder: str, watcher: Watcher) -> bool:
+    kept = shard_versions.are_kept(staging)
+    if not kept:
+        watcher.say(
+            f"The file system of {folder} keeps no exact times, by which cutline knows its own"
+            " files: none that is there is replaced without --overwrite."
+        )
+    return kept
 
 
 def _check_room(
@@ -167,10 +189,11 @@ def _bytes_of(lines: pa.Table) -> int:
 
 
 def _tell(batches: list[MembersDone], settled: Settled, folder: str, watcher: Watcher) -> None:
-    if kept := sum(batch.counts["kept"] for batch in batches):
+    if edited := sum(batch.counts["edited"] for batch in batches):
+        example = min(filter(None, (batch.edited for batch in batches)))
         watcher.say(
-            f"{kept:,} files in {folder} are not what the shards hold, and were left as they are:"
-            " to replace them, extract with --overwrite."
+            f"{edited:,} files in {folder} were edited, such as {example}, and were left as they"
+            " are: add --overwrite to have what the shards hold."
         )
     refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
     for line in refused[:EXAMPLES]:
@@ -199,7 +222,8 @@ def _summary(
         shards=len(indexes),
         files=counts["written"] + counts["replaced"],
         bytes=sum(batch.written for batch in batches),
-        skipped=counts["unchanged"] + counts["kept"],
+        skipped=counts["unchanged"] + counts["edited"],
+        edited=counts["edited"],
         rejects={reason: count for reason, count in sorted(rejects.items()) if count},
         seconds=seconds,
         lost=pa.concat_tables([settled.lost, shard_index.damage_lines(indexes)]),
@@ -293,20 +317,19 @@ def extract_parts(parts: Iterable[plan_file.Part], context: ExtractContext) -> l
 
 
 def _extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
-    counts, written, refused = Counter[str](), 0, []
+    counts, written, refused, edited = Counter[str](), 0, [], ""
     lines = part.lines()
     columns = (lines[name].to_pylist() for name in ("path", "offset", "size"))
+    known = shard_versions.read(Workspace.below(context.folder).folder)
+    version = shard_versions.version_of(lines["shard"][0].as_py(), lines["stamp"][0].as_py())
     with (
         context.shards.opened_as_listed(lines) as shard,
         SmallFiles(context.folder, context.staging) as files,
     ):
         for path, offset, size in zip(*columns, strict=True):
-            copy = partial(shard.copy, offset, size)
-            may_go = partial(is_debris, path, shard, offset)
+            mark = known.mark(version, path) if context.marks else None
             try:
-                outcome = files.put_made(
-                    os.fsdecode(path), size, copy, may_go, overwrite=context.overwrite
-                )
+                outcome = _put(MemberFile(path, shard, offset, size, mark), files, known, context)
             except OSError as error:
                 if error.errno not in trouble.BLOCKED:
                     raise
@@ -314,9 +337,19 @@ def _extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
                 refused.append(
                     f"{line_format.shown_source(part.shard, path)}: {outcome}: {error.strerror}"
                 )
-            if outcome == "kept" and path.endswith(CAPTION_FILE):
-                outcome = "unchanged"  # likely the caption that `captions` has written
             counts[outcome] += 1
             written += size if outcome in {"written", "replaced"} else 0
+            if outcome == "edited":
+                edited = edited or texts.shown_path(path)
         files.sync()  # before anything says that the part is done
-    return MembersDone(counts, _bytes_of(lines), written, tuple(refused[:EXAMPLES]))
+    return MembersDone(counts, _bytes_of(lines), written, tuple(refused[:EXAMPLES]), edited)
+
+
+def _put(member: MemberFile, files: SmallFiles, known: Known, context: ExtractContext) -> str:
+    path = os.fsdecode(member.path)
+    if context.overwrite:
+        return files.put_made(path, member.write, lambda _: False, lambda _: "")
+    outcome = files.put_made(path, member.write, member.fits, partial(member.judge, known=known))
+    if outcome == "edited" and member.path.endswith(CAPTION_FILE):
+        return "unchanged"  # likely the caption that `captions` has written
+    return outcome

@@ -26,7 +26,7 @@ from cutline.progress import Watcher, events
 from cutline.sources import line_format, shard_names, tar_shards
 from cutline.store import TableStore, parquet
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The version of the index files; an index of another version is made anew."""
 
 WALKERS: Final = 32

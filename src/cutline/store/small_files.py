@@ -21,8 +21,16 @@ Write: TypeAlias = Callable[[int], object]
 Look: TypeAlias = Callable[[str], str | None]
 """Returns why what has a name may stay: "" if it may not, None if nothing has the name."""
 
-IsDebris: TypeAlias = Callable[[int, int], bool]
-"""Returns of a descriptor and the length of its file whether it is nothing that a user made."""
+Judge: TypeAlias = Callable[[int], str]
+"""Returns of a file that is not as it should be, by its descriptor, why it stays; "" if not."""
+
+Fits: TypeAlias = Callable[[os.stat_result], bool]
+"""Returns whether a file is as it should be, by its status alone."""
+
+
+def replaced(_: int) -> str:
+    """Judge that a file is to be replaced, whatever it is."""
+    return ""
 
 
 class SmallFiles:
@@ -55,7 +63,7 @@ class SmallFiles:
         os.close(self._folder)
         os.close(self._root)
 
-    def put(self, path: str, data: bytes) -> str:
+    def put(self, path: str, data: bytes, judge: Judge = replaced) -> str:
         """Write a file, unless it has these bytes already.
 
         Parameters
@@ -64,11 +72,13 @@ class SmallFiles:
             Relative to the folder, ``/``-separated; missing folders are made.
         data
             The content.
+        judge
+            Called with a file that has other bytes.
 
         Returns
         -------
         str
-            ``written`` if it is new, ``replaced`` or ``unchanged``.
+            ``written`` if it is new, ``replaced``, ``unchanged``, or what `judge` says.
 
         Raises
         ------
@@ -77,43 +87,34 @@ class SmallFiles:
             should be. Or the path has a ``..``.
         """
 
-        def look(name: str) -> str | None:
-            found = self._read(name, len(data) + 1)
-            return None if found is None else "unchanged" if found == data else ""
+        def compare(file: int) -> str:
+            return "unchanged" if os.read(file, len(data) + 1) == data else _judged(file, judge)
 
-        return self._settle(path, partial(write_all, data=data), look)
+        return self._settle(path, partial(write_all, data=data), partial(self._open, judge=compare))
 
-    def put_made(
-        self, path: str, length: int, write: Write, is_debris: IsDebris, *, overwrite: bool
-    ) -> str:
-        """Write a file of a known length as `put` does, unless one is there.
-
-        One of this length is ``unchanged``. One of another length is ``kept``, because a user has
-        changed it, unless it is debris. What is no file is replaced.
+    def put_made(self, path: str, write: Write, fits: Fits, judge: Judge) -> str:
+        """Write a file as `put` does, unless one is there that fits or that somebody made.
 
         Parameters
         ----------
         path
             As for `put`.
-        length
-            Bytes in the file.
         write
-            Writes them to a descriptor.
-        is_debris
-            Returns whether a file of another length may be replaced.
-        overwrite
-            Replace whatever is there.
+            Writes its bytes to a descriptor, and its times.
+        fits
+            Called first: a file that fits is ``unchanged``, and is not opened.
+        judge
+            As for `put`. What is no file is replaced.
         """
 
         def look(name: str) -> str | None:
-            found = self._length(name)
-            if found is None:
+            try:
+                status = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
+            except FileNotFoundError:
                 return None
-            if overwrite or found < 0:
+            if not stat.S_ISREG(status.st_mode):
                 return ""
-            if found == length:
-                return "unchanged"
-            return "" if self._look_into(name, found, is_debris) else "kept"
+            return "unchanged" if fits(status) else self._open(name, partial(_judged, judge=judge))
 
         return self._settle(path, write, look)
 
@@ -139,14 +140,6 @@ class SmallFiles:
             raise
         return "written" if found is None else "replaced"
 
-    def _length(self, name: str) -> int | None:
-        """Return the length of a file: None if there is nothing, -1 if it is no file."""
-        try:
-            status = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        return status.st_size if stat.S_ISREG(status.st_mode) else -1
-
     def enter(self, path: str) -> None:
         """Open a folder below the root for the next files; it is made if it is not there."""
         folder = os.dup(self._root)
@@ -160,8 +153,8 @@ class SmallFiles:
         os.close(self._folder)
         self._path, self._folder = path, folder
 
-    def _read(self, name: str, limit: int) -> bytes | None:
-        """Read up to `limit` bytes of a file: None if there is nothing, none if it is no file."""
+    def _open(self, name: str, judge: Judge) -> str | None:
+        """Judge what has a name: None if nothing has it, "" if it is no file."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             file = os.open(name, flags, dir_fd=self._folder)
@@ -170,17 +163,10 @@ class SmallFiles:
         except OSError as error:
             # A symbolic link or a socket: it is replaced, and never followed.
             if error.errno in {errno.ELOOP, errno.ENXIO}:
-                return b""
+                return ""
             raise
         try:
-            return os.read(file, limit)
-        finally:
-            os.close(file)
-
-    def _look_into(self, name: str, length: int, is_debris: IsDebris) -> bool:
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder)
-        try:
-            return is_debris(file, length)
+            return judge(file)
         finally:
             os.close(file)
 
@@ -244,6 +230,10 @@ class SmallFiles:
         """Make all files survive a power cut: one call instead of one for each."""
         if LIBC.syncfs(self._root):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _judged(file: int, judge: Judge) -> str:
+    return judge(file) if stat.S_ISREG(os.fstat(file).st_mode) else ""
 
 
 def _open_or_make(name: str, above: int) -> int:

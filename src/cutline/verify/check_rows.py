@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cutline.marks import OwnCaptions
 from cutline.record import TOO_LARGE, naming, texts
 from cutline.sources import local_folder
 from cutline.store import parquet
@@ -129,7 +130,8 @@ def _is_unclean(caption: str | None, blank: bool) -> bool:  # noqa: FBT001 - a m
 
 def check_caption_files(data: str, rows: Rows) -> Findings:
     """Compare the caption files that are there with the table."""
-    differing, empty = [], []
+    differing, edited, empty = list[str](), list[str](), list[str]()
+    own = OwnCaptions(data)
     with local_folder.open_folder(data) as root:
         for row, stem in zip(rows.safe, rows.keys, strict=True):
             path, caption = stem + b".txt", rows.captions[row]
@@ -139,8 +141,14 @@ def check_caption_files(data: str, rows: Rows) -> Findings:
             if not text.strip():
                 empty.append(texts.shown_path(path))
             elif caption and caption.strip() and text != caption.encode():
-                differing.append(texts.shown_path(path))
-    return {"differing_caption_files": found(differing), "empty_caption_files": found(empty)}
+                modified = os.stat(path, dir_fd=root).st_mtime_ns
+                other = differing if own.wrote(path, text, modified) else edited
+                other.append(texts.shown_path(path))
+    return {
+        "differing_caption_files": found(differing),
+        "edited_caption_files": found(edited),
+        "empty_caption_files": found(empty),
+    }
 
 
 def read_caption(root: int, path: bytes) -> bytes | None:

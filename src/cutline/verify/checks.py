@@ -87,6 +87,7 @@ CHECKS: Final = (
     Check(
         "differing_caption_files", FAILURE, "caption files that say something else than the table"
     ),
+    Check("edited_caption_files", WARNING, "caption files that somebody made or edited, and kept"),
     Check("empty_caption_files", FAILURE, "caption files with nothing in them"),
     Check("caption_files_without_image", WARNING, "caption files beside no image"),
     Check("sidecars_without_image", WARNING, "sidecars whose image is not there"),
@@ -99,6 +100,7 @@ CHECKS: Final = (
 CAPTION_FILE_CHECKS: Final = (
     "images_without_caption_file",
     "differing_caption_files",
+    "edited_caption_files",
     "empty_caption_files",
     "caption_files_without_image",
 )

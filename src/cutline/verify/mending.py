@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from distributed import Client
 
 from cutline.errors import CutlineError, UsageError
+from cutline.marks import caption_marks
 from cutline.progress import SILENT, Watcher
 from cutline.record import Reject, Rules, judging, texts
 from cutline.sources import local_folder
@@ -122,16 +123,18 @@ def caption_orphans(
         SmallFiles(folder, staging) as files,
         local_folder.open_folder(folder) as root,
     ):
-        written = 0
+        due = []
         for orphan in read(found.orphans):
             text = _caption_for(orphan, rules, root)
             path = os.path.splitext(orphan.path)[0] + b".txt"
             # Whatever has the name already, such as a link to nowhere, is somebody's.
             if text is not None and not local_folder.is_there(root, path):
-                files.put(os.fsdecode(path), text.encode())
-                written += 1
+                due.append((path, text.encode()))
+        caption_marks.remember(due, workspace.folder, workspace.store(staging))
+        for path, caption in due:
+            files.put(os.fsdecode(path), caption)
         files.sync()
-    watcher.say(f"Wrote {written:,} caption files.")
+    watcher.say(f"Wrote {len(due):,} caption files.")
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 

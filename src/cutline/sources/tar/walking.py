@@ -43,6 +43,8 @@ SCAN_CAP = 1 << 30  # bytes searched for the next header: a file with holes may 
 # and the first byte of the prefix, all as ustar has them, in one call for the price of two slices.
 TELLTALES = Struct("99xB24x11sB12x8sB188xB166x").unpack
 
+NO_END = "the archive stops without its two zero blocks"
+
 UP, DOWN = BLOCK - 1, -BLOCK  # to where the next block begins
 
 REFUSED = {
@@ -108,7 +110,8 @@ def walk(read: ReadAt, size: int) -> Iterator[Member | Damage]:
     Yields
     ------
     Member
-        Its data, `size` bytes at `offset`, lies whole in the archive.
+        Its data, `size` bytes at `offset`, lies whole in the archive. One whose data end in the
+        zeros of an unfinished download is a damage instead.
     Damage
         If there is none, the archive holds these members and nothing else. A hostile archive may
         yield one for every two blocks.
@@ -127,6 +130,7 @@ def walk(read: ReadAt, size: int) -> Iterator[Member | Damage]:
     _refuse_packed(read(BLOCK, 0))
     archive = _Archive(read, size)
     pos, said, window, at, last = 0, NOTHING, b"", 0, -1
+    held: Member | None = None  # until it is known that no hole follows
     new = tuple.__new__
     while True:
         # A sidecar and the headers on both sides of it come in one read: from a cold disk 60,000
@@ -152,18 +156,21 @@ def walk(read: ReadAt, size: int) -> Iterator[Member | Damage]:
             and not digits.strip(OCTAL)
             and (end := (data := pos + BLOCK) + (length := int(digits, 8))) <= size
         ):
+            if held is not None:
+                yield held
             # As Member(...), which costs 0.1 us more, and _padded(end), which costs 0.06.
-            yield new(Member, (block.partition(b"\0")[0], data, length, "regular", pos))
+            held = new(Member, (block.partition(b"\0")[0], data, length, "regular", pos))
             pos = end + UP & DOWN
             continue
         step = archive.step(pos, block, said)
-        yield from step.found
+        told, held = archive.told(held, pos, step)
+        yield from told
         if step.after is None:
             return
         if step.after == pos:  # a header that was not there before: somebody is writing
             last = -1
         pos, said = step.after, step.said
-    yield Damage(pos, "the archive stops without its two zero blocks")
+    yield from archive.told(held, pos, _Step((Damage(pos, NO_END),), None, NOTHING))[0]
 
 
 class _Archive(NamedTuple):
@@ -188,6 +195,29 @@ class _Archive(NamedTuple):
             return self.search(pos, data, said, f"its {size} bytes of data do not fit")
         found = () if said.once is None else (Member(name, data, size, kind, pos),)
         return _Step(found, _padded(data + size), said.behind_member())
+
+    def told(
+        self, held: Member | None, pos: int, step: _Step
+    ) -> tuple[list[Member | Damage], Member | None]:
+        """Return what can be told now, of the member before `pos` and of a step, and what is held.
+
+        Zeros that an unfinished download has not filled yet may begin in the data before them. So
+        where there is damage, and zeros or nothing at `pos`, data that end in zeros are damaged.
+        """
+        if not step.found and step.after is not None:
+            return [], held
+        new = next((one for one in step.found if isinstance(one, Member)), None)
+        found = [one for one in step.found if one is not new]
+        if held and held.size and found and self.is_hole(held, pos):
+            detail = f"its {held.size} bytes of data end in zeros, and what follows is missing"
+            return [Damage(held.header_offset, detail), *found], new
+        return [*([held] if held else []), *found], new
+
+    def is_hole(self, before: Member, pos: int) -> bool:
+        """Return whether a member's data end in zeros that go on at `pos`, or the file ends."""
+        end = before.offset + before.size
+        around = self.read(pos + BLOCK - end + 1, end - 1) if pos == _padded(end) else b"no"
+        return not around.strip(b"\0")
 
     def behind_sparse_map(self, pos: int, block: bytes) -> int:
         """Skip the blocks that continue an old GNU sparse header; each says if one follows."""
@@ -224,7 +254,7 @@ class _Archive(NamedTuple):
         if said.once:
             found.append(Damage(pos, "an extended header describes no member"))
         if at - pos < 2 * BLOCK:
-            found.append(Damage(pos, "the archive stops without its two zero blocks"))
+            found.append(Damage(pos, NO_END))
         if at - pos > PADDING_CAP:
             found.append(Damage(pos, f"{at - pos} zero bytes follow, as in an unfinished download"))
         return _Step(tuple(found), None, NOTHING)
