@@ -126,6 +126,7 @@ class Runs(RuleBasedStateMachine):
         self.tables = {tuple(rows)}
         parts = {table_files.TableFiles.part_name(index) for index in range(compiled.parts)}
         assert set(os.listdir(f"{self.root}/x.parts")) == parts
+        assert pq.read_table(f"{self.root}/x.parts").equals(pq.read_table(self.table))
         own = {"merged", "plan.parquet", "rejects", "timings"}
         assert set(os.listdir(f"{self.root}/x.cutline")) == own
         assert not os.path.exists(f"{self.data}/.cutline")

@@ -92,6 +92,8 @@ class World:
         """Tell whether something may be found at a path in the middle of a run."""
         if path.startswith(("x.cutline/", "data/.cutline")) or path in {"x.cutline", "x.parts"}:
             return True
+        if path.startswith("x.parts/"):  # its duplicates may not have been settled yet
+            return path in self.start or path in self.end
         return any(path in state and state[path] == data for state in (self.start, self.end))
 
     def faults_after(self):

@@ -7,11 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import dataset
 
 from cutline.errors import CutlineError
 from cutline.plan.ledger import LEDGER
 from cutline.plan.plan_file import write_plan
-from cutline.plan.receipts import Receipt, digest
+from cutline.plan.receipts import Receipt, digest, prefixes, read_receipt, still_settled
 from cutline.record.outcome import Reject, Row
 from cutline.sources.line_format import lines_of
 from cutline.store import table_files
@@ -60,8 +61,16 @@ def make_part(files, part, partition_size, paths, outcomes):
     made_of = digest(columns.paths, [], repr(outcomes[own]).encode())
     counts = columns.reject_counts()
     receipt = Receipt(part.index, made_of, len(table), counts, columns.stem_mismatches, ())
-    part_files.publish(files, receipt, table, columns.rejects)
+    part_files.publish(files, receipt, table, part_files.rejects_table(columns.rejects))
     return receipt
+
+
+def receipts_of(files):
+    """The receipts of all parts, as the next run finds them."""
+    found = [read_receipt(files.store, f"{files.parts}/{name}", index)
+             for index, name in enumerate(sorted(os.listdir(files.parts)))]  # fmt: skip
+    assert None not in found
+    return found
 
 
 def merged(files, partition_size, outcomes, options=OPTIONS):
@@ -209,6 +218,62 @@ def test_a_merge_without_a_reject_gives_an_empty_ledger(files):
     assert len(pq.read_table(files.ledger)) == 0
 
 
+# The parts are the table
+
+
+@pytest.mark.parametrize("partition_size", [1, 2, 4, 7, 100])
+def test_the_parts_read_as_a_dataset_are_the_table(files, partition_size):
+    merged(files, partition_size, OUTCOMES)
+    assert (
+        dataset.dataset(files.parts, format="parquet").to_table().equals(pq.read_table(files.table))
+    )
+    for receipt in receipts_of(files):
+        rejects = part_files.read_rejects(files, receipt)
+        assert receipt.rows == len(part_files.read_rows(files, receipt))
+        assert sum(receipt.rejects.values()) == len(rejects)
+        assert rejects["position"].to_pylist() == sorted(set(rejects["position"].to_pylist()))
+
+
+@settings(max_examples=40)
+@given(outcomes, st.integers(1, 25), st.data())
+def test_a_merge_that_was_killed_anywhere_comes_to_the_same(
+    tmp_path_factory, outcomes, partition_size, data
+):
+    files = files_in(tmp_path_factory.mktemp("merge"))
+    receipts = make_parts(files, partition_size, outcomes)
+    settled = data.draw(st.sets(st.sampled_from(range(len(receipts)))), "parts that got settled")
+    every = dict(zip(range(len(receipts)), prefixes(receipts), strict=True))
+    for index, later in duplicates.find(files, receipts).items():
+        if index in settled:
+            duplicates._without(later, files, receipts[index], every[index])
+    merge.merge(files, still_settled(receipts_of(files)), OPTIONS)
+    rows, ledger = oracle(outcomes)
+    assert rows_of(files) == rows
+    assert ledger_of(files) == ledger
+    whole = files_in(tmp_path_factory.mktemp("whole"))
+    merged(whole, partition_size, outcomes)
+    for receipt in receipts:
+        part = files.part(receipt.index), whole.part(receipt.index)
+        assert Path(part[0]).read_bytes() == Path(part[1]).read_bytes()
+
+
+def test_a_part_holds_as_long_as_those_before_it_are_as_they_were(files):
+    outcomes = [row("a.png"), row("b.png"), row("a.jpg"), row("c.png"), row("c.jpg")]
+    merged(files, 1, outcomes)
+    found = receipts_of(files)
+    assert [bool(one.settled) for one in found] == [False, False, True, False, True]
+
+    def held(of):
+        return [one.index for one in still_settled(of)]
+
+    assert held(found) == [0, 1, 2, 3, 4]
+    assert held(found[:-1]) == [0, 1, 2, 3]
+    assert held(found[1:]) == [1, 3]
+    assert held([*found[:3], found[4]]) == [0, 1, 2]
+    changed = dataclasses.replace(found[3], digest="another")
+    assert held([*found[:3], changed, found[4]]) == [0, 1, 2, 3]
+
+
 # Merged once
 
 
@@ -227,7 +292,7 @@ def test_what_is_merged_already_is_not_merged_again(files):
     receipts = make_parts(files, 4, OUTCOMES)
     first = merge.merge(files, receipts, OPTIONS)
     before = identities(files)
-    again = merge.merge(files, receipts, OPTIONS)
+    again = merge.merge(files, receipts_of(files), OPTIONS)
     assert (again.rows, again.rejects) == (first.rows, first.rejects)
     assert identities(files) == before
 
@@ -256,7 +321,7 @@ def test_what_somebody_touched_is_merged_again(files, harm, name):
     merge.merge(files, receipts, OPTIONS)
     before = contents(files)
     harm(getattr(files, name))
-    merge.merge(files, receipts, OPTIONS)
+    merge.merge(files, receipts_of(files), OPTIONS)
     assert contents(files) == before
 
 
@@ -267,7 +332,7 @@ def test_other_options_are_merged_again(files, changes):
     receipts = make_parts(files, 4, OUTCOMES)
     merge.merge(files, receipts, OPTIONS)
     before = identities(files)
-    merge.merge(files, receipts, dataclasses.replace(OPTIONS, **changes))
+    merge.merge(files, receipts_of(files), dataclasses.replace(OPTIONS, **changes))
     assert not set(before) & set(identities(files))
 
 
@@ -351,4 +416,4 @@ def test_a_lower_share_is_held_against_a_table_that_is_merged_already(files):
     receipts = make_parts(files, 3, MIXED)
     merge.merge(files, receipts, OPTIONS)
     with pytest.raises(CutlineError, match=r"7 of 12 .* 2 duplicate \(003\.json: "):
-        merge.merge(files, receipts, CompileOptions(max_rejects=0.1))
+        merge.merge(files, receipts_of(files), CompileOptions(max_rejects=0.1))

@@ -51,7 +51,7 @@ def published(files, judged=((b"a.json", ROW), (b"b.json", REJECT))):
     columns = filled(judged)
     rows = columns.rows(OPTIONS)
     receipt = Receipt(3, "0123456789abcdef01", len(rows), columns.reject_counts(), 0, ())
-    part_files.publish(files, receipt, rows, columns.rejects)
+    part_files.publish(files, receipt, rows, part_files.rejects_table(columns.rejects))
     return receipt, columns
 
 

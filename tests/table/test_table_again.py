@@ -52,7 +52,7 @@ def check_again(source, table, reused, options=OPTIONS, **rules):
     check_against_oracle(source, table, summary, **rules)
     outputs = table_files.TableFiles.of(table)
     assert len(os.listdir(outputs.parts)) == summary.parts
-    assert pq.read_table(outputs.parts)["filename"].to_pylist()  # every part can be read
+    assert pq.read_table(outputs.parts).equals(pq.read_table(table))
     assert len(os.listdir(outputs.rejects)) <= summary.parts
     fresh = f"{os.path.dirname(table)}/fresh.parquet"
     compile_table(source, fresh, dataclasses.replace(options, fresh=True))
@@ -441,3 +441,59 @@ def test_what_a_url_does_not_tell_anything_about_is_never_used_again(done, monke
     again = compile_table(url, table, OPTIONS)
     assert (before.reused_parts, again.reused_parts) == (0, 0)
     assert "What 003.png SHOWS." in pq.read_table(table)["caption"].to_pylist()
+
+
+# Duplicates
+
+
+@pytest.fixture
+def twice(tmp_path):
+    """Twenty records in parts of five; those of 006, 012 and 018 are the sample of 001."""
+    later = {f"{n:03}.json": record("001.jpg", short_caption=f"Of {n}.") for n in (6, 12, 18)}
+    source = write_sidecars(tmp_path / "data", numbered(20) | later)
+    table = os.fspath(tmp_path / "t.parquet")
+    assert compile_table(source, table, OPTIONS).rejects == {"duplicate": 3}
+    return source, table
+
+
+def test_parts_without_their_duplicates_are_used_again(twice):
+    check_again(*twice, reused=4)
+
+
+@pytest.mark.parametrize(
+    ("change", "reused"),
+    [
+        ({"001.json": b"{"}, 0),  # the row of 006 comes back, and those behind it stay away
+        ({"001.json": record("other.png")}, 0),
+        ({"006.json": record("006.png")}, 1),
+        ({"017.json": record(width=...)}, 3),
+        ({"020.json": record("001.gif")}, 4),
+        ({"020.json": record("020.png")}, 4),
+    ],
+    ids=["winner broken", "winner renamed", "later freed", "last part", "one more", "a new one"],
+)
+def test_a_row_comes_back_once_the_one_that_was_kept_instead_is_gone(twice, change, reused):
+    write_sidecars(twice[0], change)
+    check_again(*twice, reused)
+    check_again(*twice, reused=4 + ("020.json" in change))
+
+
+def test_a_row_comes_back_once_the_sidecar_that_was_kept_instead_is_removed(twice):
+    os.unlink(f"{twice[0]}/001.json")
+    check_again(*twice, reused=0)
+
+
+def test_the_last_stage_on_the_dashboard_has_the_figures_of_the_summary(tmp_path, client):
+    later = {f"{n:03}.json": record("001.jpg") for n in (6, 12, 18)} | {"003.json": b"{"}
+    source = write_sidecars(tmp_path / "data", numbered(20) | later)
+    summary = compile_table(source, tmp_path / "t.parquet", OPTIONS, client=client)
+    told = [message for _, message in client.get_events("cutline")]
+    stage = [one["stage"] for one in told if one.get("name") == "merge"][-1]
+    assert [one for one in told if one["stage"] == stage and one["event"] == "done"] == [
+        {
+            "event": "done", "amount": 20, "made": {"rows": 16}, "task": "the table",
+            "rejects": {"bad_json": 1, "duplicate": 3}, "examples": {}, "worker": "",
+            "stage": stage, "seconds": pytest.approx(5, abs=600),
+        }
+    ]  # fmt: skip
+    assert (summary.rows, summary.rejects) == (16, {"bad_json": 1, "duplicate": 3})

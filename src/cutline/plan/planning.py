@@ -16,7 +16,7 @@ from cutline.cluster import running
 from cutline.errors import CutlineError, UsageError
 from cutline.plan import shard_index
 from cutline.plan.plan_file import Part, cut, read_plan, write_plan
-from cutline.plan.receipts import PartsContext, Receipt, check_parts
+from cutline.plan.receipts import PartsContext, Receipt, check_parts, still_settled
 from cutline.plan.shard_index import ShardIndex
 from cutline.progress import Watcher
 from cutline.sources import Origin, Source, shard_names
@@ -135,6 +135,7 @@ def make_plan(
     # If it is the same it is not written again, which takes 0.1 s for a million sidecars.
     same = before.planned if before.is_of(lines, kept) else []
     parts = same or write_plan(lines, options.partition_size, files.store, files.plan)
+    kept = still_settled(kept)
     _drop_old(files, parts, kept)
     return Plan(parts, kept, indexes)
 

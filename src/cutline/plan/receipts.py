@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final
@@ -17,7 +17,7 @@ from cutline.progress import events
 from cutline.sources import Source, line_format
 from cutline.store import TableFiles, TableStore, parquet
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """The version of the part files; a part of another version is made anew."""
 
 RECEIPT_KEY: Final = b"cutline"
@@ -46,6 +46,10 @@ class Receipt:
     It is in the footer of the part's file, so that a part and its receipt appear together or not at
     all. `timing` comes from the worker that made the part; it is not in the footer, because the
     bytes of a part must be the same each time.
+
+    `stem_mismatches` and `column_values` are of all rows that the sidecars gave. If the merge has
+    made some of these duplicates, `settled` is the digest of all parts up to this one: the rows
+    that were kept instead are in those.
     """
 
     index: int
@@ -54,6 +58,7 @@ class Receipt:
     rejects: dict[str, int]
     stem_mismatches: int
     column_values: tuple[int, ...]
+    settled: str = ""
     timing: Timing | None = field(default=None, compare=False)
 
     @property
@@ -100,6 +105,27 @@ def digest(paths: Sequence[bytes], stamps: Sequence[int | str | None], options: 
         state.update(b"%d:" % len(data))
         state.update(data)
     return state.hexdigest()
+
+
+def prefixes(receipts: Iterable[Receipt]) -> Iterator[str]:
+    """Yield for each receipt, in order, the digest of all parts up to its own."""
+    state = hashlib.blake2b(digest_size=20)
+    for receipt in receipts:
+        state.update(receipt.digest.encode())
+        yield state.hexdigest()
+
+
+def still_settled(held: list[Receipt]) -> list[Receipt]:
+    """Return the receipts, in order, whose duplicates are duplicates still.
+
+    A row that was kept in their place may be gone if any part up to theirs is not as it was.
+    """
+    held = sorted(held, key=lambda receipt: receipt.index)
+    return [
+        receipt
+        for place, (receipt, prefix) in enumerate(zip(held, prefixes(held), strict=True))
+        if not receipt.settled or (receipt.index, receipt.settled) == (place, prefix)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,13 @@ task that ran twice has told twice.
 """
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final, TypeAlias
+from uuid import uuid4
 
 import msgspec
 from dask.delayed import Delayed
@@ -120,6 +123,24 @@ def submit(tasks: list[Delayed], client: Client, stage: Stage) -> tuple[str, lis
         return identity, client.compute(tasks)
 
 
+@contextmanager
+def of_client(client: Client | None, stage: Stage) -> Iterator[Callable[[Done], None]]:
+    """Announce a stage that the client works on itself, as one task, and end it with the block.
+
+    The value of the context is called with what it came to; without a cluster nobody listens.
+    """
+    if client is None:
+        yield lambda _: None
+        return
+    identity = uuid4().hex
+    load = stage.load
+    _log(client, Begun(identity, stage.name, client.id, stage.tasks, load.amount, load.unit))
+    try:
+        yield lambda done: _log(client, msgspec.structs.replace(done, stage=identity))
+    finally:
+        end(client, identity, 0)
+
+
 def end(client: Client, stage: str, tasks: int) -> None:
     """Tell the scheduler, if it still answers, that nobody waits for a stage any more.
 
@@ -128,8 +149,11 @@ def end(client: Client, stage: str, tasks: int) -> None:
     tasks
         How many of its tasks are done.
     """
-    message = msgspec.to_builtins(Ended(stage, tasks))
-    private_api.log_event_within(client, TOPIC, message, PATIENCE)
+    _log(client, Ended(stage, tasks))
+
+
+def _log(client: Client, event: Event) -> None:
+    private_api.log_event_within(client, TOPIC, msgspec.to_builtins(event), PATIENCE)
 
 
 # On a worker.

@@ -6,6 +6,7 @@ walk shards (`plan.shard_index`), check old parts (`plan.receipts`) and make par
 
 from dataclasses import asdict, dataclass
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from distributed import Client
 
 from cutline.errors import CutlineError
 from cutline.plan import Receipt, ledger, planning, shard_index, timings
-from cutline.progress import SILENT, Clock, Summary, Watcher
+from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.sources import Origin, open_source, shard_names
 from cutline.store import TableFiles, disk
 from cutline.table import merge
@@ -101,8 +102,26 @@ def compile_table(
         with clock.stage("merge"):
             _check_columns(receipts, options)
             lost = pa.concat_tables([lost, shard_index.damage_lines(plan.indexes or [])])
-            merged = merge.merge(files, receipts, options, lost)
+            merged = _merge(files, receipts, options, lost, client)
     return _summed_up(plan, receipts, merged, context, clock)
+
+
+def _merge(
+    files: TableFiles,
+    receipts: list[Receipt],
+    options: CompileOptions,
+    lost: pa.Table,
+    client: Client | None,
+) -> merge.Merged:
+    """Merge, as a stage whose figures on the Captions page are those of the summary."""
+    began = perf_counter()
+    load = Load(sum(receipt.sidecars for receipt in receipts), "sidecars")
+    with events.of_client(client, events.Stage("merge", 1, load)) as tell:
+        merged = merge.merge(files, receipts, options, lost)
+        made = {"rows": merged.rows}
+        took = perf_counter() - began
+        tell(events.Done(load.amount, made, merged.rejects, took, task="the table"))
+    return merged
 
 
 def _check_columns(receipts: list[Receipt], options: CompileOptions) -> None:

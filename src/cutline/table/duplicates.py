@@ -1,16 +1,18 @@
 """Samples that come twice: the first row of a key, in source order, keeps it.
 
-The others become lines of the ledger.
+The others leave their part, so that the parts are the table, and become lines of the ledger.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cutline.plan import Receipt, plan_file
+from cutline.plan import Receipt, plan_file, receipts
 from cutline.record import naming
 from cutline.sources import line_format
 from cutline.store import TableFiles, parquet
@@ -27,6 +29,19 @@ class Duplicate(NamedTuple):
 
 Duplicates: TypeAlias = dict[int, list[Duplicate]]
 """The duplicates of each part that has any, by its index."""
+
+
+def settle(files: TableFiles, every: list[Receipt]) -> list[Receipt]:
+    """Publish the parts that hold duplicates anew without them; return all receipts, in order.
+
+    The rows that are kept stay where they are, so that it comes to the same where a run was killed
+    amid this.
+    """
+    found = find(files, every)
+    return [
+        _without(found[one.index], files, one, prefix) if one.index in found else one
+        for one, prefix in zip(every, receipts.prefixes(every), strict=True)
+    ]
 
 
 def find(files: TableFiles, receipts: list[Receipt]) -> Duplicates:
@@ -83,25 +98,23 @@ def _hashed(keys: pa.Array) -> npt.NDArray[np.int64]:
     return np.fromiter(map(hash, keys.to_pylist()), np.int64, len(keys))
 
 
-def unique_rows(files: TableFiles, receipt: Receipt, twice: Duplicates) -> pa.Table:
-    """Read the rows of a part, without its duplicates."""
+def _without(later: list[Duplicate], files: TableFiles, receipt: Receipt, settled: str) -> Receipt:
+    """Publish a part anew, with its duplicates among its rejects; return its receipt."""
     rows = part_files.read_rows(files, receipt)
-    later = twice.get(receipt.index)
-    if not later:
-        return rows
     keep = np.ones(len(rows), bool)
     keep[[duplicate.row for duplicate in later]] = False
-    return rows.filter(pa.array(keep))
-
-
-def ledger_lines(files: TableFiles, receipt: Receipt, twice: Duplicates) -> pa.Table:
-    """Read the rejects of a part and add its duplicates, in source order."""
     rejects = part_files.read_rejects(files, receipt)
-    later = twice.get(receipt.index)
-    if later:
-        added = _duplicates_table(files, receipt, rejects, later)
-        rejects = pa.concat_tables([rejects, added]).sort_by("position")
-    return rejects.drop_columns("position")
+    added = _duplicates_table(files, receipt, rejects, later)
+    counts = Counter({"duplicate": len(later)}) + Counter(receipt.rejects)
+    receipt = replace(
+        receipt,
+        rows=len(rows) - len(later),
+        rejects=dict(sorted(counts.items())),
+        settled=settled,
+    )
+    rejects = pa.concat_tables([rejects, added]).sort_by("position")
+    part_files.publish(files, receipt, rows.filter(pa.array(keep)), rejects)
+    return receipt
 
 
 def _duplicates_table(

@@ -65,10 +65,10 @@ def merge(
     if before and (before.digest, before.files) == (digest, _stamps(files)):
         _check_rejects(before, files, receipts, lost, options)
         return before
-    twice = duplicates.find(files, receipts)
-    merged = Merged(digest, *_count(receipts, twice, lost))
+    receipts = duplicates.settle(files, receipts)
+    merged = Merged(_merge_digest(receipts, lost, options), *_count(receipts, lost))
     _check_rejects(merged, files, receipts, lost, options)
-    _write_tables(files, receipts, twice, lost, options)
+    _write_tables(files, receipts, lost, options)
     with files.store.publish(files.merged) as file:
         file.write(msgspec.json.encode(msgspec.structs.replace(merged, files=_stamps(files))))
     return merged
@@ -77,16 +77,15 @@ def merge(
 def _write_tables(
     files: TableFiles,
     receipts: list[Receipt],
-    twice: duplicates.Duplicates,
     lost: pa.Table,
     options: CompileOptions,
 ) -> None:
     """Publish the ledger and then the table."""
     with files.store.publish(files.ledger) as file:
-        rejects = (duplicates.ledger_lines(files, receipt, twice) for receipt in receipts)
+        rejects = (_ledger_lines(files, receipt) for receipt in receipts)
         part_files.write_table(file, chain(rejects, [lost]), ledger.LEDGER, options.compression)
     with files.store.publish(files.table) as file:
-        rows = part_files.ahead(partial(duplicates.unique_rows, files, twice=twice), receipts)
+        rows = part_files.ahead(partial(part_files.read_rows, files), receipts)
         part_files.write_table(file, rows, options.schema, options.compression)
 
 
@@ -117,17 +116,17 @@ def _stamps(files: TableFiles) -> list[list[int]]:
     return found
 
 
-def _count(
-    receipts: list[Receipt], twice: duplicates.Duplicates, lost: pa.Table
-) -> tuple[int, dict[str, int]]:
+def _ledger_lines(files: TableFiles, receipt: Receipt) -> pa.Table:
+    return part_files.read_rejects(files, receipt).drop_columns("position")
+
+
+def _count(receipts: list[Receipt], lost: pa.Table) -> tuple[int, dict[str, int]]:
     """Return the rows of the table, and its rejects by reason."""
-    again = sum(map(len, twice.values()))
-    later: dict[reasons.Reason, int] = {"duplicate": again} if again else {}
-    rejects = Counter[str](later)
+    rejects = Counter[str]()
     rejects.update(ledger.rejects_among(lost)["reason"].to_pylist())
     for receipt in receipts:
         rejects.update(receipt.rejects)
-    return sum(receipt.rows for receipt in receipts) - again, dict(sorted(rejects.items()))
+    return sum(receipt.rows for receipt in receipts), dict(sorted(rejects.items()))
 
 
 def _check_rejects(
@@ -174,9 +173,7 @@ def _has_rows(files: TableFiles) -> bool:
 
 def _example(reason: str, files: TableFiles, receipts: list[Receipt], lost: pa.Table) -> str:
     """Return the first reject of a reason in words."""
-    twice = duplicates.find(files, receipts) if reason == "duplicate" else {}
-    holders = (one for one in receipts if reason in one.rejects or one.index in twice)
-    holder = next(holders, None)
-    rejects = duplicates.ledger_lines(files, holder, twice) if holder else lost
+    holder = next((one for one in receipts if reason in one.rejects), None)
+    rejects = part_files.read_rejects(files, holder) if holder else lost
     first = rejects.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
     return f"{first['source']}: {first['detail']}"

@@ -141,13 +141,13 @@ def publish(
     files: TableFiles,
     receipt: Receipt,
     rows: pa.Table,
-    rejects: list[Rejected],
+    rejects: pa.Table,
 ) -> None:
     """Publish a part: its rejects, and then its rows with the receipt in their footer."""
-    if rejects:
+    if len(rejects):
         path = files.part_rejects(receipt.index, receipt.digest)
         with files.store.publish(path) as file:
-            write_table(file, [rejects_table(rejects)], ledger.REJECTS, PART_CODEC)
+            write_table(file, [rejects], ledger.REJECTS, PART_CODEC)
     with files.store.publish(files.part(receipt.index)) as file:
         write_table(file, [rows], rows.schema, PART_CODEC, receipt.footer())
 

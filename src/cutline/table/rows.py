@@ -170,5 +170,6 @@ def _publish_part(
         stem_mismatches=columns.stem_mismatches,
         column_values=tuple(len(rows) - column.null_count for column in rows.columns[4:]),
     )
-    part_files.publish(context.files, receipt, rows, columns.rejects)
+    rejects = part_files.rejects_table(columns.rejects)
+    part_files.publish(context.files, receipt, rows, rejects)
     return receipt
