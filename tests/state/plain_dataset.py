@@ -1,7 +1,8 @@
 """What must be in a dataset after each command, said as plainly as it can be.
 
 A `Dataset` holds no more than what somebody could write down who watched it: the shards that are
-there, each file with who wrote it last, what was moved away, and the rows of the table. `extract`,
+there, each file with who wrote it last, what was moved away (and what an extraction would bring back
+so far), which versions of shards were unpacked, and the rows of the table. `extract`,
 `compile`, `captions` and `move` are what the commands of the same names come to. Of cutline nothing
 is imported here; what a row is says `oracle`.
 """
@@ -82,7 +83,7 @@ class Shard:
 class File(NamedTuple):
     """What a file holds, and who wrote it last: a user, an extraction, or `captions`.
 
-    `version` is that of the shard that it was unpacked from, or that was there when it was kept.
+    `version` is that of the shard that an extraction has it from.
     """
 
     data: bytes
@@ -95,6 +96,7 @@ class Dataset:
     shards: dict = field(default_factory=dict)
     files: dict = field(default_factory=dict)
     away: dict = field(default_factory=dict)
+    unpacked: set = field(default_factory=set)
     rows: list | None = None
 
     def copy(self):
@@ -116,16 +118,20 @@ class Dataset:
                 found.setdefault(path, (data, shard.version))
         return found
 
-    def extract(self, overwrite=False, only=("",)):
+    def extract(self, overwrite=False):
         """Unpack: what a user has touched stays, and what was moved away stays away."""
+        self.unpacked |= {shard.version for shard in self.shards.values()}
         for path, (data, version) in self.winners().items():
-            if self.away.get(path) == version or not path.endswith(only):
+            if version in self.away.get(path, ()):
                 continue
             there = self.files.get(path)
             if there is None or there.by == "shard" or overwrite:
                 self.files[path] = File(data, "shard", version)
-            else:
-                self.files[path] = there._replace(version=version)
+
+    def moved(self, path):
+        """Forget a file that was moved away: what is newer than it may come, nothing else."""
+        file = self.files.pop(path)
+        self.away[path] = {file.version} if file.by == "shard" else set(self.unpacked)
 
     def lost(self):
         """The lines of the ledger about sidecars whose place an earlier shard has."""

@@ -183,6 +183,7 @@ class States(RuleBasedStateMachine):
         assume(name not in self.want.shards)
         os.rename(f"{self.root}/{before}", f"{self.root}/{name}")
         self.want.shards[name] = self.want.shards.pop(before)
+        self.want.shards[name].version = self.new()
 
     @rule(which=WHICH)
     def a_shard_is_removed(self, which):
@@ -199,8 +200,7 @@ class States(RuleBasedStateMachine):
         with open(attempt, "wb") as file:
             file.write(data)
         os.replace(attempt, place)
-        there = self.want.files.get(path)
-        self.want.files[path] = File(data, "user", there.version if there else None)
+        self.want.files[path] = File(data, "user")
 
     def some_file(self, which, *endings):
         paths = sorted(path for path in self.want.files if path.endswith(endings or ("",)))
@@ -367,16 +367,13 @@ class States(RuleBasedStateMachine):
         rows = self.want.rows
         kept = {filename for *_, filename in rows}
         kept |= {os.path.splitext(filename)[0] + ".txt" for filename in kept}
-        assert not any(self.want.files[path].by == "nobody" for path in now)
         for path, data in before.items():
             if path in now:
                 assert now[path] == data
                 continue
             assert away[path] == data
             assert path not in kept
-            file = self.want.files.pop(path)
-            if file.version is not None:
-                self.want.away[path] = file.version
+            self.want.moved(path)
         assert now.keys() <= before.keys()
 
     @precondition(lambda self: self.want.rows)
