@@ -186,6 +186,11 @@ def linked_folder(dataset):
     return 1, ["link"]
 
 
+def other_extension(dataset):
+    os.rename(dataset.data / "a.png", dataset.data / "a.jpg")
+    return 1, ["a.jpg (the table names it a.png: another extension)"]
+
+
 FAULTS = [
     ("schema", width_as_text),
     ("schema", no_caption_column),
@@ -198,6 +203,7 @@ FAULTS = [
     ("duplicate_filenames", row_twice),
     ("rows_without_image", image_gone),
     ("rows_without_image", broken_link),
+    ("misnamed_images", other_extension),
     ("unlisted_images", large_letters),
     ("images_without_row", orphan),
     ("images_left_out", captioned_orphan),

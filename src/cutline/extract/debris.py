@@ -38,7 +38,7 @@ def is_debris(
     """
     if path.endswith(CAPTION_FILE):
         return not length
-    if path.endswith(b".json"):
+    if path.lower().endswith(b".json"):
         return length <= TOO_LARGE and isinstance(judging.parse(os.pread(file, length, 0)), Reject)
     if path.rpartition(b".")[2].lower() not in simpletuner.IMAGES:
         return holds_beginning(shard, offset, file, length)

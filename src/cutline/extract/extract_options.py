@@ -16,7 +16,7 @@ class ExtractOptions:
     Attributes
     ----------
     only
-        What to extract: sidecars are members named ``*.json``, images are all others.
+        What to extract: sidecars are members named ``*.json`` or ``*.JSON``, images are all others.
     overwrite
         Replace also files that somebody made or edited.
     partition_size

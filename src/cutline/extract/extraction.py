@@ -189,6 +189,11 @@ def _bytes_of(lines: pa.Table) -> int:
 
 
 def _tell(batches: list[MembersDone], settled: Settled, folder: str, watcher: Watcher) -> None:
+    if passed_over := settled.passed_over:
+        watcher.say(
+            f"Passed over {len(passed_over):,} members that macOS, Windows or a NAS has left in the"
+            f" shards, such as {passed_over[0]}."
+        )
     if edited := sum(batch.counts["edited"] for batch in batches):
         example = min(filter(None, (batch.edited for batch in batches)))
         watcher.say(

@@ -35,6 +35,7 @@ class Settled:
 
     `folders` are the paths of members that are folders. `lost` are the sidecars that become no
     file, as lines of a ledger, with the reasons that a compile from the shards has for them.
+    `passed_over` are the members that macOS, Windows or a NAS has left, which are no loss.
     """
 
     lines: pa.Table
@@ -42,6 +43,7 @@ class Settled:
     rejects: Counter[str]
     examples: list[str]
     lost: pa.Table
+    passed_over: list[str]
 
 
 def settle(
@@ -74,6 +76,7 @@ def settle(
     files = regular.copy()
     folders = members["path"].filter(pc.equal(members["reason"], "directory")).unique().to_pylist()
     files[regular] = _first_of_each(members["path"].filter(pa.array(regular)), folders)
+    system = members.filter(pa.array(_has_reason(members, "system_file")))
     refused = {
         "duplicate": members.filter(pa.array(regular & ~files)),
         "bad_name": members.filter(pa.array(of_shards | _has_reason(members, "bad_name"))),
@@ -83,6 +86,12 @@ def settle(
     return Settled(
         lines=members.filter(pa.array(files)).select(line_format.LINES.names),
         folders=sorted(filter(None, folders)),
+        passed_over=[
+            line_format.shown_source(shard, path)
+            for shard, path in zip(
+                system["shard"].to_pylist(), system["path"].to_pylist(), strict=True
+            )
+        ],
         rejects=Counter({reason: len(lines) for reason, lines in refused.items()}),
         examples=examples[:EXAMPLES],
         lost=parquet.table_of_rows(
@@ -109,7 +118,7 @@ def _would_replace(members: pa.Table, shards: Mapping[bytes, int]) -> npt.NDArra
 def _chosen(members: pa.Table, only: str | None) -> pa.Table:
     if only is None:
         return members
-    sidecars = pc.ends_with(members["path"], b".json")
+    sidecars = pc.ends_with(members["path"], b".json", ignore_case=True)
     return members.filter(sidecars if only == "sidecars" else pc.invert(sidecars))
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 from cutline.errors import said
 from cutline.record import TOO_LARGE, Reject
 from cutline.sources.line_format import Stamp
+from cutline.sources.system_files import is_system_file
 
 CONCURRENT_READS: Final = 32
 """Reads asked for at once from a file system that is not local: latency is what costs there."""
@@ -49,12 +50,17 @@ class Source(Protocol):
 def is_sidecar(path: Sequence[bytes]) -> bool:
     """Return whether the components of a path are those of a sidecar, as in a local folder.
 
-    Hidden files are not, and a folder named ``x.json`` is one that cannot be read.
+    Hidden files and a system's own are not. A folder named ``x.json`` is one that cannot be read.
     """
     *folders, name = path
-    hidden = any(part.startswith(b".") and part != b".." for part in path)
-    named = name.endswith(b".json") and not any(part.endswith(b".json") for part in folders)
+    hidden = is_system_file(path) or any(part.startswith(b".") and part != b".." for part in path)
+    named = is_sidecar_name(name) and not any(map(is_sidecar_name, folders))
     return named and not hidden
+
+
+def is_sidecar_name(name: bytes) -> bool:
+    """Return whether a name ends as a sidecar's does, in letters of either case."""
+    return name[-5:].lower() == b".json"
 
 
 def too_large(size: int) -> Reject:

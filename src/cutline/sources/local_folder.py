@@ -14,6 +14,7 @@ from cutline.errors import CutlineError
 from cutline.record import TOO_LARGE, Reject, texts
 from cutline.sources.base import Sidecar, too_large, unreadable
 from cutline.sources.line_format import Stamp, lines_of
+from cutline.sources.system_files import is_system_file, is_system_name
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How a sidecar is opened; without O_NONBLOCK a pipe of that name would wait for a writer."""
@@ -29,8 +30,8 @@ WIDE: Final = 2**26
 class Folder:
     """A local folder of sidecars, flat or nested.
 
-    Names that start with a dot are skipped, as the recipe's glob did, and symbolic links to folders
-    are not entered.
+    Names that start with a dot are skipped, as the recipe's glob did; symbolic links to folders and
+    a system's own folders are not entered.
     """
 
     root: str
@@ -119,11 +120,16 @@ def _walk_folder(root: bytes) -> list[bytes]:
             name = entry.name
             if name.startswith(b"."):
                 continue
-            if name.endswith(b".json"):
+            if name[-5:].lower() == b".json":
                 found.append(prefix + name)
-            elif entry.is_dir(follow_symlinks=False):
+            elif entry.is_dir(follow_symlinks=False) and not is_system_name(name):
                 prefixes.append(prefix + name + b"/")
     return found
+
+
+def is_system_path(path: bytes) -> bool:
+    """Return whether a relative path is that of a file that macOS, Windows or a NAS has left."""
+    return is_system_file(path.split(b"/"))
 
 
 def read_file(root: int, path: bytes) -> Sidecar:

@@ -131,7 +131,7 @@ def holds_shards(folder: str) -> bool:
     """
     found = False
     for name in _names_in(folder):
-        if name.endswith(".json"):
+        if name.lower().endswith(".json"):
             return False
         found = found or is_shard_name(name)
     return found

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -22,8 +22,8 @@ from cutline.sources.remote_file import (
     open_filesystem,
     refusals,
 )
-from cutline.sources.tar.members import IndexLine, index_line
-from cutline.sources.tar.walking import Damage, PackedError, ReadAt, local, walk
+from cutline.sources.tar.members import HardLinks, IndexLine, index_line
+from cutline.sources.tar.walking import Damage, Member, PackedError, ReadAt, local, walk
 from cutline.store import disk
 
 DAMAGES: Final = 100
@@ -238,12 +238,15 @@ def index_lines(shard: OpenShard, damages: Damages) -> Iterator[list[IndexLine]]
         The shard is compressed, or cannot be read any further.
     """
     lines: list[IndexLine] = []
+    links: HardLinks | None = None
     try:
         for found in walk(shard.read, shard.size):
             if isinstance(found, Damage):
                 damages.add(found)
                 continue
-            lines.append(index_line(found))
+            if found.kind == "link" and links is None:
+                links = _hard_links(shard, found)
+            lines.append(index_line(found) if links is None else links.line(found))
             if len(lines) == BATCH:
                 yield lines
                 lines = []
@@ -253,6 +256,16 @@ def index_lines(shard: OpenShard, damages: Damages) -> Iterator[list[IndexLine]]
         raise cut_off(shard.place, error) from error
     if lines:
         yield lines
+
+
+def _hard_links(shard: OpenShard, first: Member) -> HardLinks:
+    # The shard is walked again for what its links lead to, which hardly any shard has.
+    def members() -> Iterator[Member]:
+        found = walk(shard.read, shard.size)
+        return (member for member in found if isinstance(member, Member))
+
+    before = takewhile(lambda one: one.header_offset < first.header_offset, members())
+    return HardLinks(members(), before)
 
 
 class _Request(NamedTuple):
@@ -268,13 +281,14 @@ class _Request(NamedTuple):
 
 
 def _requests(spans: Iterable[Span]) -> Iterator[_Request]:
-    """Join spans, which come by offset, to requests."""
+    """Join spans to requests; they come by offset, but for those of hard links."""
     request: _Request | None = None
     for offset, size in spans:
         end = offset + size
-        if request and offset <= request.end + GAP and end <= request.offset + FAR:
+        behind = request is not None and request.offset <= offset <= request.end + GAP
+        if request and behind and end <= request.offset + FAR:
             request.spans.append((offset, size))
-            request = request._replace(size=end - request.offset)
+            request = request._replace(size=max(request.size, end - request.offset))
         else:
             if request:
                 yield request

@@ -4,6 +4,7 @@ All that has a key is together here, so most checks are a set difference on two 
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import compress
 from operator import not_
@@ -18,7 +19,8 @@ from cutline.trainers import simpletuner
 from cutline.verify.check_rows import read_caption
 from cutline.verify.checks import Finding, Findings, found
 from cutline.verify.list_folder import CAPTION, IMAGE, SIDECAR
-from cutline.verify.orphans import STRAY, Ledger, Orphan, explain, image_of
+from cutline.verify.near_names import Misnamed, find_misnamed
+from cutline.verify.orphans import STRAY, Ledger, Orphan, Sidecars, explain, image_of
 
 NAMES: Final = pa.schema(
     [
@@ -39,8 +41,10 @@ class Samples:
         The rows, as `NAMES`.
     images
         The images that the trainer may list, in the same columns, and their extensions.
-    captions, sidecars
-        The keys of the caption files and of the sidecars.
+    captions
+        The keys of the caption files.
+    sidecars
+        The sidecars, in the same columns as the images.
     ledger
         The lines of the ledger, as `orphans.KEYED_LEDGER`.
     """
@@ -48,17 +52,25 @@ class Samples:
     rows: pa.Table
     images: pa.Table
     captions: pa.ChunkedArray
-    sidecars: pa.ChunkedArray
+    sidecars: pa.Table
     ledger: pa.Table
 
     @classmethod
     def of(cls, rows: pa.Table, files: pa.Table, ledger: pa.Table) -> Self:
         """Sort files by their kind, out of lines of `FILES`."""
         kinds = [files.filter(pc.equal(files["kind"], kind)) for kind in range(3)]
-        images = kinds[IMAGE]
-        paths = pc.binary_join_element_wise(images["key"], images["extension"], b"")
-        images = images.append_column("filename", paths)
-        return cls(rows, images, kinds[CAPTION]["key"], kinds[SIDECAR]["key"], ledger)
+        images, sidecars = _with_paths(kinds[IMAGE]), _with_paths(kinds[SIDECAR])
+        return cls(rows, images, kinds[CAPTION]["key"], sidecars, ledger)
+
+    def sidecar_paths(self) -> Sidecars:
+        """Return the paths of the sidecars by their keys."""
+        ordered = self.sidecars.sort_by("filename")  # of two, the one in small letters stays
+        return dict(zip(ordered["key"].to_pylist(), ordered["filename"].to_pylist(), strict=True))
+
+
+def _with_paths(files: pa.Table) -> pa.Table:
+    paths = pc.binary_join_element_wise(files["key"], files["extension"], b"")
+    return files.append_column("filename", paths)
 
 
 def check_files(samples: Samples, data: str) -> tuple[Findings, list[Orphan]]:
@@ -71,22 +83,26 @@ def check_files(samples: Samples, data: str) -> tuple[Findings, list[Orphan]]:
     """
     rows, images = samples.rows, samples.images
     gone, odd = _split_missing(_outside(rows, "filename", images["filename"]), data)
-    with_image = pa.chunked_array([*images["key"].chunks, *odd["key"].chunks], pa.binary())
-    alone = _others(samples.captions, with_image)
     with local_folder.open_folder(data) as root:
-        orphans = _explain_orphans(samples, root)
-        lonely = [
-            key + b".json"
-            for key in sorted(_others(samples.sidecars, with_image).to_pylist())
-            if not _names_image(key + b".json", root)
-        ]
+        orphans, misnamed = _explain_orphans(samples, gone, root)
+        near = gone.filter(pc.is_in(gone["filename"], _binary(one.named for one in misnamed)))
+        gone = _outside(gone, "filename", near["filename"])
+        with_image = pa.chunked_array(
+            [chunk for lines in (images, odd, near) for chunk in lines["key"].chunks], pa.binary()
+        )
+        alone = _others(samples.captions, with_image)
+        others = _outside(samples.sidecars, "key", with_image)["filename"].to_pylist()
+        known = {one.sidecar for one in misnamed}
+        lonely = [one for one in others if one not in known and not _names_image(one, root)]
         # The slices of rows have looked at all other caption files.
         blank = [path for *_, path in orphans if path is not None and _is_blank(path, root)]
+    named = _outside(images, "filename", _binary(one.path for one in misnamed))
     findings = {
         "duplicate_filenames": _duplicates(rows),
         "rows_without_image": _shown(gone),
+        "misnamed_images": found(map(str, misnamed)),
         "unlisted_images": _shown(odd) + _shown(_upper_case(samples)),
-        "images_without_caption_file": _shown(_outside(images, "key", samples.captions)),
+        "images_without_caption_file": _shown(_outside(named, "key", samples.captions)),
         "caption_files_without_image": found(
             texts.shown_path(key) + ".txt" for key in alone.to_pylist()
         ),
@@ -139,14 +155,25 @@ def _duplicates(rows: pa.Table) -> Finding:
     return Finding(more, found(map(texts.shown_path, twice["filename_min"].to_pylist())).examples)
 
 
-def _explain_orphans(samples: Samples, root: int) -> list[Orphan]:
+def _binary(values: Iterable[bytes | None]) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(values, pa.binary())])
+
+
+def _explain_orphans(
+    samples: Samples, gone: pa.Table, root: int
+) -> tuple[list[Orphan], list[Misnamed]]:
     images = _outside(samples.images, "filename", samples.rows["filename"]).sort_by("filename")
     if not len(images):
-        return []
+        return [], []
     captions = _others(samples.captions, samples.rows["key"])
-    files = set(samples.sidecars.to_pylist()), set(captions.to_pylist())
+    sidecars = samples.sidecar_paths()
     pairs = zip(images["filename"].to_pylist(), images["key"].to_pylist(), strict=True)
-    return list(explain(pairs, Ledger(samples.ledger), files, root))
+    files = sidecars, set(captions.to_pylist())
+    orphans = list(explain(pairs, Ledger(samples.ledger), files, root))
+    names = gone["filename"].to_pylist()
+    misnamed = find_misnamed(orphans, names, samples.images, samples.ledger, sidecars, root)
+    apart = {one.path for one in misnamed}
+    return [orphan for orphan in orphans if orphan.path not in apart], misnamed
 
 
 def _orphan_findings(orphans: list[Orphan], blank: set[bytes]) -> Findings:

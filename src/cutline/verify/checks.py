@@ -78,6 +78,7 @@ CHECKS: Final = (
     Check("unsafe_filenames", FAILURE, "filenames that are absolute or lead out of DATA"),
     Check("duplicate_filenames", FAILURE, "rows whose sample an earlier row has"),
     Check("rows_without_image", FAILURE, "rows whose image is not there"),
+    Check("misnamed_images", FAILURE, "images whose record has almost their name, but not quite"),
     Check("unlisted_images", FAILURE, "rows whose image the trainer passes over for its extension"),
     Check("images_without_row", FAILURE, "orphans: images that the table does not name"),
     Check("images_left_out", WARNING, "orphans without a width, with a caption file: passed over"),

@@ -16,7 +16,7 @@ from cutline.record import texts
 from cutline.sources import local_folder
 from cutline.store import disk, parquet
 from cutline.trainers import simpletuner
-from cutline.verify import checks
+from cutline.verify import checks, near_names
 from cutline.verify.sorted_runs import SortedRun
 
 IMAGE, CAPTION, SIDECAR = range(3)
@@ -69,7 +69,7 @@ class Listing:
             kinds.append(kind)
             keys.append(key)
             extensions.append(extension)
-        run.add(keys, parquet.table_of([kinds, keys, extensions], FILES))
+        run.add(map(near_names.group, keys), parquet.table_of([kinds, keys, extensions], FILES))
         for kind in (IMAGE, CAPTION, SIDECAR):
             self.counts[kind] += kinds.count(kind)
         return bool(keys)
@@ -104,9 +104,10 @@ def _scanned(folder: bytes) -> AbstractContextManager[Iterator[os.DirEntry[bytes
 
 def _file_of(entry: os.DirEntry[bytes], prefix: bytes) -> File | None:
     stem, _, extension = entry.name.rpartition(b".")
-    if extension == b"json":  # a folder of that name is a sidecar too, that cannot be read
+    if extension.lower() == b"json":  # a folder of that name is a sidecar too, that cannot be read
         hidden = stem.startswith(b".") or (b"/" + prefix).find(b"/.") >= 0
-        return None if hidden else (SIDECAR, prefix + stem, b".json")
+        hidden = hidden or local_folder.is_system_path(prefix + entry.name)
+        return None if hidden else (SIDECAR, prefix + stem, b"." + extension)
     if not stem or not local_folder.answer(entry.is_file):
         return None
     if extension == b"txt":

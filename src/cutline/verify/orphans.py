@@ -57,7 +57,13 @@ NOT_COMPILED: Final = ("not_compiled", "its sidecar is neither in the table nor 
 
 NO_SIDECAR: Final = ("no_sidecar", "no sidecar names it")
 
-SHARD: Final = re.compile(r"^.*?\.tar/")
+SYSTEM_FILE: Final = ("system_file", "macOS, Windows or a NAS has left it")
+"""The trainer lists also what is hidden, so these images have to go."""
+
+SHARD: Final = re.compile(r"^.*?\.tar/", re.IGNORECASE)
+
+Sidecars: TypeAlias = dict[bytes, bytes]
+"""The paths of sidecars by their keys."""
 
 Line: TypeAlias = tuple[str, str, str]
 """Of the ledger: source, reason, detail."""
@@ -85,7 +91,7 @@ class Ledger:
 def explain(
     images: Iterable[tuple[bytes, bytes]],
     ledger: Ledger,
-    files: tuple[set[bytes], set[bytes]],
+    files: tuple[Sidecars, set[bytes]],
     root: int,
 ) -> Iterator[Orphan]:
     """Yield images without row as orphans, each with the reason.
@@ -97,7 +103,7 @@ def explain(
     ledger
         Why records gave no row.
     files
-        The keys of the sidecars and of the caption files that may be theirs.
+        The sidecars, and the keys of the caption files that may be theirs.
     root
         Their folder, open; a sidecar that the ledger does not know is read.
     """
@@ -106,18 +112,29 @@ def explain(
         caption = stem + b".txt" if stem in captions else None
         line = ledger.line(path, stem)
         sidecar = _sidecar_of(line[0], root) if line else None
-        if sidecar is None and stem in sidecars and image_of(stem + b".json", root) in {None, path}:
-            sidecar = stem + b".json"
+        if sidecar is None:
+            sidecar = _own_sidecar(path, stem, sidecars, root)
         if line:
             yield Orphan(path, line[1], line[2], sidecar, caption)
+        elif local_folder.is_system_path(path):
+            yield Orphan(path, *SYSTEM_FILE, None, caption)
         else:
             yield Orphan(path, *(NOT_COMPILED if sidecar else NO_SIDECAR), sidecar, caption)
+
+
+def _own_sidecar(path: bytes, stem: bytes, sidecars: Sidecars, root: int) -> bytes | None:
+    # That of ``x.jpg`` is ``x.json`` or ``x.jpg.json``. What the second names is its own affair.
+    beside, behind = sidecars.get(stem), sidecars.get(path)
+    if beside is not None and image_of(beside, root) in {None, path}:
+        return beside
+    return behind if behind is not None and image_of(behind, root) == path else None
 
 
 def _sidecar_of(source: str, root: int) -> bytes | None:
     path = source.encode()
     steps = path.split(b"/")
-    if not path.endswith(b".json") or b"\0" in path or {b"", b".", b".."}.intersection(steps):
+    named = path.lower().endswith(b".json") and b"\0" not in path
+    if not named or {b"", b".", b".."}.intersection(steps):
         return None
     return path if local_folder.is_there(root, path) else None
 

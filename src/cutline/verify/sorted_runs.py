@@ -1,4 +1,4 @@
-"""Lines spread over tasks by the hash of their key, through files and not through memory.
+"""Lines spread over tasks by the hash of a key, through files and not through memory.
 
 A sorted run is an Arrow file of batches, each sorted by hash. A task reads its range of hashes out
 of every sorted run and so has all lines of its keys, whatever wrote them. No process holds more

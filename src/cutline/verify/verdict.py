@@ -23,6 +23,7 @@ SHOWN: Final = 3
 """Examples of a finding in the table."""
 
 BY_HAND: Final = {
+    "misnamed_images": "give each image the name that its record has, or correct the record",
     "rows_without_image": "put the images there or move their sidecars away",
     "unlisted_images": "rename the images to small letters, in their sidecars too",
     "wrong_sizes": "correct the sizes in the sidecars",

@@ -23,7 +23,14 @@ from cutline.cluster import running
 from cutline.progress import SILENT, Clock, Watcher, events
 from cutline.store import TableFiles, disk, parquet
 from cutline.table import Slice, slices_of
-from cutline.verify import check_files, check_rows, checks, orphans, sorted_runs
+from cutline.verify import (
+    check_files,
+    check_rows,
+    checks,
+    near_names,
+    orphans,
+    sorted_runs,
+)
 from cutline.verify.checks import Finding, Findings, VerifyOptions
 from cutline.verify.list_folder import FILES, IMAGE, SIDECAR, Listing
 from cutline.verify.verdict import VerifySummary
@@ -185,7 +192,7 @@ def _write_ledger(ledger: str, context: VerifyContext) -> str:
     path = context.attempt()
     with sorted_runs.write_run(path, orphans.KEYED_LEDGER) as run:
         for lines in orphans.read_ledger(ledger):
-            run.add(lines["key"].to_pylist(), lines)
+            run.add(map(near_names.group, lines["key"].to_pylist()), lines)
     return path
 
 
@@ -231,7 +238,8 @@ def _check_slice(
     one: NumberedSlice, context: VerifyContext, run: sorted_runs.SortedRun
 ) -> Findings:
     rows = check_rows.Rows.read(one.slice)
-    run.add(rows.keys, pa.table([rows.keys, rows.paths()], check_files.NAMES))
+    names = pa.table([rows.keys, rows.paths()], check_files.NAMES)
+    run.add(map(near_names.group, rows.keys), names)
     findings = [check_rows.check_cells(rows, one.first)]
     if context.options.strategy == "textfile":
         findings.append(check_rows.check_caption_files(context.data, rows))

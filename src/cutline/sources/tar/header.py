@@ -39,16 +39,22 @@ LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL = b"LKxg"
 
 EXTENDED = frozenset({LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL, ord("X")})  # X: as x, of old Solaris
 
-PATH, SIZE, SPARSE_NAME, SPARSE = b"path", b"size", b"GNU.sparse.name", b"GNU.sparse."
+PATH, SIZE, TARGET = b"path", b"size", b"linkpath"
+
+SPARSE_NAME, SPARSE = b"GNU.sparse.name", b"GNU.sparse."
 
 
 class Header(NamedTuple):
-    """A header without the extended ones before it; `flag` is its typeflag."""
+    """A header without the extended ones before it; `flag` is its typeflag.
+
+    `target` is the name that a link leads to.
+    """
 
     name: bytes
     size: int
     flag: int
     kind: Kind
+    target: bytes = b""
 
 
 def parse_header(block: bytes) -> Header | None:
@@ -64,7 +70,8 @@ def parse_header(block: bytes) -> Header | None:
     if not flag and name.endswith(b"/"):  # v7 has no flag for directories
         kind = "directory"
     size = _number(block[124:136]) if kind in WITH_DATA else 0
-    return None if size is None else Header(name, size, flag, kind)
+    target = _text(block[157:257]) if kind == "link" else b""
+    return None if size is None else Header(name, size, flag, kind, target)
 
 
 def _sum_holds(block: bytes) -> bool:
@@ -101,23 +108,25 @@ def _text(field: bytes) -> bytes:
 
 
 def parse_extended(flag: int, body: bytes) -> dict[bytes, bytes] | None:
-    """Parse what an extended header says of a member's path, size and form.
+    """Parse what an extended header says of a member's path, target, size and form.
 
     Parameters
     ----------
     flag
-        The typeflag: GNU's for a long name, or one of pax.
+        The typeflag: GNU's for a long name or a long target, or one of pax.
     body
         The data behind the header.
 
     Returns
     -------
     dict of bytes to bytes, or None
-        The values of PATH, SIZE (digits) and SPARSE_NAME; SPARSE is there if any record of a
-        sparse file is. None if the body is malformed.
+        The values of PATH, TARGET, SIZE (digits) and SPARSE_NAME; SPARSE is there if any record of
+        a sparse file is. None if the body is malformed.
     """
     if flag == LONG_NAME:
         return {PATH: _text(body)}
+    if flag == LONG_LINK:
+        return {TARGET: _text(body)}
     said: dict[bytes, bytes] = {}
     at, body = 0, body.rstrip(b"\0")
     while at < len(body):
@@ -129,7 +138,7 @@ def parse_extended(flag: int, body: bytes) -> dict[bytes, bytes] | None:
             return None
         if key == SIZE and not (value.isdigit() and len(value) <= 20):
             return None
-        if key in (PATH, SIZE, SPARSE_NAME):
+        if key in (PATH, TARGET, SIZE, SPARSE_NAME):
             said[key] = value
         if key.startswith(SPARSE):
             said[SPARSE] = b"yes"
@@ -164,6 +173,7 @@ class Said(NamedTuple):
             size=int(said.get(SIZE, header.size)) if header.kind in WITH_DATA else 0,
             flag=header.flag,
             kind="sparse" if SPARSE in said else header.kind,
+            target=said.get(TARGET, header.target) if header.kind == "link" else b"",
         )
 
     def behind_member(self) -> "Said":
