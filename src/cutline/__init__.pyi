@@ -3,7 +3,7 @@ from .cluster import Address, Local, connect, read_cluster
 from .demo import DemoOptions, Expected, make_demo
 from .errors import CutlineError, UsageError
 from .extract import ExtractOptions, ExtractSummary, extract
-from .recipe import RunSummary, run
+from .recipe import RunOptions, RunSummary, run
 from .record import Rules
 from .report import ReportSummary, report_table
 from .table import CompileOptions, CompileSummary, compile_table, first_rows
@@ -31,6 +31,7 @@ __all__ = [
     "Local",
     "ReportSummary",
     "Rules",
+    "RunOptions",
     "RunSummary",
     "UsageError",
     "VerifyOptions",

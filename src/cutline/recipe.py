@@ -1,11 +1,13 @@
 """The whole recipe on one dataset folder: from shards to the trainer's entry and the report."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
+import pyarrow.compute as pc
 from distributed import Client
 
 from cutline.captions import CaptionsSummary, write_captions
@@ -18,7 +20,26 @@ from cutline.sources import local_folder, shard_names
 from cutline.store import disk
 from cutline.table import DEFAULTS, CompileOptions, CompileSummary, compile_table
 from cutline.trainers import EntrySummary, add_entry
-from cutline.verify import VerifyOptions, VerifySummary, verify_dataset
+from cutline.verify import VerifyOptions, VerifySummary, move_orphans, verify_dataset
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a run does besides compiling.
+
+    Attributes
+    ----------
+    overwrite
+        Replace also files that somebody made or edited.
+    orphans
+        Move images without row to the folder orphans beside the table, numbered if that is taken.
+    """
+
+    overwrite: bool = False
+    orphans: Literal["move"] | None = None
+
+
+RUN_DEFAULTS: Final = RunOptions()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,6 +73,7 @@ class RunSummary(Summary):
 def run(
     root: disk.AnyPath,
     options: CompileOptions = DEFAULTS,
+    chosen: RunOptions = RUN_DEFAULTS,
     *,
     client: Client | None = None,
     watcher: Watcher = SILENT,
@@ -66,6 +88,8 @@ def run(
         table is ``ROOT/X.parquet``, where X is the name of the folder.
     options
         How to compile.
+    chosen
+        What else to do.
     client
         The Dask cluster to work on; without one, Dask's scheduler of this process.
     watcher
@@ -80,14 +104,29 @@ def run(
     """
     clock = Clock()
     table, data = layout(root)
-    extracted = _unpack(_shards_of(root), data, options, client, watcher)
+    unpacking = ExtractOptions(
+        overwrite=chosen.overwrite,
+        max_rejects=options.max_rejects,
+        allow_damaged=options.allow_damaged,
+        force_unlock=options.force_unlock,
+    )
+    shards = _shards_of(root)
+    extracted = extract(shards, data, unpacking, client=client, watcher=watcher) if shards else None
     with _blamed_on(extracted):
         lost = extracted.lost if extracted else ledger.EMPTY
         source = local_folder.Folder(data)
         compiled = compile_table(source, table, options, lost=lost, client=client, watcher=watcher)
-    captions = write_captions(table, data, options, client=client, watcher=watcher)
+    _check_listed(compiled, extracted)
+    captions = write_captions(
+        table, data, options, overwrite=chosen.overwrite, client=client, watcher=watcher
+    )
     checked = VerifyOptions(force_unlock=options.force_unlock)
     verified = verify_dataset(table, data, checked, client=client, watcher=watcher)
+    if (folder := verified.orphan_folder) and chosen.orphans == "move":
+        verified = move_orphans(table, data, folder, checked, client=client, watcher=watcher)
+    elif folder:
+        command = shlex.join(["cutline", "run", os.fspath(root), "--orphans", "move"])
+        watcher.say(f"`{command}` moves images without row out of the way.")
     entry = add_entry(table, data)
     for line in entry.lines:
         watcher.say(line)
@@ -149,21 +188,18 @@ def _shards_of(root: disk.AnyPath) -> list[str]:
     ]
 
 
-def _unpack(
-    shards: list[str],
-    data: str,
-    options: CompileOptions,
-    client: Client | None,
-    watcher: Watcher,
-) -> ExtractSummary | None:
-    if not shards:
-        return None
-    chosen = ExtractOptions(
-        max_rejects=options.max_rejects,
-        allow_damaged=options.allow_damaged,
-        force_unlock=options.force_unlock,
-    )
-    return extract(shards, data, chosen, client=client, watcher=watcher)
+def _check_listed(compiled: CompileSummary, extracted: ExtractSummary | None) -> None:
+    """Raise CutlineError if what was unpacked is not there any more."""
+    if extracted is None:
+        return
+    damages = pc.sum(pc.equal(extracted.lost["reason"], ledger.DAMAGED)).as_py() or 0
+    lost = len(extracted.lost) - damages
+    if compiled.sidecars < extracted.sidecars + lost:
+        raise CutlineError(
+            f"Of {extracted.sidecars:,} sidecars that were unpacked into {extracted.data},"
+            f" {compiled.sidecars - lost:,} are listed there: look whether something removes files,"
+            " or use another file system, and run this again."
+        )
 
 
 @contextmanager

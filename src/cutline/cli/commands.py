@@ -86,13 +86,26 @@ def captions_command(
 @cutline.command("run")
 @click.argument("root", type=ROOT)
 @click.option("--no-extract", is_flag=True, help="Make the table from the shards alone.")
-@taking(options=CompileOptions, job=JobOptions)
-def run_command(root: str, *, no_extract: bool, options: CompileOptions, job: JobOptions) -> None:
+@taking(options=CompileOptions, chosen=recipe.RunOptions, job=JobOptions)
+def run_command(
+    root: str,
+    *,
+    no_extract: bool,
+    options: CompileOptions,
+    chosen: recipe.RunOptions,
+    job: JobOptions,
+) -> None:
     """Do the whole recipe on one dataset folder: shards to files, table and caption files.
 
     Shards are looked for in ROOT and in ROOT/data, and unpacked into ROOT/data.
     """
-    run_job(job, recipe.run_in_place if no_extract else recipe.run, root, options)
+    if no_extract and chosen != recipe.RUN_DEFAULTS:
+        with one_sentence():
+            raise UsageError("Only files can be replaced or moved: leave --no-extract out.")
+    if no_extract:
+        run_job(job, recipe.run_in_place, root, options)
+    else:
+        run_job(job, recipe.run, root, options, chosen)
 
 
 @cutline.command("head")

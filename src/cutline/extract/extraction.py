@@ -24,7 +24,7 @@ from cutline.extract.debris import CAPTION_FILE
 from cutline.extract.extract_options import ExtractOptions
 from cutline.extract.first_wins import EXAMPLES, Settled, settle
 from cutline.extract.member_file import MemberFile
-from cutline.marks import Known, shard_versions
+from cutline.marks import Known, moved_files, shard_versions
 from cutline.plan import free_space, ledger, plan_file, shard_index
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.record import texts
@@ -46,7 +46,8 @@ class ExtractSummary(Summary):
 
     `files` and `bytes` are what was written, `skipped` counts the files that were there already,
     and `edited` those among them that somebody made or edited, which were kept. `lost` are lines of
-    a ledger: the sidecars that became no file, and what is damaged in the shards.
+    a ledger: the sidecars that became no file, and what is damaged in the shards. `sidecars` is
+    how many a listing must find there at least.
     """
 
     data: str
@@ -58,12 +59,13 @@ class ExtractSummary(Summary):
     rejects: dict[str, int]
     seconds: float
     lost: pa.Table
+    sidecars: int
     shortfall: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that ``--json`` prints."""
         body = asdict(self)
-        del body["lost"], body["shortfall"]
+        del body["lost"], body["sidecars"], body["shortfall"]
         return {"job": "extract", **body}
 
 
@@ -137,8 +139,9 @@ def extract(
         context = ExtractContext(shards.source, folder, staging, options.overwrite, marks)
         indexes = shard_index.index_shards(shards, store, f"{own}/{SHARDS}", client, watcher)
         versions = [shard_versions.version_of(index.shard, index.stamp) for index in indexes]
-        shard_versions.remember(versions, own, store)
+        known = shard_versions.remember(versions, own, store)
         settled = settle(indexes, store, options.only, _shards_within(folder, shards, options))
+        settled = settled.without_moved(moved_files.read(own, store), known)
         parts = plan_file.write_plan(settled.lines, options.partition_size, store, f"{own}/{PLAN}")
         _check_room(settled.lines, parts, context, client, watcher)
         done = [_make_folders(settled.folders, context)]
@@ -200,6 +203,8 @@ def _tell(batches: list[MembersDone], settled: Settled, folder: str, watcher: Wa
             f"{edited:,} files in {folder} were edited, such as {example}, and were left as they"
             " are: add --overwrite to have what the shards hold."
         )
+    if settled.moved:
+        watcher.say(f"{settled.moved:,} files that orphans were moved with stay away.")
     refused = [*settled.examples, *chain.from_iterable(batch.refused for batch in batches)]
     for line in refused[:EXAMPLES]:
         watcher.say(line)
@@ -232,6 +237,7 @@ def _summary(
         rejects={reason: count for reason, count in sorted(rejects.items()) if count},
         seconds=seconds,
         lost=pa.concat_tables([settled.lost, shard_index.damage_lines(indexes)]),
+        sidecars=max(0, (pc.sum(settled.sidecars).as_py() or 0) - counts["unwritable"]),
         shortfall=" ".join(filter(None, shortfalls)),
     )
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cutline.marks import Known, moved_files, shard_versions
 from cutline.plan import ledger, shard_index
 from cutline.record import reasons
 from cutline.sources import line_format
@@ -25,6 +26,9 @@ WHY: Final = {
 }
 """Why a member becomes no file that the index of its shard has nothing against."""
 
+MEMBER: Final = ("path", "shard", "stamp")
+"""The columns of a line that tell which member of which version it is."""
+
 AS_REJECT: Final[dict[str, reasons.Reason]] = {"duplicate": "duplicate"}
 """What a sidecar among them is in the ledger; unreadable for every other reason."""
 
@@ -36,6 +40,8 @@ class Settled:
     `folders` are the paths of members that are folders. `lost` are the sidecars that become no
     file, as lines of a ledger, with the reasons that a compile from the shards has for them.
     `passed_over` are the members that macOS, Windows or a NAS has left, which are no loss.
+    `sidecars` tells of each line whether it is one. `moved` counts the members that are not
+    unpacked, because orphans were moved with them.
     """
 
     lines: pa.Table
@@ -44,6 +50,20 @@ class Settled:
     examples: list[str]
     lost: pa.Table
     passed_over: list[str]
+    sidecars: pa.ChunkedArray
+    moved: int = 0
+
+    def without_moved(self, moved: Mapping[bytes, moved_files.Moved], known: Known) -> "Settled":
+        """Leave out the members that were moved away as files of the same version."""
+        paths = pa.array(list(moved), pa.binary())
+        stays = np.ones(len(self.lines), bool)
+        for row in np.flatnonzero(pc.is_in(self.lines["path"], paths).to_numpy()).tolist():
+            path, shard, stamp = (self.lines[name][row].as_py() for name in MEMBER)
+            version = shard_versions.version_of(shard, stamp)
+            stays[row] = not moved[path].stays_away(path, version, known)
+        mask = pa.array(stays)
+        lines, sidecars = self.lines.filter(mask), self.sidecars.filter(mask)
+        return replace(self, lines=lines, sidecars=sidecars, moved=len(self.lines) - len(lines))
 
 
 def settle(
@@ -85,6 +105,7 @@ def settle(
     examples = [line for reason, lines in refused.items() for line in _shown(reason, lines)]
     return Settled(
         lines=members.filter(pa.array(files)).select(line_format.LINES.names),
+        sidecars=members["sidecar"].filter(pa.array(files)),
         folders=sorted(filter(None, folders)),
         passed_over=[
             line_format.shown_source(shard, path)

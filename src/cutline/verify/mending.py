@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from time import time_ns
 
 from distributed import Client
 
 from cutline.errors import CutlineError, UsageError
-from cutline.marks import caption_marks
+from cutline.marks import caption_marks, moved_files, shard_versions
 from cutline.progress import SILENT, Watcher
 from cutline.record import Reject, Rules, judging, texts
 from cutline.sources import local_folder
-from cutline.store import SmallFiles, TableFiles, Workspace, disk
+from cutline.store import SmallFiles, TableFiles, TableStore, Workspace, disk
 from cutline.verify import checks
 from cutline.verify.checks import VerifyOptions
 from cutline.verify.move_list import LIST, Move, check_data, read_list, remove_folders, write_list
@@ -59,9 +61,11 @@ def move_orphans(
                 f"Most rows of {table} have no image in {source}, and all that is there would be"
                 " moved: name the folder that they are of."
             )
-        if any(True for _ in _moves_of(found.orphans)):
-            write_list(target, source, _moves_of(found.orphans))
-        tally = _move_all(_moves_of(found.orphans), source, target)
+        with _workspace(source, options, watcher) as (own, store):
+            if any(True for _ in _moves_of(found.orphans)):
+                write_list(target, source, _moves_of(found.orphans))
+                moved_files.add(_remembered(_moves_of(found.orphans), source), own, store)
+            tally = _move_all(_moves_of(found.orphans), source, target)
     watcher.say(f"Moved {tally.moved:,} files to {target}.")
     tally.check(source, target, "name another folder")
     return verify_dataset(table, data, options, client=client, watcher=watcher)
@@ -93,8 +97,12 @@ def restore_orphans(
         raise UsageError(f"There is no {LIST} in {folder}: name the folder that orphans went to.")
     check_data(target, source)
     outputs = TableFiles.of(table)
-    with outputs.workspace.locked(watcher.say, force=options.force_unlock):
+    with (
+        outputs.workspace.locked(watcher.say, force=options.force_unlock),
+        _workspace(source, options, watcher) as (own, store),
+    ):
         tally = _move_all(read_list(target), target, source)
+        moved_files.forget({one.path for one in read_list(target)}, own, store)
     watcher.say(f"Put {tally.moved:,} files back into {source}.")
     tally.check(target, source, "move those elsewhere and run this again")
     remove_folders(target)
@@ -136,6 +144,26 @@ def caption_orphans(
         files.sync()
     watcher.say(f"Wrote {len(due):,} caption files.")
     return verify_dataset(table, data, options, client=client, watcher=watcher)
+
+
+@contextmanager
+def _workspace(
+    data: str, options: VerifyOptions, watcher: Watcher
+) -> Iterator[tuple[str, TableStore]]:
+    workspace = Workspace.below(data)
+    with workspace.locked(watcher.say, force=options.force_unlock) as staging:
+        yield workspace.folder, workspace.store(staging)
+
+
+def _remembered(moves: Iterable[Move], data: str) -> dict[bytes, moved_files.Moved]:
+    known, now = shard_versions.read(Workspace.below(data).folder), time_ns()
+    files = {}
+    for one in moves:
+        with suppress(OSError):  # it is gone by now
+            modified = os.lstat(os.path.join(os.fsencode(data), one.path)).st_mtime_ns
+            is_own = known.wrote(one.path, modified)
+            files[one.path] = moved_files.Moved(modified if is_own else None, now)
+    return files
 
 
 def _caption_for(orphan: Orphan, rules: Rules, root: int) -> str | None:

@@ -123,6 +123,15 @@ class VerifySummary(Summary):
         return new > 0 and TableFiles.of(self.table).has_ledger
 
     @property
+    def orphan_folder(self) -> str | None:
+        """A new folder to move orphans to, if that is what mends most of what fails."""
+        failing = checks.failures(self.findings)
+        if self.is_elsewhere or self.is_older or "images_without_row" not in failing:
+            return None
+        above = os.path.dirname(os.path.realpath(self.data))  # and not where a link to it is
+        return _new_folder(os.path.join(above, "orphans"))
+
+    @property
     def mend(self) -> Mend | None:
         """What mends most of what fails, if anything does."""
         failing = checks.failures(self.findings)
@@ -132,9 +141,7 @@ class VerifySummary(Summary):
         if "images_without_row" in failing and self.is_older:
             what = "compile the table again as it was made, for there are newer sidecars,"
             return Mend(what, again)
-        if "images_without_row" in failing:
-            above = os.path.dirname(os.path.realpath(self.data))  # and not where a link to it is
-            folder = _new_folder(os.path.join(above, "orphans"))
+        if folder := self.orphan_folder:
             move = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
             if self.findings.keys().isdisjoint(checks.CAPTION_FILE_CHECKS):
                 move += ["--strategy", "parquet"]

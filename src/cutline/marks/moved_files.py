@@ -1,0 +1,67 @@
+"""What `verify --orphans move` moved out of a folder: an extraction does not unpack it again."""
+
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cutline.marks.shard_versions import Known
+from cutline.store import TableStore, parquet
+
+MOVED: Final = "moved.parquet"
+"""In the workspace of the folder."""
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("path", pa.binary(), nullable=False),
+        pa.field("mark", pa.int64()),
+        pa.field("moved", pa.int64(), nullable=False),
+    ]
+)
+
+
+class Moved(NamedTuple):
+    """The mark of a file that was moved, None for somebody's, and when, in nanoseconds."""
+
+    mark: int | None
+    time: int
+
+    def stays_away(self, path: bytes, version: str, known: Known) -> bool:
+        """Return whether a version of a shard has nothing newer than what was moved."""
+        if self.mark is None:
+            return known.births.get(version, self.time + 1) <= self.time
+        return known.mark(version, path) == self.mark
+
+
+def read(folder: str, store: TableStore) -> dict[bytes, Moved]:
+    """Read what was moved out of the folder of a workspace, by path."""
+    name = f"{folder}/{MOVED}"
+    if not parquet.is_there(name):
+        return {}
+    with parquet.sound(name, "remove it"), parquet.opened_parquet(store, name) as file:
+        paths, *columns = (column.to_pylist() for column in file.read(SCHEMA.names).columns)
+    return dict(zip(paths, map(Moved, *columns), strict=True))
+
+
+def add(files: Mapping[bytes, Moved], folder: str, store: TableStore) -> None:
+    """Remember files, durably, before they are moved."""
+    if files:
+        _write({**read(folder, store), **files}, folder, store)
+
+
+def forget(paths: Collection[bytes], folder: str, store: TableStore) -> None:
+    """Forget files that were put back."""
+    before = read(folder, store)
+    left = {path: moved for path, moved in before.items() if path not in paths}
+    if len(left) < len(before):
+        _write(left, folder, store)
+
+
+def _write(files: Mapping[bytes, Moved], folder: str, store: TableStore) -> None:
+    if not files:
+        store.remove(f"{folder}/{MOVED}")
+        return
+    rows = [(path, *moved) for path, moved in sorted(files.items())]
+    with store.publish(f"{folder}/{MOVED}") as file:
+        pq.write_table(parquet.table_of_rows(rows, SCHEMA), file)
