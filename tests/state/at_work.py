@@ -31,10 +31,8 @@ class Ended(NamedTuple):
 
     @property
     def advice(self):
-        """The command that the last sentence advises, as words; None if there is none."""
-        sentences = [line for line in self.said.splitlines() if line.startswith("cutline: ")]
-        found = re.findall(r"`cutline ([^`]*)`", sentences[-1]) if sentences else []
-        return shlex.split(found[-1]) if found else None
+        """The commands that are advised, as words."""
+        return [shlex.split(found) for found in re.findall(r"`cutline ([^`]*)`", self.said)]
 
 
 def command(*words):
@@ -47,8 +45,8 @@ def command(*words):
 @contextlib.contextmanager
 def in_this_process(patch):
     """Let commands start no cluster, and draw no plots, which take longer than all the rest."""
-    patch.setattr(jobs, "_client", lambda options, watcher: contextlib.nullcontext())
-    patch.setattr(page, "page", lambda *facts: "")
+    patch.setattr(jobs, "_client", lambda *_: contextlib.nullcontext())
+    patch.setattr(page, "page", lambda *_: "")
     yield
 
 

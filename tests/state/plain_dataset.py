@@ -1,14 +1,14 @@
 """What must be in a dataset after each command, said as plainly as it can be.
 
 A `Dataset` holds no more than what somebody could write down who watched it: the shards that are
-there, each file with who wrote it last, what was moved away (and what an extraction would bring back
-so far), which versions of shards were unpacked, and the rows of the table. `extract`,
-`compile`, `captions` and `move` are what the commands of the same names come to. Of cutline nothing
-is imported here; what a row is says `oracle`.
+there, each file with who wrote it last, what was moved away, which versions of shards were
+unpacked, and the rows of the table. Of cutline nothing is imported here; what a row is says
+`oracle`.
 """
 
 import io
 import os
+import tempfile
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +17,11 @@ from typing import NamedTuple
 from PIL import Image
 
 from oracle import compile_folder
+from sidecars import write_sidecars
 from tar_bytes import as_tarfile_lists, by_tarfile
+
+ROOM = "/dev/shm" if os.path.isdir("/dev/shm") else None
+"""Where small files cost little."""
 
 SHORT_OF_AN_END = 80_000
 """Zeros at the end of an unfinished shard; up to 64 KiB are the padding of a whole one."""
@@ -132,6 +136,15 @@ class Dataset:
         """Forget a file that was moved away: what is newer than it may come, nothing else."""
         file = self.files.pop(path)
         self.away[path] = {file.version} if file.by == "shard" else set(self.unpacked)
+        return file
+
+    def restore(self, files):
+        """Put files back where no others are, and return those whose place is taken."""
+        taken = {path: file for path, file in files.items() if path in self.files}
+        self.files.update(files.items() - taken.items())
+        for path in files:
+            self.away.pop(path, None)
+        return taken
 
     def lost(self):
         """The lines of the ledger about sidecars whose place an earlier shard has."""
@@ -207,6 +220,8 @@ def reason_of(path, rejects):
     return next(iter(of_image + of_stem), None)
 
 
-def compiled(folder):
-    """What a compile of the folder gives: rows, and lines of the ledger."""
-    return compile_folder(folder)
+def compiled(files):
+    """What a compile of files gives: rows, and lines of the ledger."""
+    with tempfile.TemporaryDirectory(dir=ROOM) as folder:
+        sidecars = {path: file.data for path, file in files.items() if path.endswith(".json")}
+        return compile_folder(write_sidecars(folder, sidecars))

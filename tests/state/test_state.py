@@ -15,6 +15,7 @@ import dask
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from at_work import Killed, bury, command, die_at, in_this_process
 from hypothesis import HealthCheck, assume, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,22 +26,16 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from plain_dataset import ROOM, Dataset, File, Hole, Shard, compiled, picture
 
-from cutline.cli import cutline
-from at_work import Killed, bury, command, die_at, in_this_process
-from plain_dataset import Dataset, File, Hole, Shard, compiled, picture
 from trees import tree
 
-ROOM = "/dev/shm" if os.path.isdir("/dev/shm") else None
 ALL = "--max-rejects=1"
 
 EXAMPLES = int(os.environ.get("CUTLINE_EXAMPLES", "20"))
 SECONDS = float(os.environ.get("CUTLINE_SECONDS", "inf"))
 AT_ONCE, STEPS = 25, 12
 """Examples of one seed, and rules of one example."""
-
-CAN = any("--overwrite" in option.opts for option in cutline.commands["run"].params)
-
 
 SHARDS = ["p-0.tar", "p-1.tar", "p-2.tar", "data/p-3.tar"]
 STEMS = ["a", "b", "c", "d", "s/e"]
@@ -49,10 +44,15 @@ SIZES = [(8, 6), (6, 8)]
 KINDS = st.sampled_from(["good"] * 6 + ["no_width", "no_caption", "torn"])
 SAMPLES = st.lists(st.tuples(st.sampled_from(STEMS), KINDS), min_size=1, max_size=4)
 WHICH = st.integers(0, 10**6)
+AFTER = st.integers(0, 80)
 
 
 class States(RuleBasedStateMachine):
-    """A dataset `ROOT` and what it must be, `want`; `undone` is where each file may be instead."""
+    """A dataset and what it must be.
+
+    `want` is the account of it, `rejects` the ledger of the last compile, and `moved` has what is
+    in each folder that orphans were moved to. After a death it is `unsure` what was unpacked.
+    """
 
     def __init__(self):
         super().__init__()
@@ -63,6 +63,8 @@ class States(RuleBasedStateMachine):
         os.makedirs(self.data)
         self.want = Dataset()
         self.rejects = []
+        self.moved = {}
+        self.unsure = False
         self.serial = 0
         self.stack = contextlib.ExitStack()
         patch = self.stack.enter_context(pytest.MonkeyPatch.context())
@@ -167,7 +169,7 @@ class States(RuleBasedStateMachine):
         """Other contents, of the same lengths or of others; perhaps without its first member."""
         name = self.there(which)
         corrected = []
-        for path, data in self.want.shards[name].members[drop:]:
+        for path, _ in self.want.shards[name].members[drop:]:
             if path.endswith(".json"):
                 corrected.append((path, self.sidecar(path[:-5], longer=longer)))
             elif path.endswith(".png"):
@@ -253,14 +255,13 @@ class States(RuleBasedStateMachine):
 
     # Commands, and what they must come to
 
-    def extracted(self, want, overwrite=False):
-        want.extract(overwrite)
-        return want
-
     def compile(self):
-        """Note what the table must be, from what is in the folder."""
-        rows, self.rejects = compiled(self.data)
-        return rows
+        """Note what the table must be, from the files; return whether it is made."""
+        rows, self.rejects = compiled(self.want.files)
+        made = bool(rows or (self.rejects and not self.want.rows))  # else the table stays
+        if made:
+            self.want.rows = rows
+        return made
 
     def check_files(self):
         assert self.found() == {path: file.data for path, file in self.want.files.items()}
@@ -282,48 +283,55 @@ class States(RuleBasedStateMachine):
         assert told == [*self.rejects, *lost]
         assert {line[0] for line in lines if line[1] == "damaged_shard"} == set(damaged)
 
-    @rule(overwrite=st.booleans())
-    def run(self, overwrite):
-        self.work(overwrite)
+    @rule(overwrite=st.booleans(), orphans=st.booleans())
+    def run(self, overwrite, orphans):
+        self.work(overwrite, orphans)
 
-    def work(self, overwrite=False):
+    def work(self, overwrite=False, orphans=False):
         """Run, and check what is there then."""
-        overwrite = overwrite and CAN
-        ended = command("run", self.root, ALL, "--json", *["--overwrite"] * overwrite)
+        words = ["--overwrite"] * overwrite + ["--orphans=move"] * orphans
+        folders = set(os.listdir(self.root))
+        ended = command("run", self.root, ALL, "--json", *words)
         self.want.extract(overwrite)
-        had_rows = bool(self.want.rows)
-        rows = self.compile()
-        if not rows and (had_rows or not self.rejects):  # nothing to do, or the table stays
+        self.unsure = False
+        if not self.compile():
             assert ended.status
             self.check_files()
             return ended
-        self.want.rows = rows
         edited = self.want.captions(overwrite)
+        for folder in set(os.listdir(self.root)) - folders:
+            if folder.startswith("orphans"):
+                assert orphans
+                self.note_moved(f"{self.root}/{folder}")
         self.check_files()
         lost = self.want.lost()
         self.check_table(lost, self.want.damaged())
         missing = list(self.want.missing(self.rejects))
         assert (ended.status == 0) == (not missing), (missing, ended.said)
-        assert ended.summary["compile"]["rows"] == len(rows)
-        assert ended.summary["compile"]["sidecars"] == len(rows) + len(self.rejects) + len(lost)
-        captions = ended.summary["captions"]
-        assert captions.get("edited", 0) == edited
-        kinds = captions.keys() & {"written", "replaced", "unchanged", "edited"}
-        assert sum(captions[kind] for kind in kinds) == len(rows)
+        self.check_summary(ended.summary, edited, lost)
         for folder in (f"{self.root}/set.cutline", f"{self.data}/.cutline"):
             assert not os.path.exists(f"{folder}/lock")
             assert not os.path.exists(f"{folder}/attempts")
         return ended
 
+    def check_summary(self, summary, edited, lost):
+        rows = len(self.want.rows)
+        assert summary["compile"]["rows"] == rows
+        assert summary["compile"]["sidecars"] == rows + len(self.rejects) + len(lost)
+        captions = summary["captions"]
+        assert captions["edited"] == edited
+        kinds = ("written", "replaced", "unchanged", "edited")
+        assert sum(captions[kind] for kind in kinds) == rows
+
     @rule()
     def run_twice(self):
+        """The second time there is nothing to do."""
         self.work()
-        ended = self.work()
-        if ended.summary:
-            assert ended.summary["extract"]["files"] == 0 if self.want.shards else True
-            assert ended.summary["captions"]["written"] == 0
-            assert ended.summary["captions"]["replaced"] == 0
-            assert ended.summary["compile"]["reused_parts"] == ended.summary["compile"]["parts"]
+        summary = self.work().summary
+        if summary:
+            assert summary["captions"]["written"] == summary["captions"]["replaced"] == 0
+            assert summary["compile"]["reused_parts"] == summary["compile"]["parts"]
+            assert not self.want.shards or summary["extract"]["files"] == 0
 
     @rule(overwrite=st.booleans())
     def extract(self, overwrite):
@@ -338,22 +346,19 @@ class States(RuleBasedStateMachine):
         self.want.shards = shards
         self.check_files()
 
+    @precondition(lambda self: self.want.files)
     @rule()
     def compile_alone(self):
         flat = any("/" not in path and path.endswith(".json") for path in self.want.files)
         assume(flat or "data/p-3.tar" not in self.want.shards)  # it would be read in place
         ended = command("compile", self.data, self.table, ALL)
-        had_rows = bool(self.want.rows)
-        rows = self.compile()
-        if rows or (self.rejects and not had_rows):
-            self.want.rows = rows
+        if self.compile():
             self.check_table()
-        assert (ended.status == 0) == bool(rows)
+        assert (ended.status == 0) == bool(compiled(self.want.files)[0])
 
     @precondition(lambda self: self.want.rows)
     @rule(overwrite=st.booleans())
     def captions(self, overwrite):
-        overwrite = overwrite and CAN
         ended = command("captions", self.table, self.data, *["--overwrite"] * overwrite)
         assert ended.status == 0
         self.want.captions(overwrite)
@@ -361,110 +366,167 @@ class States(RuleBasedStateMachine):
 
     # Orphans
 
-    def moved(self, folder, before):
+    def note_moved(self, folder):
         """Note what was moved, which must be no part of a sample, and nowhere lost."""
         now, away = self.found(), tree(folder) if os.path.isdir(folder) else {}
-        rows = self.want.rows
-        kept = {filename for *_, filename in rows}
+        kept = {filename for *_, filename in self.want.rows}
         kept |= {os.path.splitext(filename)[0] + ".txt" for filename in kept}
-        for path, data in before.items():
-            if path in now:
-                assert now[path] == data
-                continue
-            assert away[path] == data
+        there = self.moved.setdefault(folder, {})
+        for path in self.want.files.keys() - now.keys():
+            assert away[path] == self.want.files[path].data
             assert path not in kept
-            self.want.moved(path)
-        assert now.keys() <= before.keys()
+            there[path] = self.want.moved(path)
+        assert {path: file.data for path, file in there.items()}.items() <= away.items()
+        assert not self.want.orphans()
+        self.check_files()
 
-    @precondition(lambda self: self.want.rows)
+    @precondition(lambda self: self.want.rows and not self.unsure)
     @rule()
     def move_orphans(self):
-        before, folder = self.found(), f"{self.above}/orphans {self.new()}"
+        folder = f"{self.above}/orphans {self.new()}"
         ended = command("verify", self.table, self.data, "--orphans", f"move={folder}")
         if ended.status == 2:
             assert self.want.is_elsewhere()
-        self.moved(folder, before)
+            self.check_files()
+        else:
+            self.note_moved(folder)
 
-    @rule(limit=st.just(6))
-    def follow_the_advice(self, limit):
+    @precondition(lambda self: self.moved)
+    @rule(which=WHICH)
+    def restore_orphans(self, which):
+        self.restore(sorted(self.moved)[which % len(self.moved)])
+
+    def restore(self, folder):
+        taken = self.want.restore(self.moved[folder])
+        ended = command("verify", self.table, self.data, "--orphans", f"restore={folder}")
+        self.check_files()
+        if taken:
+            assert ended.status == 1
+            assert f"{len(taken)} files are still in" in ended.said
+            self.moved[folder] = taken
+        else:
+            del self.moved[folder]
+        assert os.path.exists(folder) == bool(taken)
+
+    @rule(data=st.data())
+    def follow_the_advice(self, data):
         """Who does what a run advises and runs it again gets a 0, unless something is missing."""
-        assume(self.want.shards or self.want.files)
-        for _ in range(limit):
+        for _ in range(6):
             ended = self.work()
             if not ended.status or not ended.advice or not ended.summary:
                 break
-            self.obey(ended.advice)
+            self.obey(data.draw(st.sampled_from(ended.advice)))
         missing = list(self.want.missing(self.rejects)) if self.want.rows else ["rows"]
         by_hand = [line for line in missing if not line.endswith(("no row", "no caption file"))]
         assert ended.status == 0 or by_hand or self.want.is_elsewhere(), ended.said
 
     def obey(self, words):
-        before = self.found()
-        folder = next((w.removeprefix("move=") for w in words if w.startswith("move=")), None)
-        if words[0] == "compile":
-            words = [*words, ALL]
+        if words[0] == "run":
+            assert words == ["run", self.root, "--orphans", "move"]
+            self.work(orphans=True)
+            return
+        words = [*words, ALL] if words[0] == "compile" else words
         ended = command(*words)
         assert ended.status in (0, 1), ended.said
-        if folder:
-            self.moved(folder, before)
+        if words[0] == "verify":
+            self.note_moved(words[words.index("--orphans") + 1].removeprefix("move="))
         elif words[0] == "captions":
             self.want.captions()
-        elif words[0] == "compile":
-            self.want.rows = self.compile()
+        else:
+            assert words[0] == "compile"
+            self.compile()
         self.check_files()
 
     # Death
 
-    @rule(after=st.integers(0, 60))
-    def run_and_die(self, after):
-        """Each file is as it was or as it will be; what a user has written is there."""
-        states = [self.want.copy()]
-        dead = False
+    def die(self, after, *words):
+        """Run a command that dies after some changes of names; return whether it did."""
         with pytest.MonkeyPatch.context() as patch:
             die_at(patch, after)
             try:
-                command("run", self.root, ALL)
+                command(*words)
             except Killed:
-                dead = True
-        bury(f"{self.root}/set.cutline/lock")
-        bury(f"{self.data}/.cutline/lock")
-        if dead:
-            self.take_stock(states)
-        else:
-            self.want.extract()
-            self.settle()
+                self.unsure = True
+                bury(f"{self.root}/set.cutline/lock")
+                bury(f"{self.data}/.cutline/lock")
+                return True
+        return False
 
-    def settle(self):
-        """Note what a run that ended has made; the next one checks it."""
-        had_rows = bool(self.want.rows)
-        rows = self.compile()
-        if rows or (self.rejects and not had_rows):
-            self.want.rows = rows
-            self.want.captions()
+    @rule(after=AFTER)
+    def run_and_die(self, after):
+        """Each file is as it was or as it will be; what a user has written is there."""
+        if self.die(after, "run", self.root, ALL):
+            self.take_stock()
+        else:
+            self.finish()
+
+    @rule(after=AFTER, overwrite=st.booleans(), orphans=st.booleans())
+    def run_and_die_and_run_again(self, after, overwrite, orphans):
+        words = ["--overwrite"] * overwrite + ["--orphans=move"] * orphans
+        before = set(os.listdir(self.root))
+        dead = self.die(after, "run", self.root, ALL, *words)
+        for folder in set(os.listdir(self.root)) - before:
+            if folder.startswith("orphans"):
+                self.take_stock(overwrite, f"{self.root}/{folder}")
+                break
+        else:
+            if dead:
+                self.take_stock(overwrite)
+            else:
+                self.finish(overwrite)
+        self.work(overwrite, orphans)
+
+    @precondition(lambda self: self.want.rows and not self.unsure)
+    @rule(after=AFTER)
+    def move_orphans_and_die_and_move_again(self, after):
+        assume(not self.want.is_elsewhere())
+        folder = f"{self.above}/orphans {self.new()}"
+        words = ("verify", self.table, self.data, "--orphans", f"move={folder}")
+        self.die(after, *words)
+        self.unsure = False
+        assert command(*words).status in (0, 1)
+        self.note_moved(folder)
+
+    @precondition(lambda self: self.moved)
+    @rule(which=WHICH, after=AFTER)
+    def restore_orphans_and_die_and_restore_again(self, which, after):
+        folder = sorted(self.moved)[which % len(self.moved)]
+        unsure = self.unsure
+        self.die(after, "verify", self.table, self.data, "--orphans", f"restore={folder}")
+        self.unsure = unsure
+        if os.path.exists(folder):
+            self.restore(folder)
+        else:
+            assert not self.want.restore(self.moved.pop(folder))
+            self.check_files()
+
+    def finish(self, overwrite=False):
+        """Note what a run that ended has made."""
+        self.want.extract(overwrite)
+        if self.compile():
+            self.want.captions(overwrite)
         self.check_files()
 
-    def take_stock(self, states):
+    def take_stock(self, overwrite=False, folder=""):
         """Find each file as it was before a run that died, or as one of its steps makes it."""
-        extracted = states[0].copy()
-        extracted.extract()
-        states.append(extracted)
+        states = [self.want, extracted := self.want.copy()]
+        extracted.extract(overwrite)
         if os.path.exists(self.table):
-            rows = rows_of(pq.read_table(self.table))
-            captioned = extracted.copy()
-            captioned.rows = rows
-            captioned.captions()
-            states.append(captioned)
-            self.want.rows = rows
-        found = self.found()
-        files = {}
+            self.want.rows = rows_of(pq.read_table(self.table))
+            states.append(captioned := extracted.copy())
+            captioned.rows = self.want.rows
+            captioned.captions(overwrite)
+        found, away, files = self.found(), tree(folder) if folder else {}, {}
         for path in {path for state in states for path in state.files} | found.keys():
-            may_be = [state.files[path] for state in states if path in state.files]
-            if path not in found:
-                assert any(path not in state.files for state in states), path
-                continue
-            files[path] = next((file for file in may_be if file.data == found[path]), None)
-            assert files[path], (path, found[path], may_be)
+            may_be = [state.files.get(path) for state in states]
+            there = found.get(path, away.get(path))
+            fitting = [file for file in may_be if (file and file.data) == there]
+            assert fitting, (path, there, may_be)
+            if fitting[0]:
+                files[path] = fitting[0]
         self.want.files = files
+        for path in files.keys() - found.keys():
+            self.moved.setdefault(folder, {})[path] = self.want.moved(path)
 
     # What holds always
 
