@@ -245,7 +245,8 @@ def test_a_second_name_of_a_file_outside_is_replaced_and_not_written_to(data, ou
     table = write_table(tmp_path / "t.parquet", [("a.png", "a caption")])
     (data / "a.txt").hardlink_to(outside / "target.txt")
     before = surroundings(tmp_path)
-    assert write_captions(table, str(data)).replaced == 1
+    assert write_captions(table, str(data)).edited == 1
+    assert write_captions(table, str(data), overwrite=True).replaced == 1
     assert surroundings(tmp_path) == before
 
 
@@ -265,6 +266,7 @@ def test_a_link_for_a_folder_is_not_entered(data, outside, tmp_path):
     [
         ".cutline",
         ".cutline/attempts",
+        ".cutline/captions",
         ".cutline/captions.parts",
         ".cutline/captions.cutline",
         ".cutline/captions.cutline/attempts",
@@ -276,7 +278,7 @@ def test_a_link_where_cutline_keeps_its_own_files_is_refused(data, outside, tmp_
     (data / link).parent.mkdir(parents=True, exist_ok=True)
     (data / link).symlink_to(outside)
     before = surroundings(tmp_path)
-    with pytest.raises(CutlineError, match=r"is a link, .*: remove it\.$"):
+    with pytest.raises(CutlineError, match=r"is a link, .*: remove the link\.$"):
         write_captions(source, str(data))
     assert surroundings(tmp_path) == before
     assert texts(data) == {}

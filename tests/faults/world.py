@@ -82,7 +82,7 @@ class World:
             if not self.may_be(path, data):
                 yield f"{path} is neither as before nor as it must become"
         for path in self.start.keys() - now.keys():
-            if not path.startswith(("x.cutline/", "x.parts/part")):
+            if not path.startswith(("x.cutline/", "x.parts/part", "data/.cutline/")):
                 yield f"{path} is gone"
         if code == 0 and self.without_own(now) != self.without_own(self.end):
             yield "it exits with 0 and work is missing"

@@ -361,7 +361,7 @@ def test_what_is_hidden_counts_as_the_trainer_lists_it(dataset):
     """It lists hidden images, such as a Mac leaves; compile passes over hidden sidecars."""
     Image.new("RGB", SIZE).save(dataset.data / "._a.png")
     (dataset.data / ".hidden.json").write_text("{}")
-    (dataset.data / ".cutline").mkdir()
+    (dataset.data / ".cutline").mkdir(exist_ok=True)
     Image.new("RGB", SIZE).save(dataset.data / ".cutline/attempt.png")
     (dataset.data / ".ipynb_checkpoints").mkdir()
     Image.new("RGB", SIZE).save(dataset.data / ".ipynb_checkpoints/a.png")

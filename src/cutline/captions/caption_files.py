@@ -82,14 +82,6 @@ class Caption(NamedTuple):
     text: str | None
 
 
-class Due(NamedTuple):
-    """A caption file to write, or the filename of a sample that has none, and the reason."""
-
-    path: str
-    text: bytes
-    reason: str
-
-
 @dataclass(frozen=True, slots=True)
 class CaptionFilesDone:
     """What became of the caption files of one slice.
@@ -280,14 +272,14 @@ def needed(captions: Iterable[Caption], folder: str) -> list[space.Room]:
 def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[CaptionFilesDone]:
     """Write caption files, and make them durable before anybody hears that they are done."""
     began = perf_counter()
-    due = [_due(caption) for caption in captions]
+    due = list(map(_due, captions))
     workspace = Workspace.below(context.folder)
-    own = [(os.fsencode(path), text) for path, text, reason in due if not reason]
+    own = ((path.encode(), text) for path, text, reason in due if not reason)
     marks = caption_marks.remember(own, workspace.folder, workspace.store(context.staging))
-    counts, examples, mine = Counter[str](), {}, OwnCaptions(context.folder)
+    judge = _replaced if context.overwrite else partial(_judge, OwnCaptions(context.folder))
+    counts, examples = Counter[str](), {}
     with context_meter.meter("write"), SmallFiles(context.folder, context.staging) as files:
         for path, text, reason in due:
-            judge = _replaced if context.overwrite else partial(_judge, path, mine)
             became = reason or _write_file(path, text, files, judge)
             counts[became] += 1
             if became not in NO_EXAMPLE:
@@ -307,16 +299,18 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
     return [batch]
 
 
-def _due(caption: Caption) -> Due:
+def _due(caption: Caption) -> tuple[str, bytes, str]:
+    # The path of the file, its content, and why there is none. A plain tuple: those of a named one
+    # are looked at in each collection of garbage.
     filename, text = caption
     if not filename or naming.path_fault(filename):  # the table may be anybody's
-        return Due(filename or "", b"", "bad_image_name")
+        return filename or "", b"", "bad_image_name"
     if not text:
-        return Due(filename, b"", "no_caption")
-    return Due(naming.key(filename) + ".txt", text.encode(), "")
+        return filename, b"", "no_caption"
+    return naming.key(filename) + ".txt", text.encode(), ""
 
 
-def _write_file(path: str, text: bytes, files: SmallFiles, judge: Callable[[int], str]) -> str:
+def _write_file(path: str, text: bytes, files: SmallFiles, judge: Callable[[str, int], str]) -> str:
     try:
         return files.put(path, text, judge)
     except OSError as error:
@@ -325,14 +319,14 @@ def _write_file(path: str, text: bytes, files: SmallFiles, judge: Callable[[int]
         return "unwritable"
 
 
-def _replaced(_: int) -> str:
+def _replaced(*_: object) -> str:
     return ""
 
 
-def _judge(path: str, mine: OwnCaptions, file: int) -> str:
+def _judge(mine: OwnCaptions, path: str, file: int) -> str:
     """Return why a caption file that says something else stays; "" if it is replaced."""
     status = os.fstat(file)
     text = os.pread(file, min(status.st_size, TOO_LARGE), 0)
     # Blank ones are nobody's: a trainer stops at them.
-    is_own = not text.strip() or mine.wrote(os.fsencode(path), text, status.st_mtime_ns)
+    is_own = not text.strip() or mine.wrote(path.encode(), text, status.st_mtime_ns)
     return "" if is_own else "edited"

@@ -359,8 +359,8 @@ def _extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
 def _put(member: MemberFile, files: SmallFiles, known: Known, context: ExtractContext) -> str:
     path = os.fsdecode(member.path)
     if context.overwrite:
-        return files.put_made(path, member.write, lambda _: False, lambda _: "")
-    outcome = files.put_made(path, member.write, member.fits, partial(member.judge, known=known))
+        return files.put_made(path, member.write, lambda _: False, lambda *_: "")
+    outcome = files.put_made(path, member.write, member.fits, partial(member.judge, known))
     if outcome == "edited" and member.path.endswith(CAPTION_FILE):
         return "unchanged"  # likely the caption that `captions` has written
     return outcome

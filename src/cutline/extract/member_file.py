@@ -28,7 +28,7 @@ class MemberFile:
         """Return whether a file is the one that an extraction of this version wrote."""
         return status.st_mtime_ns == self.mark and status.st_size == self.size
 
-    def judge(self, file: int, known: Known) -> str:
+    def judge(self, known: Known, _: str, file: int) -> str:
         """Return why a file that does not fit stays; "" if it is replaced."""
         status = os.fstat(file)
         place = (self.shard, self.offset, file, status.st_size)

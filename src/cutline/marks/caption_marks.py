@@ -50,7 +50,7 @@ class OwnCaptions:
         modified
             Its time of modification, in nanoseconds.
         """
-        mark = np.uint64(_mark(path, text))
+        mark = np.uint64(crc32(path) << 32 | crc32(text))
         at = np.searchsorted(self._marks, mark)
         known = bool(at < len(self._marks) and self._marks[at] == mark)
         return known or self._known.wrote(path, modified)
@@ -74,7 +74,7 @@ def remember(files: Iterable[tuple[bytes, bytes]], folder: str, store: TableStor
     str
         The name of the file of marks, for `merge`; empty if there are none.
     """
-    marks = np.fromiter((_mark(*one) for one in files), np.uint64)
+    marks = np.fromiter((crc32(path) << 32 | crc32(text) for path, text in files), np.uint64)
     return _publish(np.unique(marks), f"{folder}/{FOLDER}", store)
 
 
@@ -102,18 +102,13 @@ def merge(current: Collection[str], folder: str, store: TableStore, *, prune: bo
         store.remove(f"{own}/{other}")
 
 
-def _mark(path: bytes, text: bytes) -> int:
-    return crc32(path) << 32 | crc32(text)
-
-
 def _publish(marks: Marks, own: str, store: TableStore) -> str:
     if not len(marks):
         return ""
     data = marks.astype(FORM).tobytes()
     name = blake2b(data, digest_size=16).hexdigest()
     if name not in store.sizes(own):
-        if not store.is_folder(own):
-            store.make_folder(own)
+        store.make_folder(own)  # also if it is there: it may be a link
         with store.publish(f"{own}/{name}") as file:
             file.write(data)
     return name

@@ -21,14 +21,14 @@ Write: TypeAlias = Callable[[int], object]
 Look: TypeAlias = Callable[[str], str | None]
 """Returns why what has a name may stay: "" if it may not, None if nothing has the name."""
 
-Judge: TypeAlias = Callable[[int], str]
-"""Returns of a file that is not as it should be, by its descriptor, why it stays; "" if not."""
+Judge: TypeAlias = Callable[[str, int], str]
+"""Returns why a file that is not as it should be stays, by path and descriptor; "" if not."""
 
 Fits: TypeAlias = Callable[[os.stat_result], bool]
 """Returns whether a file is as it should be, by its status alone."""
 
 
-def replaced(_: int) -> str:
+def replaced(path: str, file: int) -> str:  # noqa: ARG001 - a Judge
     """Judge that a file is to be replaced, whatever it is."""
     return ""
 
@@ -87,10 +87,10 @@ class SmallFiles:
             should be. Or the path has a ``..``.
         """
 
-        def compare(file: int) -> str:
-            return "unchanged" if os.read(file, len(data) + 1) == data else _judged(file, judge)
+        def look(name: str) -> str | None:
+            return self._open(name, path, judge, data)
 
-        return self._settle(path, partial(write_all, data=data), partial(self._open, judge=compare))
+        return self._settle(path, partial(write_all, data=data), look)
 
     def put_made(self, path: str, write: Write, fits: Fits, judge: Judge) -> str:
         """Write a file as `put` does, unless one is there that fits or that somebody made.
@@ -114,7 +114,7 @@ class SmallFiles:
                 return None
             if not stat.S_ISREG(status.st_mode):
                 return ""
-            return "unchanged" if fits(status) else self._open(name, partial(_judged, judge=judge))
+            return "unchanged" if fits(status) else self._open(name, path, judge)
 
         return self._settle(path, write, look)
 
@@ -153,8 +153,8 @@ class SmallFiles:
         os.close(self._folder)
         self._path, self._folder = path, folder
 
-    def _open(self, name: str, judge: Judge) -> str | None:
-        """Judge what has a name: None if nothing has it, "" if it is no file."""
+    def _open(self, name: str, path: str, judge: Judge, data: bytes | None = None) -> str | None:
+        """Judge a file, unless it holds `data`: None if nothing has the name, "" if no file has."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             file = os.open(name, flags, dir_fd=self._folder)
@@ -166,7 +166,9 @@ class SmallFiles:
                 return ""
             raise
         try:
-            return judge(file)
+            if data is not None and os.read(file, len(data) + 1) == data:
+                return "unchanged"
+            return judge(path, file) if stat.S_ISREG(os.fstat(file).st_mode) else ""
         finally:
             os.close(file)
 
@@ -230,10 +232,6 @@ class SmallFiles:
         """Make all files survive a power cut: one call instead of one for each."""
         if LIBC.syncfs(self._root):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def _judged(file: int, judge: Judge) -> str:
-    return judge(file) if stat.S_ISREG(os.fstat(file).st_mode) else ""
 
 
 def _open_or_make(name: str, above: int) -> int:
