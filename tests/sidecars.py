@@ -3,6 +3,9 @@
 import json
 import os
 
+IMAGE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (640).to_bytes(4) + (480).to_bytes(4) + b"\x08\x02\0\0\0"
+"""The front of the image of a good record: all that is read of one."""
+
 
 def record(image_name="a.png", **changes):
     """The fields of a good record, with some of them changed; `...` leaves a field out."""

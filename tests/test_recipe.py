@@ -16,7 +16,7 @@ from cutline import (
 )
 from cutline.recipe import layout
 from jobs_at_work import Listener
-from sidecars import numbered, record, write_sidecars
+from sidecars import IMAGE, numbered, record, write_sidecars
 from trees import texts, tree
 
 
@@ -27,7 +27,7 @@ def root(tmp_path):
     folder.mkdir()
     write_sidecars(folder / "data", numbered(10) | {"no.json": record("no.png", width=...)})
     for number in range(10):
-        (folder / f"data/{number:03}.png").touch()
+        (folder / f"data/{number:03}.png").write_bytes(IMAGE)
     return folder
 
 
@@ -94,7 +94,7 @@ def test_captions_that_cannot_be_written_are_the_shortfall_of_the_run(root):
 
 
 def test_orphans_are_the_shortfall_of_the_run_with_the_command_that_mends(root):
-    (root / "data/no.png").touch()
+    (root / "data/no.png").write_bytes(IMAGE)
     summary = run(str(root))
     assert summary.verify.orphans == {"no_width": 1}
     command = f"cutline verify {root}/flowers.parquet {root}/data --orphans move={root}/orphans"

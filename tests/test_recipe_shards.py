@@ -8,7 +8,7 @@ from cutline import DemoOptions, make_demo, recipe
 from cutline.errors import CutlineError, UsageError
 from cutline.table.compile_options import CompileOptions
 from cutline.table.compiling import compile_table
-from sidecars import as_bytes, record
+from sidecars import IMAGE, as_bytes, record
 from tar_bytes import by_tarfile
 
 
@@ -73,7 +73,7 @@ def write_shard(path, members):
 def samples(count, extra=()):
     names = [f"{number:05}" for number in range(count)]
     sidecars = [(f"{name}.json", as_bytes(record(f"{name}.jpg"))) for name in names]
-    return [*sidecars, *((f"{name}.jpg", b"jpeg") for name in names), *extra]
+    return [*sidecars, *((f"{name}.jpg", IMAGE) for name in names), *extra]
 
 
 def test_a_run_again_leaves_the_captions_that_it_has_written_over_the_texts_of_shards(tmp_path):
@@ -108,7 +108,7 @@ def test_sidecars_that_get_into_no_file_are_rejects_as_of_a_compile_from_the_sha
 
 
 def test_what_is_below_a_folder_named_as_a_sidecar_is_none_in_the_shards_and_unpacked(tmp_path):
-    below = [("a.json/b.json", as_bytes(record("b.jpg"))), ("a.json/b.jpg", b"jpeg")]
+    below = [("a.json/b.json", as_bytes(record("b.jpg"))), ("a.json/b.jpg", IMAGE)]
     write_shard(tmp_path / "set" / "a.tar", samples(5, below))
     unpacked = recipe.run(tmp_path / "set", CompileOptions(max_rejects=1)).compile
     in_place = compile_table(f"{tmp_path}/set/*.tar", f"{tmp_path}/in place.parquet")

@@ -104,6 +104,8 @@ def run(
     """
     clock = Clock()
     table, data = layout(root)
+    for line in [*shard_names.passed_over(root, data), *shard_names.passed_over(data)]:
+        watcher.say(line)
     unpacking = ExtractOptions(
         overwrite=chosen.overwrite,
         max_rejects=options.max_rejects,
@@ -173,7 +175,10 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     path = disk.absolute(root)
     data = os.path.join(path, "data")
     if not os.path.isdir(data) and not (os.path.isdir(path) and _shards_of(path)):
-        raise UsageError(f"The folder {data} is not there: put images and sidecars into it.")
+        hints = shard_names.passed_over(root)
+        raise UsageError(
+            " ".join([f"The folder {data} is not there: put images and sidecars into it.", *hints])
+        )
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from cutline import compile_table
 from cutline.cli.commands import cutline
 from cutline.cluster import connecting
-from sidecars import numbered, record, write_sidecars
+from sidecars import IMAGE, numbered, record, write_sidecars
 from trees import texts, tree
 
 SUMMARIES = {
@@ -238,7 +238,7 @@ def test_the_summary_is_one_json_object_alone_with_the_keys_of_the_contract(
 ):
     write_sidecars("set/data", numbered(3))
     for number in range(3):
-        Path(f"set/data/{number:03}.png").touch()
+        Path(f"set/data/{number:03}.png").write_bytes(IMAGE)
     result = typed(*arguments, "--json", "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.count("\n") == 1

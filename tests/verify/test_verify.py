@@ -186,6 +186,24 @@ def linked_folder(dataset):
     return 1, ["link"]
 
 
+def empty_images(dataset):
+    for name in ("a.png", "sub/f.gif"):
+        (dataset.data / name).write_bytes(b"")
+    return 2, ["a.png", "sub/f.gif"]
+
+
+def other_content(dataset):
+    (dataset.data / "a.png").write_bytes((dataset.data / "a.png").read_bytes()[:12])
+    (dataset.data / "b.jpg").write_text("<!DOCTYPE html><html>404 Not Found</html>")
+    (dataset.data / "c d.webp").write_text("version https://git-lfs.github.com/spec/v1\n")
+    return 3, ["a.png", "b.jpg", "c d.webp"]
+
+
+def other_size(dataset):
+    Image.new("RGB", (4, 4)).save(dataset.data / "b.jpg")
+    return 1, [f"b.jpg (4x4, not {SIZE[0]}x{SIZE[1]})"]
+
+
 def other_extension(dataset):
     os.rename(dataset.data / "a.png", dataset.data / "a.jpg")
     return 1, ["a.jpg (the table names it a.png: another extension)"]
@@ -207,6 +225,9 @@ FAULTS = [
     ("unlisted_images", large_letters),
     ("images_without_row", orphan),
     ("images_left_out", captioned_orphan),
+    ("empty_images", empty_images),
+    ("unreadable_images", other_content),
+    ("wrong_sizes", other_size),
     ("images_without_caption_file", caption_file_gone),
     ("images_without_caption_file", folder_for_a_caption_file),
     ("differing_caption_files", stale_caption_file),
@@ -238,15 +259,15 @@ def test_a_column_that_is_there_twice_is_a_wrong_schema(dataset):
     assert found(dataset.verify()) == expected
 
 
-def test_an_edge_that_needs_all_64_bits_is_no_fault(dataset):
+def test_an_edge_that_needs_all_64_bits_is_no_bad_size(dataset):
     table = pq.read_table(dataset.table)
     wide = pa.array([2**64 - 1] * len(table), pa.uint64())
     pq.write_table(table.set_column(0, "width", wide), dataset.table)
-    assert found(dataset.verify()) == {}
+    assert set(found(dataset.verify())) == {"wrong_sizes"}
 
 
 def test_every_check_has_a_fault_that_it_finds():
-    others = {"sidecar_count", "wrong_sizes", "unreadable_images"}  # have tests of their own below
+    others = {"sidecar_count"}  # has tests of its own below
     assert {check for check, _ in FAULTS} | others == set(LEVELS)
 
 
@@ -322,7 +343,7 @@ def test_sizes_are_asked_of_files_alone(dataset, make):
 
 
 def test_an_image_without_a_header_is_found(dataset):
-    (dataset.data / "a.png").write_bytes(b"")
+    (dataset.data / "a.png").write_bytes(b"\x89PNG")
     (dataset.data / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 and nothing more")
     (dataset.data / "c d.webp").write_bytes(b"RIFF\0\0")
     count, examples = found(dataset.verify(sizes=True))["unreadable_images"]
@@ -333,10 +354,31 @@ def test_an_image_without_a_header_is_found(dataset):
 @pytest.mark.parametrize("sample", [1, 3, 7, 100])
 def test_a_sample_has_so_many_rows_and_the_same_each_time(dataset, sample):
     for name in NAMES:
-        (dataset.data / name).write_bytes(b"")
+        (dataset.data / name).write_bytes(b"-")
     findings = [dataset.verify(sizes=True, sample=sample).findings for _ in range(2)]
     assert findings[0] == findings[1]
     assert findings[0]["unreadable_images"].count == min(sample, len(NAMES))
+
+
+def test_without_being_asked_a_thousand_headers_are_read_and_all_with_sizes(dataset, monkeypatch):
+    monkeypatch.setattr("cutline.verify.checks.SAMPLE", 2)
+    for name in NAMES:
+        (dataset.data / name).write_bytes(b"-")
+    counts = [dataset.verify(sizes=sizes).findings["unreadable_images"].count for sizes in (0, 1)]
+    assert counts == [2, len(NAMES)]
+
+
+def test_an_empty_image_is_found_however_small_the_sample(dataset):
+    """Another file of no content is no image: a link to an empty file is, and a folder is not."""
+    for name in NAMES:
+        (dataset.data / name).write_bytes(b"")
+    os.remove(dataset.data / "a.png")
+    (dataset.data / "a.png").symlink_to("b.jpg")
+    summary = dataset.verify(sample=1, strategy="parquet")
+    assert {name: count for name, (count, _) in found(summary).items()} == {
+        "empty_images": len(NAMES)
+    }
+    assert "fetch the images anew" in summary.shortfall
 
 
 @pytest.mark.parametrize("sample", [0, -1])
@@ -547,7 +589,7 @@ def peak_memory(folder, rows):
     data = folder / "data"
     data.mkdir(parents=True)
     names = [f"a name that is long, so that many of them are large {n:07}.png" for n in range(rows)]
-    (folder / "image").touch()
+    Image.new("RGB", (8, 8)).save(folder / "image", "PNG")
     (folder / "caption").write_text("A caption")
     for name in names:  # links cost a tenth of files; 65,000 to a file are the most
         os.link(folder / "image", data / name)

@@ -130,6 +130,8 @@ def extract(
     """
     clock = Clock()
     shards = shard_names.open_shards(source)
+    for line in shard_names.passed_over(source):
+        watcher.say(line)
     folder = _made_folder(data)
     workspace = Workspace.below(folder)
     own = workspace.folder

@@ -130,7 +130,10 @@ def make_plan(
         lines, indexes = _listed(origin, files, options, client, watcher)
         kept = before.holding(lines, options.partition_size)
     if not len(lines):
-        raise CutlineError(f"There is no .json file in {context.source}: name another folder.")
+        hints = shard_names.passed_over(str(origin))
+        raise CutlineError(
+            " ".join([f"There is no .json file in {context.source}: name another folder.", *hints])
+        )
     files.make_folders()
     # If it is the same it is not written again, which takes 0.1 s for a million sidecars.
     same = before.planned if before.is_of(lines, kept) else []

@@ -12,9 +12,9 @@ from cutline.sources.shard_names import (
     Where,
     holds_shards,
     is_pattern,
-    is_shard_name,
     open_shards,
 )
+from cutline.sources.shard_rules import is_shard_name
 
 Origin: TypeAlias = Folder | RemoteFolder | ShardSet
 

@@ -3,21 +3,33 @@
 import glob
 import os
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
-from typing import Final, TypeAlias
+from itertools import islice, takewhile
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from cutline.errors import UsageError
+from cutline.sources import shard_rules
 from cutline.sources.local_folder import answer
 from cutline.sources.remote_file import open_filesystem, refusals
+from cutline.sources.shard_rules import OTHER_ARCHIVE, is_shard, is_shard_name
 from cutline.sources.tar_shards import Shards
 from cutline.store import disk
 
 Where: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """What names a source: a folder, a shard, a glob of shards, or a list of shards."""
 
-PACKED: Final = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
+Kind: TypeAlias = Literal["file", "folder", "link or a device"]
+
+KINDS: Final[dict[str, Kind]] = {"file": "file", "directory": "folder"}
+"""What fsspec calls what is in a folder."""
+
+TELLING: Final = re.compile(r"\.(json|tar|t[gbxz]|zip|7z|rar)", re.IGNORECASE)
+"""What the names of sidecars, shards and other archives hold."""
+
+LOOKED_AT: Final = 1_000
+"""Names in a folder one deeper that are looked at for shards: a folder of images has a million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,7 @@ def open_shards(source: Where) -> ShardSet:
     Raises
     ------
     UsageError
-        There is no shard, or one is compressed.
+        There is no shard, or something that bears a shard's name is none that can be read.
     """
     if not isinstance(source, str | os.PathLike):
         return _shard_set(source, "the list")
@@ -64,31 +76,85 @@ def open_shards(source: Where) -> ShardSet:
 
 
 def shard_paths(path: str) -> list[str]:
-    """Return the shards that a path, a URL or a glob names, compressed ones too."""
+    """Return the shards that a path, a URL or a glob names, also those that cannot be read."""
     if is_pattern(path) and not os.path.exists(path):
         return _matches(path)
-    if is_shard_name(path) and not os.path.isdir(path):
+    named = is_shard_name(path) or OTHER_ARCHIVE.names.search(path)
+    if named and not os.path.isdir(path):
         if "://" in path:
             open_filesystem(path)  # to refuse a URL that cannot be one
-        elif not os.path.exists(path):
+        elif not os.path.lexists(path):
             raise FileNotFoundError(path)
         return [path]
-    return [f"{path.rstrip('/')}/{name}" for name in _names_in(path) if is_shard_name(name)]
+    return [f"{path.rstrip('/')}/{name}" for name in _shards_in(path)]
+
+
+def _shards_in(folder: str) -> list[str]:
+    """Return the names in a folder that stand for shards; a remote one that is no file is refused.
+
+    What a local one is, `shard_rules.check` finds out. A folder called like a shard may hold
+    sidecars, and a ZIP file anything: both stand for a shard only beside one.
+    """
+    entries = list(_entries(folder))
+    shards = [one for one in entries if one.kind != "folder" and is_shard_name(one.name)]
+    if shards:
+        folders = [one for one in entries if one.kind == "folder" and is_shard(one.name)]
+        shards += folders + [one for one in entries if OTHER_ARCHIVE.names.search(one.name)]
+    for one in shards:
+        if "://" in folder and one.kind != "file":
+            raise shard_rules.no_file(f"{folder}/{one.name}", f"a {one.kind}", shard_rules.RENAME)
+    return [one.name for one in shards]
+
+
+def passed_over(source: object, known: str = "") -> list[str]:
+    """Return sentences about what looks like data in a local folder, and is not looked at there.
+
+    Parameters
+    ----------
+    source
+        What names a source; of all but a folder there is nothing to say.
+    known
+        A folder in it that is looked at, too.
+    """
+    path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+    local = "://" not in path and os.path.isdir(path)
+    return list(_passed_over(disk.absolute(path), known)) if local else []
+
+
+def _passed_over(folder: str, known: str) -> Iterator[str]:
+    entries = sorted(_entries(folder))
+    others = [one.name for one in entries if OTHER_ARCHIVE.names.search(one.name)]
+    if others and others[0] not in _shards_in(folder):
+        yield (
+            f"Passed over {len(others):,} files in {folder}, such as {others[0]}, which"
+            f" {OTHER_ARCHIVE.what}: unpack what belongs to the dataset."
+        )
+    folders = [f"{folder}/{one.name}" for one in entries if one.kind == "folder"]
+    if deeper := [path for path in folders if path != known and _has_shards(path)]:
+        yield (
+            f"Passed over the shards in {len(deeper):,} folders below {folder}: name a folder, such"
+            f" as {deeper[0]}, or the glob '{folder}/*/*.tar'."
+        )
+
+
+def _has_shards(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(is_shard_name(one.name) for one in islice(entries, LOOKED_AT))
+    except OSError:
+        return False
 
 
 def _shard_set(paths: Iterable[disk.AnyPath], named: str) -> ShardSet:
     """Build the set of some paths or URLs; `named` is what the user called them."""
     found = sorted({_absolute(path) for path in paths})
     if not found:
-        raise UsageError(f"No shard is named by {named}: name *.tar files, or a folder.")
+        mends = passed_over(named) or [
+            f"No shard is named by {named}: name *.tar files, or a folder."
+        ]
+        raise UsageError(" ".join(mends))
     for path in found:
-        if path.endswith(PACKED):
-            raise UsageError(
-                f"The shard {path} is compressed, and only .tar is read: unpack it and move it"
-                " away."
-            )
-        if not path.endswith(".tar"):
-            raise UsageError(f"The file {path} is no .tar shard: name *.tar files, or a folder.")
+        shard_rules.check(path)
     root = _common_folder(found)
     if not all(path.startswith(f"{root}/") for path in found):
         raise UsageError(
@@ -109,19 +175,30 @@ def _common_folder(paths: Sequence[str]) -> str:
     return "/".join(level[0] for level in takewhile(lambda level: len({*level}) == 1, levels))
 
 
-def _names_in(folder: str) -> Iterator[str]:
-    """Yield the names of the files directly in a folder or URL, except hidden ones."""
+class _Listed(NamedTuple):
+    name: str
+    kind: Kind
+
+
+def _entries(folder: str) -> Iterator[_Listed]:
+    """Yield the folders, archives and sidecars directly in a folder or URL, except hidden ones."""
+    found: Iterable[_Listed]
     if "://" in folder:
         filesystem, root = open_filesystem(folder)
-        for info in filesystem.ls(root, detail=True):
-            name = posixpath.basename(info["name"])
-            if info["type"] == "file" and not name.startswith("."):
-                yield name
+        found = (
+            _Listed(posixpath.basename(one["name"]), KINDS.get(one["type"], "link or a device"))
+            for one in filesystem.ls(root, detail=True)
+        )
+        yield from (one for one in found if not one.name.startswith("."))
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(".") and answer(entry.is_file):
-                yield entry.name
+            if entry.name.startswith("."):
+                continue
+            if answer(entry.is_dir):
+                yield _Listed(entry.name, "folder")
+            elif TELLING.search(entry.name):  # a million files have another name
+                yield _Listed(entry.name, "file" if answer(entry.is_file) else "link or a device")
 
 
 def holds_shards(folder: str) -> bool:
@@ -130,16 +207,11 @@ def holds_shards(folder: str) -> bool:
     After an extraction both are in one folder, and the loose sidecars are the ones to use.
     """
     found = False
-    for name in _names_in(folder):
+    for name, kind in _entries(folder):
         if name.lower().endswith(".json"):
             return False
-        found = found or is_shard_name(name)
+        found = found or (kind != "folder" and is_shard_name(name))
     return found
-
-
-def is_shard_name(name: str) -> bool:
-    """Return whether a file is a shard by its name, or a compressed one."""
-    return name.endswith((".tar", *PACKED))
 
 
 def is_pattern(path: str) -> bool:

@@ -89,6 +89,10 @@ def compile_table(
     """
     clock = Clock()
     origin = open_source(source)
+    for line in shard_names.passed_over(
+        source if isinstance(origin, shard_names.ShardSet) else None
+    ):
+        watcher.say(line)
     table_files = TableFiles.of(table)
     needed = partial(planning.space_to_finish, table_files)
     with table_files.locked(watcher.say, force=options.force_unlock, needed=needed) as files:

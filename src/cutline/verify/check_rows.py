@@ -172,13 +172,25 @@ def _read_whole(file: int) -> bytes:
     return data
 
 
+def check_empty(data: str, rows: Rows) -> Findings:
+    """Find the images with nothing in them; 1.5 us a row, where its caption file takes ten."""
+    with local_folder.open_folder(data) as root:
+        empty = [path for path in rows.paths() if _is_empty(root, path)]
+    return {"empty_images": found(map(texts.shown_path, empty))}
+
+
+def _is_empty(root: int, path: bytes) -> bool:
+    mode, size, *_ = local_folder.stamp_of(root, path)
+    return size == 0 and local_folder.is_regular((mode,))
+
+
 def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
     """Compare the sizes of some rows with what the images' own headers say.
 
     An image is turned as its EXIF orientation says, as the trainer does (`correct_image` of its
     ``image_manipulation/training_sample.py``). For a PNG or a WebP, the orientation is read only if
     its row has width and height the other way round: one whose row has its size before turning
-    passes. What is no file is skipped: `rows_without_image` finds it.
+    passes. What is no file, or an empty one, is skipped: other checks find it.
     """
     wrong, unreadable = [], []
     columns = (rows.table[name].to_pylist() for name in CompileOptions.COLUMNS[:2])
@@ -190,19 +202,20 @@ def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
                 continue
             if min(own) < 1:
                 unreadable.append(filename)
-            elif own != size:
+            elif own != size and all(edge and edge > 0 for edge in size):  # bad_sizes has others
                 wrong.append(f"{filename} ({own[0]}x{own[1]}, not {size[0]}x{size[1]})")
     return {"wrong_sizes": found(wrong), "unreadable_images": found(unreadable)}
 
 
 def _own_size(root: int, filename: str, size: Size) -> Size | None:
-    # None if it is no regular file. `size` is what its row says.
+    # None if it is no regular file, or an empty one. `size` is what its row says.
     try:
         descriptor = os.open(filename, local_folder.OPEN_FLAGS, dir_fd=root)
     except OSError as error:
         return None if error.errno in NO_FILE else UNREADABLE
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
         with open(descriptor, "rb", closefd=False) as file:
             own: Size = imagesize.get(file, exif_rotation=True)

@@ -12,6 +12,9 @@ from cutline.trainers import simpletuner
 
 FAILURE, WARNING = "failure", "warning"
 
+SAMPLE: Final = 1_000
+"""Images whose headers are always read: a second, and a folder of web pages is noticed."""
+
 EXAMPLES: Final = 5
 """Examples that a finding keeps."""
 
@@ -28,9 +31,9 @@ class VerifyOptions:
     expect
         How many sidecars there should be; another number is no failure.
     sizes
-        Compare the table's sizes with what the images' own headers say.
+        Compare all of the table's sizes with what the images' own headers say.
     sample
-        Compare so many sizes only, evenly spread over the table; `sizes` need not be set then.
+        Compare so many sizes, evenly spread over the table.  [default: 1,000]
     force_unlock
         Take over a lock whose owner cannot be asked, because it is on another host.
     """
@@ -49,9 +52,9 @@ class VerifyOptions:
             raise UsageError("A sample has at least one image: raise --sample.")
 
     @property
-    def compares_sizes(self) -> bool:
-        """Whether any size is compared."""
-        return self.sizes or self.sample is not None
+    def compared(self) -> int | None:
+        """How many sizes are compared at most; None for all."""
+        return self.sample or (None if self.sizes else SAMPLE)
 
 
 DEFAULTS: Final = VerifyOptions()
@@ -80,6 +83,7 @@ CHECKS: Final = (
     Check("rows_without_image", FAILURE, "rows whose image is not there"),
     Check("misnamed_images", FAILURE, "images whose record has almost their name, but not quite"),
     Check("unlisted_images", FAILURE, "rows whose image the trainer passes over for its extension"),
+    Check("empty_images", FAILURE, "rows whose image is a file with nothing in it"),
     Check("images_without_row", FAILURE, "orphans: images that the table does not name"),
     Check("images_left_out", WARNING, "orphans without a width, with a caption file: passed over"),
     Check(
@@ -105,8 +109,6 @@ CAPTION_FILE_CHECKS: Final = (
     "empty_caption_files",
     "caption_files_without_image",
 )
-
-SIZE_CHECKS: Final = ("wrong_sizes", "unreadable_images")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,6 @@ def looked_for(options: VerifyOptions) -> list[str]:
     skipped: set[str] = set()
     if options.strategy != "textfile":
         skipped.update(CAPTION_FILE_CHECKS)
-    if not options.compares_sizes:
-        skipped.update(SIZE_CHECKS)
     if options.expect is None:
         skipped.add("sidecar_count")
     return [check.name for check in CHECKS if check.name not in skipped]

@@ -243,15 +243,15 @@ def _check_slice(
     findings = [check_rows.check_cells(rows, one.first)]
     if context.options.strategy == "textfile":
         findings.append(check_rows.check_caption_files(context.data, rows))
-    if context.options.compares_sizes:
-        chosen = [row for row in rows.safe if _is_sampled(one.first + row, context)]
-        findings.append(check_rows.check_sizes(context.data, rows, chosen))
+    findings.append(check_rows.check_empty(context.data, rows))
+    chosen = [row for row in rows.safe if _is_sampled(one.first + row, context)]
+    findings.append(check_rows.check_sizes(context.data, rows, chosen))
     return checks.merged(findings)
 
 
 def _is_sampled(row: int, context: VerifyContext) -> bool:
     # The same rows each time, evenly spread.
-    sample = context.options.sample
+    sample = context.options.compared
     return sample is None or row * sample // context.rows != (row + 1) * sample // context.rows
 
 

@@ -49,11 +49,15 @@ NO_END = "the archive stops without its two zero blocks"
 UP, DOWN = BLOCK - 1, -BLOCK  # to where the next block begins
 
 REFUSED = {
-    b"\x1f\x8b": ("compressed with gzip", "gunzip"),
-    b"BZh": ("compressed with bzip2", "bunzip2"),
-    b"\xfd7zXZ\0": ("compressed with xz", "unxz"),
-    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "unzstd"),
-    b"version https://git-lfs": ("only a Git LFS pointer", "git lfs pull"),
+    b"\x1f\x8b": ("compressed with gzip", "use gunzip"),
+    b"BZh": ("compressed with bzip2", "use bunzip2"),
+    b"\xfd7zXZ\0": ("compressed with xz", "use unxz"),
+    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "use unzstd"),
+    b"\x04\x22\x4d\x18": ("compressed with lz4", "use unlz4"),
+    b"version https://git-lfs": ("only a Git LFS pointer", "use git lfs pull"),
+    b"PK\x03\x04": ("a ZIP file", "use unzip"),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z file", "use 7z x"),
+    b"Rar!\x1a\x07": ("a RAR file", "use unrar"),
 }
 
 
@@ -287,4 +291,4 @@ def _padded(end: int) -> int:
 def _refuse_packed(block: bytes) -> None:
     for magic, (what, mend) in REFUSED.items():
         if block.startswith(magic) and parse_header(block) is None:
-            raise PackedError(f"is {what}, and only plain tar is read: use {mend} first.")
+            raise PackedError(f"is {what}, and only plain tar is read: {mend} first.")
