@@ -1,0 +1,76 @@
+"""Commands as users type them, in this process, and their sudden death."""
+
+import contextlib
+import os
+import re
+import shlex
+from typing import NamedTuple
+
+import msgspec
+import orjson
+from click.testing import CliRunner
+
+from cutline.cli import cutline, jobs
+from cutline.report import page
+from cutline.store import disk
+from cutline.store.lock import read_owner
+
+CALLS = ("replace", "rename", "fsync", "link", "unlink", "rmdir", "mkdir")
+
+
+class Killed(BaseException):
+    """A process that is no more."""
+
+
+class Ended(NamedTuple):
+    """How a command ended: its status, what it printed as JSON, and what it said."""
+
+    status: int
+    summary: dict
+    said: str
+
+    @property
+    def advice(self):
+        """The commands that are advised, as words."""
+        return [shlex.split(found) for found in re.findall(r"`cutline ([^`]*)`", self.said)]
+
+
+def command(*words):
+    """Run a command without a cluster."""
+    done = CliRunner().invoke(cutline, [*words], catch_exceptions=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    return Ended(done.exit_code, orjson.loads(lines[-1]) if lines else {}, done.stderr)
+
+
+@contextlib.contextmanager
+def in_this_process(patch):
+    """Let commands start no cluster, and draw no plots, which take longer than all the rest."""
+    patch.setattr(jobs, "_client", lambda *_: contextlib.nullcontext())
+    patch.setattr(page, "page", lambda *_: "")
+    yield
+
+
+def die_at(patch, after):
+    """Let the process die at a call that changes names, and at each such call after it."""
+    left = [after]
+
+    def counted(real):
+        def perhaps(*arguments, **options):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return real(*arguments, **options)
+
+        return perhaps
+
+    for name in CALLS:
+        patch.setattr(os, name, counted(getattr(os, name)))
+    patch.setattr(disk, "rename", counted(disk.rename))
+
+
+def bury(lock):
+    """Let a lock be that of another process, which is gone."""
+    if os.path.exists(lock):
+        owner = msgspec.structs.replace(read_owner(lock), started=1)
+        with open(lock, "wb") as file:
+            file.write(msgspec.json.encode(owner))
