@@ -1,7 +1,7 @@
 import pytest
 
 from cutline import Address, Local, UsageError, read_cluster
-from cutline.cluster import config
+from cutline.cluster import kinds
 
 KEYS = {"workers", "threads_per_worker", "memory_limit", "dashboard_address"}
 
@@ -48,8 +48,8 @@ def test_the_keys_of_a_local_cluster_are_its_fields():
         ("", "holds no keys; start from the cluster.yaml"),
         ("- kind: local", "holds no keys"),
         ("local", "holds no keys"),
-        ("workers: 1", "it has no kind, which must be local or address"),
-        ("kind: slurm", "kind is 'slurm', and must be local or address"),
+        ("workers: 1", "it has no kind, which must be local or address or slurm or ssh or spec"),
+        ("kind: slum", "kind is 'slum', and must be local or address or slurm or ssh or spec"),
         ("kind: [local]", "must be local or address"),
         ("kind: 7", "must be local or address"),
         ("kind: local\nworker: 1", "it has no key 'worker'; the nearest is 'workers'"),
@@ -59,8 +59,8 @@ def test_the_keys_of_a_local_cluster_are_its_fields():
         ("kind: local\n7: 1", "it has no key 7; the nearest is "),
         ("kind: local\naddress: tcp://h:1", "it has no key 'address'; the nearest is "),
         ("kind: address\nadress: tcp://h:1", "no key 'adress'; the nearest is 'address'"),
-        ("kind: address", "missing required field `address`"),
-        ("kind: address\naddress: 8786", "Expected `str`, got `int` - at `$.address`"),
+        ("kind: address", "No scheduler is named: give address or scheduler_file"),
+        ("kind: address\naddress: 8786", "Expected `str | null`, got `int` - at `$.address`"),
         ("kind: local\nworkers: two", "Expected `int | null`, got `str` - at `$.workers`"),
         ("kind: local\nworkers: 0", "Expected `int` >= 1 - at `$.workers`"),
         ("kind: local\nworkers: -1", "Expected `int` >= 1 - at `$.workers`"),
@@ -84,7 +84,7 @@ def test_a_file_that_is_wrong_is_refused_in_one_sentence(written, text, said):
 
 
 def test_a_kind_is_a_line_and_its_keys_are_its_fields():
-    for name, kind in config.KINDS.items():
+    for name, kind in kinds.KINDS.items():
         assert kind.__struct_config__.tag == name
         assert kind.__struct_config__.frozen
         assert kind.__struct_config__.forbid_unknown_fields
