@@ -14,7 +14,7 @@ from distributed import Client
 from msgspec import Meta
 
 from cutline.cli.endings import one_sentence, standard_output
-from cutline.cluster import connect, dashboard, kinds
+from cutline.cluster import census, connect, dashboard, kinds
 from cutline.errors import CutlineError, UsageError
 from cutline.process import stoppable
 from cutline.progress import SILENT, Summary, Watcher, on_stderr
@@ -111,19 +111,21 @@ def run_job(options: JobOptions, job: Callable[..., Summary], *arguments: object
     """Run a job with these arguments on the cluster of the options, and print what it came to."""
     watcher = SILENT if options.quiet else on_stderr()
     with one_sentence(), stoppable():
-        with _client(options, watcher) as client:
+        cluster = options.where.cluster()
+        with _client(cluster, options, watcher) as client:
+            counts = census.count_workers(client, kinds.name_of(cluster))
             summary = job(*arguments, client=client, watcher=watcher)
+            workers = counts()
         watcher.report(summary)
         if options.as_json:
             with standard_output():
-                click.echo(orjson.dumps(summary.as_json()))
+                click.echo(orjson.dumps({**summary.as_json(), "cluster": workers}))
         if summary.shortfall:
             raise CutlineError(summary.shortfall)
 
 
 @contextmanager
-def _client(options: JobOptions, watcher: Watcher) -> Iterator[Client]:
-    cluster = options.where.cluster()
+def _client(cluster: kinds.Cluster, options: JobOptions, watcher: Watcher) -> Iterator[Client]:
     if options.performance_report:
         dashboard.check_report(options.performance_report)
     with ExitStack() as stack:

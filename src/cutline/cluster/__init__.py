@@ -4,7 +4,7 @@ Each kind of cluster is a module of its own, named in `kinds.KINDS`. A job gets 
 `connect`, and has its bags computed by `running`, with a cluster or without one.
 """
 
-from cutline.cluster import dashboard, kinds, running
+from cutline.cluster import census, dashboard, kinds, running
 from cutline.cluster.connecting import connect
 
-__all__ = ["connect", "dashboard", "kinds", "running"]
+__all__ = ["census", "connect", "dashboard", "kinds", "running"]

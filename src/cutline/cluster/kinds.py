@@ -18,7 +18,17 @@ from cutline.cluster.ssh import Ssh
 from cutline.errors import UsageError
 from cutline.progress import SILENT, Watcher
 
-__all__ = ["KINDS", "Address", "Cluster", "Local", "Slurm", "Spec", "Ssh", "read_cluster"]
+__all__ = [
+    "KINDS",
+    "Address",
+    "Cluster",
+    "Local",
+    "Slurm",
+    "Spec",
+    "Ssh",
+    "name_of",
+    "read_cluster",
+]
 
 
 class Cluster(Protocol):
@@ -40,6 +50,11 @@ KINDS: Final[dict[str, type[Any]]] = {
     "spec": Spec,
 }
 """The kinds that a `cluster.yaml` can name. A new one is a module and a line here."""
+
+
+def name_of(cluster: Cluster) -> str:
+    """Return the name of a cluster's kind."""
+    return next(name for name, kind in KINDS.items() if isinstance(cluster, kind))
 
 
 def read_cluster(path: str) -> Cluster:
