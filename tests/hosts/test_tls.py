@@ -11,8 +11,6 @@ from nodes import dask_on_hosts
 from processes import SCRIPTS
 from tools import require
 
-SENTENCES = pytest.mark.xfail(reason="waits for the sentences about TLS", strict=False)
-
 
 @pytest.fixture(scope="module")
 def ours(work):
@@ -86,14 +84,12 @@ def test_the_configuration_of_dask_is_enough(hosts, secret_cluster, dask_config,
     check_is_the_table_at_home(result, table, data, datasets)
 
 
-@SENTENCES
 def test_a_local_cluster_starts_where_encryption_is_asked_for(hosts, dask_config, datasets, loose):
     data, table = loose
     result = compile_as(hosts, data, table, "--workers", "1", **dask_config)
     check_is_the_table_at_home(result, table, data, datasets)
 
 
-@SENTENCES
 @pytest.mark.parametrize(
     "case",
     [
@@ -121,7 +117,6 @@ def test_what_is_wrong_is_told_in_a_sentence(hosts, secret_cluster, folder, loos
     check_is_refused(result, table, *words)
 
 
-@SENTENCES
 def test_tcp_where_encryption_is_asked_for_is_told(hosts, secret_cluster, dask_config, loose):
     data, table = loose
     address = secret_cluster.address.replace("tls://", "tcp://")

@@ -8,11 +8,10 @@ from typing import Final
 import dask
 from distributed import Client
 
-from cutline.cluster.address import Address
-from cutline.cluster.config import Cluster
-from cutline.cluster.local_cluster import Local
+from cutline.cluster.kinds import Address, Cluster, Local
 from cutline.cluster.worker_checks import check_scheduler
 from cutline.process import ENVIRONMENT, private_api
+from cutline.progress import SILENT, Watcher
 
 ALONE: Final = Local()
 
@@ -29,7 +28,7 @@ CONFIG: Final = {
 
 
 @contextmanager
-def connect(cluster: Cluster | str = ALONE) -> Iterator[Client]:
+def connect(cluster: Cluster | str = ALONE, watcher: Watcher = SILENT) -> Iterator[Client]:
     """Start a cluster or join one, and yield a client of it.
 
     Parameters
@@ -37,6 +36,8 @@ def connect(cluster: Cluster | str = ALONE) -> Iterator[Client]:
     cluster
         What to start or to join: by default a local cluster; a string is the address of a
         scheduler that is running.
+    watcher
+        Told what is waited for.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def connect(cluster: Cluster | str = ALONE) -> Iterator[Client]:
             logger.setLevel(logging.CRITICAL)
         stack.callback(logging.disable, threshold)
         stack.enter_context(dask.config.set(CONFIG))
-        client = stack.enter_context(chosen.open())
+        client = stack.enter_context(chosen.open(watcher))
         check_scheduler(client)
         try:
             yield client

@@ -1,6 +1,7 @@
 """Runs bags: results as they come, from a cluster or from this process."""
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -231,17 +232,21 @@ def _looked_after(client: Client, watcher: Watcher) -> Iterator[None]:
     loop = client.loop
     assert loop is not None  # the client is connected
     before = health.workers_of(client.scheduler_info(n_workers=-1))
+    silent: frozenset[str] = frozenset()
+    looked = time.monotonic()
     if idle := health.why_idle(before):
         watcher.say(idle)
 
     async def look() -> None:
-        nonlocal before
+        nonlocal before, silent, looked
         identity = await private_api.identity_of(client)
         if identity is not None:
             now = health.workers_of(identity)
-            for line in health.changes(before, now):
+            long = time.monotonic() - looked > LOOK_EVERY / 2  # the last look may follow at once
+            still = health.silent_of(before, now) if long else silent
+            for line in [*health.changes(before, now), *health.silences(silent, still, now)]:
                 watcher.say(line)
-            before = now
+            before, silent, looked = now, still, time.monotonic()
 
     looking = PeriodicCallback(look, 1000 * LOOK_EVERY)
     loop.add_callback(looking.start)

@@ -150,6 +150,21 @@ def wants_dashboard(dask_scheduler: "Scheduler") -> bool:
     )
 
 
+def dashboard_listens(dask_scheduler: "Scheduler") -> tuple[str, str, int]:
+    """Return the host name of a scheduler, and the address and port of its dashboard.
+
+    The public `Client.dashboard_link` has the address of the scheduler, where the dashboard need
+    not listen. Without this the address is taken to be all of the host's.
+    """
+    import socket
+
+    address, port = "", int(dask_scheduler.services["dashboard"].port)
+    with suppress(*CHANGED):
+        server: Any = dask_scheduler.http_server
+        address, port = str(server.address or ""), int(server.port)
+    return socket.gethostname(), address, port
+
+
 def add_page(
     scheduler: "Scheduler", name: str, title: str, draw: Callable[["Document"], None]
 ) -> None:
