@@ -16,6 +16,7 @@ import dask.bag as db
 from distributed import Client
 from distributed.metrics import context_meter
 
+from cutline.argument_checks import checked
 from cutline.cluster import running
 from cutline.plan import free_space
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
@@ -86,6 +87,7 @@ class CaptionFilesDone:
         return self.counts.total()
 
 
+@checked
 def write_captions(
     source: disk.AnyPath,
     data: disk.AnyPath,

@@ -8,6 +8,7 @@ import msgspec
 import yaml
 from distributed import Client
 
+from cutline.argument_checks import checked
 from cutline.cluster.address import Address
 from cutline.cluster.local_cluster import Local
 from cutline.errors import UsageError
@@ -31,6 +32,7 @@ KINDS: Final[dict[str, type[Any]]] = {
 """The kinds that a `cluster.yaml` can name. A new one is a module and a line here."""
 
 
+@checked
 def read_cluster(path: str) -> Cluster:
     """Read a `cluster.yaml`.
 

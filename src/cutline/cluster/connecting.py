@@ -8,8 +8,10 @@ from typing import Final
 import dask
 from distributed import Client
 
+from cutline.argument_checks import checked
 from cutline.cluster.address import Address
 from cutline.cluster.config import Cluster
+from cutline.cluster.dashboard import link_template
 from cutline.cluster.local_cluster import Local
 from cutline.cluster.worker_checks import check_scheduler, check_versions
 from cutline.process import ENVIRONMENT, private_api
@@ -28,6 +30,7 @@ CONFIG: Final = {
 """How Dask is configured while a cluster is used."""
 
 
+@checked
 @contextmanager
 def connect(cluster: Cluster | str = ALONE) -> Iterator[Client]:
     """Start a cluster or join one, and yield a client of it that works with this cutline.
@@ -45,13 +48,15 @@ def connect(cluster: Cluster | str = ALONE) -> Iterator[Client]:
     """
     chosen = Address(cluster) if isinstance(cluster, str) else cluster
     threshold = logging.root.manager.disable
+    # An odd template of the dashboard's link must not end a job.
+    config = {**CONFIG, "distributed.dashboard.link": link_template()}
     with ExitStack() as stack:
         for name in private_api.QUIET_CLIENT:
             logger = logging.getLogger(name)
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.CRITICAL)
         stack.callback(logging.disable, threshold)
-        stack.enter_context(dask.config.set(CONFIG))
+        stack.enter_context(dask.config.set(config))
         client = stack.enter_context(chosen.open())
         check_scheduler(client)
         check_versions(client)

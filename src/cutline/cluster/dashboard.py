@@ -8,12 +8,29 @@ from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
+import dask
 from distributed import Client, performance_report
 
 from cutline.errors import CutlineError, UsageError
 
+PLAIN_LINK: Final = "{scheme}://{host}:{port}/status"
+"""How Dask writes the link unless told otherwise."""
+
 LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
 """Where a scheduler on another host seems to be, when it is reached through a tunnel."""
+
+
+def link_template() -> str:
+    """Return the user's template of the dashboard's link, or a plain one if that cannot be filled.
+
+    It may hold variables of the environment, which need not be set.
+    """
+    template = dask.config.get("distributed.dashboard.link", PLAIN_LINK)
+    try:
+        template.format(**{**os.environ, "scheme": "http", "host": "a", "port": 1})
+    except (LookupError, ValueError, AttributeError):
+        return PLAIN_LINK
+    return str(template)
 
 
 def where(client: Client) -> list[str]:

@@ -11,6 +11,7 @@ from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
 
+from cutline.argument_checks import check_fields
 from cutline.errors import CutlineError, UsageError, said
 from cutline.process import ctrl_c_held, private_api, uncollected
 
@@ -42,6 +43,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
     def __post_init__(self) -> None:
         """Refuse an amount of memory that Dask cannot read, and an address that cannot be one."""
+        check_fields(self)
         if self.memory_limit != "auto":
             parse_bytes(self.memory_limit)
         if self.has_dashboard:

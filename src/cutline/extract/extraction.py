@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from distributed import Client
 from distributed.metrics import context_meter
 
+from cutline.argument_checks import checked
 from cutline.cluster import running
 from cutline.extract.debris import CAPTION_FILE, is_debris
 from cutline.extract.extract_options import ExtractOptions
@@ -87,6 +88,7 @@ class MembersDone:
     refused: tuple[str, ...]
 
 
+@checked
 def extract(
     source: shard_names.Where,
     data: disk.AnyPath,

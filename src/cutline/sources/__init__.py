@@ -4,7 +4,7 @@ A source lists its sidecars once, on the client. Workers read them, and return w
 that was taken before it was read, so that the next run notices a file that changed meanwhile.
 """
 
-from cutline.sources import line_format, local_folder, passing_over, shard_names, tar_shards
+from cutline.sources import line_format, local_folder, shard_names, tar_shards
 from cutline.sources.base import Sidecar, Source
 from cutline.sources.opening import Origin, open_source
 
@@ -15,7 +15,6 @@ __all__ = [
     "line_format",
     "local_folder",
     "open_source",
-    "passing_over",
     "shard_names",
     "tar_shards",
 ]

@@ -6,9 +6,8 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 import pyarrow as pa
 
 from cutline.errors import said
-from cutline.record import TOO_LARGE, Reject
+from cutline.record import TOO_LARGE, Reject, naming
 from cutline.sources.line_format import Stamp
-from cutline.sources.passing_over import is_sidecar_name, may_hold_sidecars
 
 CONCURRENT_READS: Final = 32
 """Reads asked for at once from a file system that is not local: latency is what costs there."""
@@ -54,7 +53,7 @@ def is_sidecar(path: Sequence[bytes]) -> bool:
     """
     *folders, name = path
     inside = any(part.endswith(b".json") for part in folders)
-    return is_sidecar_name(name) and not inside and may_hold_sidecars(folders)
+    return naming.is_sidecar_name(name) and not inside and naming.may_hold_sidecars(folders)
 
 
 def too_large(size: int) -> Reject:

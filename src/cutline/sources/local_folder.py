@@ -11,10 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from cutline.errors import CutlineError, said
-from cutline.record import TOO_LARGE, Reject, texts
+from cutline.record import TOO_LARGE, Reject, naming, texts
 from cutline.sources.base import Sidecar, too_large, unreadable
 from cutline.sources.line_format import Stamp, lines_of
-from cutline.sources.passing_over import is_sidecar_name, may_hold_sidecars
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How a sidecar is opened; without O_NONBLOCK a pipe of that name would wait for a writer."""
@@ -131,9 +130,9 @@ def _walk_folder(root: bytes, refused: Callable[[OSError], None]) -> list[bytes]
         for entry in scanned(root, prefix, refused):
             name = entry.name
             if name.endswith(b".json"):
-                if is_sidecar_name(name):
+                if naming.is_sidecar_name(name):
                     found.append(prefix + name)
-            elif entry.is_dir(follow_symlinks=False) and may_hold_sidecars([name]):
+            elif entry.is_dir(follow_symlinks=False) and naming.may_hold_sidecars([name]):
                 prefixes.append(prefix + name + b"/")
     return found
 

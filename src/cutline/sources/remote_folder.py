@@ -12,7 +12,7 @@ import fsspec
 import pyarrow as pa
 
 from cutline.errors import CutlineError, said
-from cutline.record import TOO_LARGE, Reject
+from cutline.record import TOO_LARGE, Reject, naming
 from cutline.sources.base import (
     CONCURRENT_READS,
     Sidecar,
@@ -24,7 +24,6 @@ from cutline.sources.base import (
 )
 from cutline.sources.line_format import Stamp, lines_of
 from cutline.sources.local_folder import refuse
-from cutline.sources.passing_over import may_hold_sidecars
 from cutline.sources.remote_file import open_filesystem, refusals
 
 NO_FILE: Final = -1
@@ -103,7 +102,7 @@ def _found(
         for info in infos:
             name = info["name"].rstrip("/")
             found[name] = info
-            held = may_hold_sidecars([os.fsencode(name.rpartition("/")[2])])
+            held = naming.may_hold_sidecars([os.fsencode(name.rpartition("/")[2])])
             if info["type"] == "directory" and name != folder.rstrip("/") and held:
                 folders.append(name)
     return found

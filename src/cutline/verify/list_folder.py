@@ -12,8 +12,8 @@ from typing import Final, TypeAlias
 
 import pyarrow as pa
 
-from cutline.record import texts
-from cutline.sources import local_folder, passing_over
+from cutline.record import naming, texts
+from cutline.sources import local_folder
 from cutline.store import disk, parquet
 from cutline.trainers import simpletuner
 from cutline.verify import checks
@@ -91,7 +91,7 @@ class Listing:
 
     def _refused(self, error: OSError) -> None:
         path = os.path.relpath(error.filename, self.root)
-        if not passing_over.is_of_system(os.path.basename(path)):
+        if not naming.is_of_system(os.path.basename(path)):
             self.unlisted += checks.found([f"{texts.shown_path(path)}: {error.strerror}"])
 
     def _enter(self, entry: os.DirEntry[bytes], prefix: bytes, folders: list[bytes]) -> None:
@@ -104,13 +104,13 @@ class Listing:
 
 @lru_cache(1)
 def _may_hold_sidecars(prefix: bytes) -> bool:
-    return passing_over.may_hold_sidecars(prefix.split(b"/"))
+    return naming.may_hold_sidecars(prefix.split(b"/"))
 
 
 def _file_of(entry: os.DirEntry[bytes], prefix: bytes) -> File | None:
     stem, _, extension = entry.name.rpartition(b".")
     if extension == b"json":  # a folder of that name is a sidecar too, that cannot be read
-        counts = passing_over.is_sidecar_name(entry.name) and _may_hold_sidecars(prefix)
+        counts = naming.is_sidecar_name(entry.name) and _may_hold_sidecars(prefix)
         return (SIDECAR, prefix + stem, b".json") if counts else None
     if not stem or not local_folder.answer(entry.is_file):
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from distributed import Client
 
+from cutline.argument_checks import checked
 from cutline.errors import CutlineError, UsageError
 from cutline.progress import SILENT, Watcher
 from cutline.record import Reject, Rules, judging, texts
@@ -19,6 +20,7 @@ from cutline.verify.verdict import VerifySummary
 from cutline.verify.verification import verified, verify_dataset
 
 
+@checked
 def move_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,
@@ -66,6 +68,7 @@ def move_orphans(
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
+@checked
 def restore_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,
@@ -100,6 +103,7 @@ def restore_orphans(
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
+@checked
 def caption_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,
