@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import pyarrow.compute as pc
 from distributed import Client
 
+from cutline.argument_checks import checked
 from cutline.captions import CaptionsSummary, write_captions
 from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions, ExtractSummary, extract
@@ -71,6 +72,7 @@ class RunSummary(Summary):
         return " ".join(step.shortfall for step in self.steps() if step.shortfall)
 
 
+@checked
 def run(
     root: disk.AnyPath,
     options: CompileOptions = DEFAULTS,

@@ -17,6 +17,7 @@ from cutline.errors import UsageError
 from cutline.verify import verification
 from cutline.verify.checks import CHECKS, FAILURE
 from intact import NAMES, SIZE, intact
+from trees import make_unlistable
 
 LEVELS = {check.name: check.level for check in CHECKS}
 
@@ -181,6 +182,14 @@ def lone_sidecar(dataset):
     return 2, ["x.json", "y.json"]
 
 
+def unlistable_folder(dataset):
+    make_unlistable(dataset.data)
+    path = "x" * 250
+    while os.path.isdir(dataset.data / path):
+        path += "/" + "x" * 250
+    return 1, [f"{path}: File name too long"]
+
+
 def linked_folder(dataset):
     (dataset.data / "link").symlink_to(dataset.data / "sub")
     return 1, ["link"]
@@ -237,6 +246,7 @@ FAULTS = [
     ("caption_files_without_image", stray_caption),
     ("sidecars_without_image", lone_sidecar),
     ("linked_folders", linked_folder),
+    ("unlisted_folders", unlistable_folder),
 ]
 
 

@@ -17,6 +17,7 @@ import dask.bag as db
 from distributed import Client
 from distributed.metrics import context_meter
 
+from cutline.argument_checks import checked
 from cutline.cluster import running, worker_checks
 from cutline.marks import OwnCaptions, caption_marks
 from cutline.plan import free_space
@@ -99,6 +100,7 @@ class CaptionFilesDone:
         return self.counts.total()
 
 
+@checked
 def write_captions(
     source: disk.AnyPath,
     data: disk.AnyPath,

@@ -8,6 +8,8 @@ from typing import Final
 import dask
 from distributed import Client
 
+from cutline.argument_checks import checked
+from cutline.cluster.dashboard import link_template
 from cutline.cluster.kinds import Address, Cluster, Local
 from cutline.cluster.worker_checks import check_scheduler
 from cutline.process import ENVIRONMENT, private_api
@@ -27,6 +29,7 @@ CONFIG: Final = {
 """How Dask is configured while a cluster is used."""
 
 
+@checked
 @contextmanager
 def connect(cluster: Cluster | str = ALONE, watcher: Watcher = SILENT) -> Iterator[Client]:
     """Start a cluster or join one, and yield a client of it.
@@ -46,13 +49,15 @@ def connect(cluster: Cluster | str = ALONE, watcher: Watcher = SILENT) -> Iterat
     """
     chosen = Address(cluster) if isinstance(cluster, str) else cluster
     threshold = logging.root.manager.disable
+    # An odd template of the dashboard's link must not end a job.
+    config = {**CONFIG, "distributed.dashboard.link": link_template()}
     with ExitStack() as stack:
         for name in private_api.QUIET_CLIENT:
             logger = logging.getLogger(name)
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.CRITICAL)
         stack.callback(logging.disable, threshold)
-        stack.enter_context(dask.config.set(CONFIG))
+        stack.enter_context(dask.config.set(config))
         client = stack.enter_context(chosen.open(watcher))
         check_scheduler(client)
         try:

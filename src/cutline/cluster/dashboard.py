@@ -13,6 +13,9 @@ from distributed import Client, performance_report
 from cutline.errors import CutlineError, UsageError
 from cutline.process import private_api
 
+PLAIN_LINK: Final = "{scheme}://{host}:{port}/status"
+"""How Dask writes the link unless told otherwise."""
+
 LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
 """Where a dashboard listens that only its own host reaches."""
 
@@ -44,6 +47,19 @@ def scheduler_options(address: str) -> dict[str, Any]:
         # It listens all the same, for its metrics.
         return {"dashboard_address": "127.0.0.1:0", "dashboard": False}
     return {"dashboard_address": address}
+
+
+def link_template() -> str:
+    """Return the user's template of the dashboard's link, or a plain one if that cannot be filled.
+
+    It may hold variables of the environment, which need not be set.
+    """
+    template = dask.config.get("distributed.dashboard.link", PLAIN_LINK)
+    try:
+        template.format(**{**os.environ, "scheme": "http", "host": "a", "port": 1})
+    except (LookupError, ValueError, AttributeError):
+        return PLAIN_LINK
+    return str(template)
 
 
 def where(client: Client) -> list[str]:

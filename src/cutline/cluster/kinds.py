@@ -10,6 +10,7 @@ import msgspec
 import yaml
 from distributed import Client
 
+from cutline.argument_checks import checked
 from cutline.cluster.address import Address
 from cutline.cluster.local_cluster import Local
 from cutline.cluster.slurm import Slurm
@@ -57,6 +58,7 @@ def name_of(cluster: Cluster) -> str:
     return next(name for name, kind in KINDS.items() if isinstance(cluster, kind))
 
 
+@checked
 def read_cluster(path: str) -> Cluster:
     """Read a `cluster.yaml`, in which ``${NAME}`` is that variable of the environment.
 

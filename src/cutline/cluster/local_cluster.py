@@ -11,6 +11,7 @@ from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 from distributed import Client, LocalCluster, Security
 
+from cutline.argument_checks import check_fields
 from cutline.cluster.dashboard import check_dashboard_address, scheduler_options
 from cutline.errors import CutlineError, said
 from cutline.process import ctrl_c_held, private_api, uncollected
@@ -44,6 +45,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
     def __post_init__(self) -> None:
         """Refuse an amount of memory that Dask cannot read, and an address that cannot be one."""
+        check_fields(self)
         if self.memory_limit != "auto":
             parse_bytes(self.memory_limit)
         check_dashboard_address(self.dashboard_address)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
+from cutline.argument_checks import checked
 from cutline.demo.pictures import pictures
 from cutline.demo.samples import DemoOptions, Sample, samples
 from cutline.demo.shard_writer import HARMLESS, add_hostile_shard, damage, write_shards
@@ -62,6 +63,7 @@ class Expected:
     marker: str = _MARKER
 
 
+@checked
 def make_demo(folder: str | os.PathLike[str], options: DemoOptions) -> Expected:
     """Make a dataset, and return what a correct run with default options counts on it.
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 
+from cutline.argument_checks import check_fields
 from cutline.demo.faults import Fields, Plant, plan
 from cutline.demo.phrases import captions
 from cutline.demo.pictures import Picture, pictures
@@ -40,6 +41,7 @@ class DemoOptions:
     form: Form = "loose"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not _FEWEST <= self.records <= _MOST:
             raise UsageError(
                 f"A demo has {_FEWEST:,} to {_MOST:,} records, not {self.records:,}: "

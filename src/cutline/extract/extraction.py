@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from distributed import Client
 from distributed.metrics import context_meter
 
+from cutline.argument_checks import checked
 from cutline.cluster import running, worker_checks
 from cutline.extract.debris import CAPTION_FILE
 from cutline.extract.extract_options import ExtractOptions
@@ -98,6 +99,7 @@ class MembersDone:
     edited: str = ""
 
 
+@checked
 def extract(
     source: shard_names.Where,
     data: disk.AnyPath,

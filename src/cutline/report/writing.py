@@ -5,6 +5,7 @@ from typing import Any
 
 from distributed import Client
 
+from cutline.argument_checks import checked
 from cutline.progress import SILENT, Clock, Summary, Watcher
 from cutline.report.facts import gather
 from cutline.store import TableFiles, disk
@@ -23,6 +24,7 @@ class ReportSummary(Summary):
         return {"job": "report", **asdict(self)}
 
 
+@checked
 def report_table(
     table: disk.AnyPath,
     data: disk.AnyPath | None = None,

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal, get_args
 import pyarrow as pa
 from msgspec import Meta
 
+from cutline.argument_checks import check_fields
 from cutline.cluster import worker_checks
 from cutline.errors import UsageError
 from cutline.plan import planning, receipts
@@ -53,12 +54,14 @@ class CompileOptions:
 
     def __post_init__(self) -> None:
         """Check that the options can be met."""
+        check_fields(self)
         if not self.rules.caption_fields:
             raise UsageError("A caption has to come from somewhere: give a --caption-field.")
         if isinstance(self.rules.caption_fields, str):
             raise UsageError("The caption fields are a tuple of names: write (name,).")
         if isinstance(self.rules.columns, Mapping):
             raise UsageError("The columns are pairs of a name and a field: write them as a tuple.")
+        check_fields(self.rules)
         if self.compression not in get_args(Codec):
             raise UsageError(f"The compression is one of {', '.join(get_args(Codec))}.")
         planning.check_numbers(self.partition_size, self.max_rejects)

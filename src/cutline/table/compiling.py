@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from distributed import Client
 
+from cutline.argument_checks import checked
 from cutline.cluster import worker_checks
 from cutline.errors import CutlineError
 from cutline.plan import Receipt, ledger, planning, shard_index, timings
@@ -54,6 +55,7 @@ class CompileSummary(Summary):
         return {"job": "compile", **body}
 
 
+@checked
 def compile_table(
     source: shard_names.Where | Origin,
     table: disk.AnyPath,

@@ -10,11 +10,13 @@ import orjson
 import pyarrow as pa
 from rich.table import Table
 
+from cutline.argument_checks import checked
 from cutline.errors import UsageError
 from cutline.record import texts
 from cutline.store import TableFiles, disk, parquet
 
 
+@checked
 def first_rows(path: disk.AnyPath, count: int) -> pa.Table:
     """Read the first rows, and little more than those.
 

@@ -7,6 +7,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cutline.argument_checks import checked
 from cutline.errors import CutlineError, UsageError
 from cutline.store import disk, parquet
 from cutline.table import DEFAULTS
@@ -23,6 +24,7 @@ SCHEMA: Final = DEFAULTS.schema
 FORMATS: Final[dict[str, Format]] = {"jsonl": JSONL, "imagefolder": IMAGEFOLDER, "kohya": KOHYA}
 
 
+@checked
 def export(table: disk.AnyPath, out: disk.AnyPath, file_format: str, data: disk.AnyPath) -> int:
     """Write the rows of the table in another format; memory does not grow with the table.
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any, Final, TypeAlias
 
+from cutline.argument_checks import checked
 from cutline.errors import CutlineError, UsageError
 from cutline.progress import Summary
 from cutline.store import disk, parquet, trouble
@@ -38,6 +39,7 @@ class EntrySummary(Summary):
         return {"job": "loader", **body}
 
 
+@checked
 def write_loader(
     table: disk.AnyPath,
     data: disk.AnyPath,

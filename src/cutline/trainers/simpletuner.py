@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, get_args
 
+from cutline.argument_checks import check_fields
 from cutline.errors import UsageError
 
 IMAGES: Final = frozenset(
@@ -99,6 +100,7 @@ class LoaderOptions:
 
     def __post_init__(self) -> None:
         """Raise at once what the trainer would refuse hours later."""
+        check_fields(self)
         for fault in _faults(self):
             raise UsageError(fault)
 

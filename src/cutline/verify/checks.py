@@ -7,6 +7,7 @@ from typing import Annotated, Final, NamedTuple, TypeAlias
 
 from msgspec import Meta
 
+from cutline.argument_checks import check_fields
 from cutline.errors import UsageError
 from cutline.trainers import simpletuner
 
@@ -46,6 +47,7 @@ class VerifyOptions:
 
     def __post_init__(self) -> None:
         """Raise UsageError for values that are out of range."""
+        check_fields(self)
         if self.strategy not in simpletuner.STRATEGIES:
             raise UsageError(f"The caption strategy is one of {', '.join(simpletuner.STRATEGIES)}.")
         if self.sample is not None and self.sample < 1:

@@ -8,6 +8,7 @@ from time import time_ns
 
 from distributed import Client
 
+from cutline.argument_checks import checked
 from cutline.errors import CutlineError, UsageError
 from cutline.marks import caption_marks, moved_files, shard_versions
 from cutline.progress import SILENT, Watcher
@@ -22,6 +23,7 @@ from cutline.verify.verdict import VerifySummary
 from cutline.verify.verification import verified, verify_dataset
 
 
+@checked
 def move_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,
@@ -71,6 +73,7 @@ def move_orphans(
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
+@checked
 def restore_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,
@@ -109,6 +112,7 @@ def restore_orphans(
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
+@checked
 def caption_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,

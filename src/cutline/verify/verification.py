@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 from distributed import Client
 
+from cutline.argument_checks import checked
 from cutline.cluster import running, worker_checks
 from cutline.progress import SILENT, Clock, Watcher, events
 from cutline.store import TableFiles, disk, parquet
@@ -99,6 +100,7 @@ class Verified(NamedTuple):
     orphans: list[str]
 
 
+@checked
 def verify_dataset(
     table: disk.AnyPath,
     data: disk.AnyPath,
