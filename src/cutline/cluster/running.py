@@ -16,6 +16,7 @@ from distributed.comm import CommClosedError
 from tornado.ioloop import PeriodicCallback
 
 from cutline.cluster import health
+from cutline.cluster.flattening import in_one_sentence
 from cutline.errors import CutlineError
 from cutline.process import private_api
 from cutline.progress import Load, Watcher, events, show_captions_page
@@ -138,7 +139,8 @@ def tasks_of(bag: db.Bag) -> list[Delayed]:
     """Fuse a bag to one task a partition, under the name of its last step."""
     keys = bag.__dask_keys__()
     (optimized,) = dask.optimize(bag)
-    fused = private_api.under_own_keys(dict(optimized.__dask_graph__()), keys)
+    graph = dict(optimized.__dask_graph__())
+    fused = private_api.under_own_keys(graph, keys, in_one_sentence)
     layer = HighLevelGraph.from_collections(bag.name, fused, dependencies=())
     return [Delayed(key, layer, layer=bag.name) for key in keys]
 

@@ -9,6 +9,7 @@ loaded, and a client without bokeh has no dashboard to add a page to.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -72,14 +73,18 @@ def is_importing_main() -> bool:
     return getattr(multiprocessing.current_process(), "_inheriting", False)
 
 
-def under_own_keys(graph: Mapping[Any, Any], keys: Iterable[Any]) -> dict[Any, Any]:
-    """Return fused tasks under the keys that were asked for.
+def under_own_keys(
+    graph: Mapping[Any, Any], keys: Iterable[Any], run: Callable[[Callable[[], Any]], Any]
+) -> dict[Any, Any]:
+    """Return fused tasks under the keys that were asked for, each run by `run`.
 
     Dask names a fused task for all of its steps, and makes the key that was asked for an alias of
-    it. Without this, the dashboard shows two bars for one stage.
+    it. Without this, the dashboard shows two bars for one stage, and an error that cannot be
+    pickled is a bare `Exception` on the client.
     """
     try:
-        return {key: graph[graph[key].target].substitute({}, key=key) for key in keys}
+        tasks = {key: graph[graph[key].target].substitute({}, key=key) for key in keys}
+        return {key: (partial(run, task),) for key, task in tasks.items()}
     except CHANGED:
         return dict(graph)
 

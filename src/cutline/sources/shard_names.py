@@ -5,12 +5,14 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from typing import Final, TypeAlias
 
 from cutline.errors import UsageError
+from cutline.sources.asking import GONE, RemoteError, asked
 from cutline.sources.local_folder import answer
-from cutline.sources.remote_file import open_filesystem, refusals
+from cutline.sources.remote_file import open_filesystem
 from cutline.sources.tar_shards import Shards
 from cutline.store import disk
 
@@ -55,12 +57,17 @@ def open_shards(source: Where) -> ShardSet:
     try:
         return _shard_set(shard_paths(path), path)
     except FileNotFoundError as error:
-        raise UsageError(f"{path} is not there: name *.tar files or their folder.") from error
-    # An unknown protocol, a package that is missing, or a server that does not answer.
-    except refusals(ValueError, ImportError) as error:
+        raise _not_there(path) from error
+    except RemoteError as error:
+        raise _not_there(path) if error.status == GONE else error from error
+    except OSError as error:
         raise UsageError(
             f"The shards {path} cannot be opened ({error}): correct the path or URL."
         ) from error
+
+
+def _not_there(path: str) -> UsageError:
+    return UsageError(f"{path} is not there: name *.tar files or their folder.")
 
 
 def shard_paths(path: str) -> list[str]:
@@ -113,7 +120,7 @@ def _names_in(folder: str) -> Iterator[str]:
     """Yield the names of the files directly in a folder or URL, except hidden ones."""
     if "://" in folder:
         filesystem, root = open_filesystem(folder)
-        for info in filesystem.ls(root, detail=True):
+        for info in asked(folder, partial(filesystem.ls, root, detail=True)):
             name = posixpath.basename(info["name"])
             if info["type"] == "file" and not name.startswith("."):
                 yield name
@@ -151,4 +158,5 @@ def _matches(pattern: str) -> list[str]:
     if "://" not in pattern:
         return glob.glob(pattern, recursive=True)
     filesystem, path = open_filesystem(pattern)
-    return [filesystem.unstrip_protocol(found) for found in filesystem.glob(path)]
+    found = asked(pattern, partial(filesystem.glob, path))
+    return [filesystem.unstrip_protocol(each) for each in found]
