@@ -4,7 +4,7 @@ BIN := .venv/bin
 SETUP := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-bench test-faults test-browser test-cluster test-cluster-long cluster-tools check bench pictures clean
+.PHONY: help setup demo test test-bench test-faults test-filesystems test-browser test-cluster test-cluster-long cluster-tools check bench pictures clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test-bench: $(SETUP)  ## that the benchmarks measure what they say, on small dat
 
 test-faults: $(SETUP)  ## kills, full disks, power cuts (10 minutes; needs strace, and root to mount)
 	$(BIN)/python -m pytest -m faults tests/faults
+
+test-filesystems: $(SETUP)  ## the demo on ext4, tmpfs, JuiceFS, sshfs, FAT and odd ones (needs root to mount)
+	$(BIN)/python -m pytest -m filesystems tests/filesystems
 
 test-browser: $(SETUP)  ## the dashboard's pages in headless chromium, which has to be installed
 	$(BIN)/python -m pytest tests/browser

@@ -308,21 +308,20 @@ def test_near_spans_of_a_remote_shard_come_in_one_request(monkeypatch):
     read = list(shard.read_spans(spans))
     assert read[:4] == [content[offset : offset + size] for offset, size in spans[:4]]
     assert read[4] == Reject("unreadable", "the shard ends within it")
-    assert sorted(asked) == [(10, 2700), (600_000, 600_009), (len(content) - 1, len(content) + 3)]
+    assert sorted(asked) == [(600_000, 600_009), (len(content) - 1, len(content) + 3)]
 
 
-def test_what_a_remote_shard_refuses_is_a_reject_a_piece(monkeypatch):
+def test_what_a_remote_shard_refuses_is_no_reject(monkeypatch):
     filesystem = fsspec.filesystem("memory")
-    filesystem.pipe_file("/remote/p.tar", bytes(100))
+    filesystem.pipe_file("/remote/p.tar", bytes(100_000))
     shard = RemoteShard("memory://remote/p.tar")
 
     def refused(self, path, **more):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(type(filesystem), "cat_file", refused)
-    assert (
-        list(shard.read_spans([(0, 1), (2, 3)])) == [Reject("unreadable", "Input/output error")] * 2
-    )
+    with pytest.raises(CutlineError, match=r"p\.tar cannot be read any further \(Input/output"):
+        list(shard.read_spans([(0, 1), (90_000, 3)]))
 
 
 @pytest.mark.parametrize("kind", [LocalShard, RemoteShard])
@@ -333,7 +332,7 @@ def test_a_shard_that_became_shorter_is_named(kind, tmp_path):
     os.truncate(path, 600)
     with (
         open(tmp_path / "member", "wb") as file,
-        pytest.raises(CutlineError, match=r"a\.tar ends before its members do"),
+        pytest.raises(CutlineError, match=r"a\.tar (ends before its|cannot be read \(88 of)"),
     ):
         shard.copy(512, 488, file.fileno())
     shard.close()

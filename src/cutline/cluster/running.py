@@ -19,6 +19,7 @@ from tornado.ioloop import PeriodicCallback
 
 from cutline.cluster import health, worker_checks
 from cutline.cluster.fitness import Guarded, Terms
+from cutline.cluster.flattening import in_one_sentence
 from cutline.errors import CutlineError
 from cutline.process import private_api
 from cutline.progress import Load, Watcher, events, show_captions_page
@@ -146,11 +147,14 @@ def tasks_of(bag: db.Bag, terms: Terms | None = None) -> list[Delayed]:
     """
     keys = bag.__dask_keys__()
     (optimized,) = dask.optimize(bag)
-    fused = private_api.under_own_keys(dict(optimized.__dask_graph__()), keys)
-    if terms:
-        fused = private_api.wrapped(fused, partial(Guarded, terms))
+    graph = dict(optimized.__dask_graph__())
+    fused = private_api.under_own_keys(graph, keys, partial(_run, terms))
     layer = HighLevelGraph.from_collections(bag.name, fused, dependencies=())
     return [Delayed(key, layer, layer=bag.name) for key in keys]
+
+
+def _run(terms: Terms | None, task: Callable[[], Any]) -> Any:  # noqa: ANN401 - of any task
+    return in_one_sentence(Guarded(terms, task) if terms else task)
 
 
 def _followed(

@@ -9,6 +9,7 @@ Dask is loaded, and a client without bokeh has no dashboard to add a page to.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -72,27 +73,21 @@ def is_importing_main() -> bool:
     return getattr(multiprocessing.current_process(), "_inheriting", False)
 
 
-def under_own_keys(graph: Mapping[Any, Any], keys: Iterable[Any]) -> dict[Any, Any]:
-    """Return fused tasks under the keys that were asked for.
+def under_own_keys(
+    graph: Mapping[Any, Any], keys: Iterable[Any], run: Callable[[Callable[[], Any]], Any]
+) -> dict[Any, Any]:
+    """Return fused tasks under the keys that were asked for, each run by `run`.
 
     Dask names a fused task for all of its steps, and makes the key that was asked for an alias of
-    it. Without this, the dashboard shows two bars for one stage.
+    it. A fused task can be called, as Dask does. Without this, the dashboard shows two bars for one
+    stage, an error that cannot be pickled is a bare `Exception` on the client, and a worker that
+    joins late is not checked.
     """
     try:
-        return {key: graph[graph[key].target].substitute({}, key=key) for key in keys}
-    except CHANGED:
-        return dict(graph)
-
-
-def wrapped(
-    graph: Mapping[Any, Any], wrap: Callable[[Any], Callable[[], object]]
-) -> dict[Any, Any]:
-    """Return fused tasks, each as the callable that `wrap` makes of it.
-
-    A fused task can be called, as Dask does. Without this a worker that joins late is not checked.
-    """
-    try:
-        return {key: task if task.dependencies else (wrap(task),) for key, task in graph.items()}
+        tasks = {key: graph[graph[key].target].substitute({}, key=key) for key in keys}
+        return {
+            key: task if task.dependencies else (partial(run, task),) for key, task in tasks.items()
+        }
     except CHANGED:
         return dict(graph)
 

@@ -1,11 +1,13 @@
 """A SOURCE argument, opened as a folder of sidecars or as a set of shards."""
 
 import os
+from functools import partial
 from typing import TypeAlias
 
 from cutline.errors import UsageError
+from cutline.sources.asking import GONE, RemoteError, asked
 from cutline.sources.local_folder import Folder
-from cutline.sources.remote_file import open_filesystem, refusals
+from cutline.sources.remote_file import open_filesystem
 from cutline.sources.remote_folder import RemoteFolder
 from cutline.sources.shard_names import (
     ShardSet,
@@ -55,10 +57,13 @@ def _open_remote(url: str) -> Origin:
         return open_shards(url)
     try:
         fs, root = open_filesystem(url)
-        there = fs.isdir(root)
-        shards = there and holds_shards(url)
-    # An unknown protocol, a package that is missing, or a server that does not answer.
-    except refusals(ValueError, ImportError) as error:
+        shards = holds_shards(url)
+        there = shards or asked(url, partial(fs.isdir, root))
+    except RemoteError as error:
+        if error.status != GONE:
+            raise
+        there = False
+    except OSError as error:
         raise UsageError(
             f"The source {url} cannot be opened ({error}): correct the URL."
         ) from error

@@ -1,22 +1,16 @@
 """A file at any fsspec URL, read in few and large ranges."""
 
-import sys
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar
 from zipfile import BadZipFile
 
 import fsspec
 
-from cutline.errors import CutlineError, said
+from cutline.errors import CutlineError, UsageError, said
+from cutline.sources.asking import CutShortError, asked
 
-REFUSALS: Final = (
-    ("aiohttp", "ClientError"),
-    ("botocore.exceptions", "BotoCoreError"),
-    ("botocore.exceptions", "ClientError"),
-    ("gcsfs.retry", "HttpError"),
-    ("httpx", "HTTPError"),
-    ("httpx2", "HTTPError"),
-)
-"""What packages below fsspec raise that is not an OSError: module, and base class of its errors."""
+T = TypeVar("T")
 
 NEAR: Final = 1 << 14
 """Bytes of a range at first: two headers and the sidecar between them, with room."""
@@ -41,21 +35,23 @@ class Remote:
     ----------
     size : int
         Bytes in the file.
+    filesystem, path, info
+        Where it is, and what its file system says of it.
 
     Raises
     ------
     CutlineError
-        The server tells no sizes, or does not serve ranges.
+        The server tells no sizes, does not serve ranges, refuses or does not answer.
     """
 
     def __init__(self, url: str) -> None:
-        filesystem, path = fsspec.url_to_fs(url)
-        size = filesystem.size(path)
-        if size is None:
+        self.filesystem, self.path = open_filesystem(url)
+        self.info = read_on(url, partial(self.filesystem.info, self.path))
+        if self.info["size"] is None:
             raise CutlineError(f"The server does not tell the size of {url}: download it first.")
-        self.size: int = size
+        self.size: int = self.info["size"]
         self._url = url
-        self._file = filesystem.open(path, "rb", cache_type="none")
+        self._file = read_on(url, partial(self.filesystem.open, self.path, "rb", cache_type="none"))
         self._start, self._held, self._span = 0, b"", NEAR
 
     def __call__(self, length: int, offset: int, /) -> bytes:
@@ -70,14 +66,17 @@ class Remote:
     def _fetch(self, length: int, offset: int) -> None:
         near = self._start <= offset <= self._start + len(self._held)
         self._span = min(2 * self._span, FAR) if near else NEAR
+        size = min(max(length, self._span), self.size - offset)
+        self._held = read_on(self._url, partial(self._read, offset, size))
+        self._start = offset
+
+    def _read(self, offset: int, size: int) -> bytes:
         try:
             self._file.seek(offset)
-            self._held = self._file.read(min(max(length, self._span), self.size - offset))
+            data: bytes = self._file.read(size)
         except ValueError as error:  # raised by fsspec for a server that sends the whole file
             raise not_in_ranges(self._url) from error
-        except refusals() as error:
-            raise cut_off(self._url, error) from error
-        self._start = offset
+        return whole(data, size)
 
 
 def open_filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -85,17 +84,38 @@ def open_filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
     Raises
     ------
-    ValueError
-        The URL cannot be one; there is no such protocol.
-    ImportError
-        A package for it is missing.
+    UsageError
+        The URL cannot be one, there is no such protocol, or a package for it is missing.
+    RemoteError
+        Its server does not answer.
     """
     try:
-        filesystem, path = fsspec.url_to_fs(url)
-    except (AttributeError, TypeError, BadZipFile) as error:  # the host or the target is missing
-        raise ValueError(said(error)) from error
+        filesystem, path = read_on(url, partial(fsspec.url_to_fs, url))
+    except ImportError as error:
+        package = getattr(error.__cause__, "name", None) or said(error)
+        raise UsageError(
+            f"{url} cannot be opened: run `pip install {package}` on the host of every worker."
+        ) from error
+    # The host or the target is missing, or there is no such protocol.
+    except (AttributeError, TypeError, ValueError, BadZipFile) as error:
+        raise UsageError(f"{url} cannot be opened ({said(error)}): correct the URL.") from error
     filesystem.invalidate_cache()
     return filesystem, path
+
+
+def read_on(url: str, question: Callable[[], T]) -> T:
+    """Return what `asked` does, where nothing that a file system says of a file is passed over."""
+    try:
+        return asked(url, question)
+    except OSError as error:
+        raise cut_off(url, error) from error
+
+
+def whole(data: bytes, size: int) -> bytes:
+    """Return the bytes that were asked for; CutShortError if fewer have come."""
+    if len(data) < size:
+        raise CutShortError(f"{len(data):,} of {size:,} bytes came")
+    return data
 
 
 def not_in_ranges(url: str) -> CutlineError:
@@ -109,9 +129,3 @@ def cut_off(place: str, error: Exception) -> CutlineError:
         f"{place} cannot be read any further ({said(error)}): check its server or disk and run this"
         " again."
     )
-
-
-def refusals(*more: type[Exception]) -> tuple[type[Exception], ...]:
-    """Return what a file system raises when it fails: OSError, `more`, and what its package has."""
-    loaded = (getattr(sys.modules.get(module), name, None) for module, name in REFUSALS)
-    return (OSError, *more, *filter(None, loaded))

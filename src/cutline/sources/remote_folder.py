@@ -1,18 +1,21 @@
 """Sidecars in a folder behind an fsspec URL, read many at a time."""
 
+import html
 import os
+import posixpath
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
+from urllib.parse import quote, unquote_to_bytes
 
 import fsspec
 import pyarrow as pa
 
-from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject
+from cutline.sources.asking import GONE, RemoteError, asked
 from cutline.sources.base import (
     CONCURRENT_READS,
     batches,
@@ -23,8 +26,10 @@ from cutline.sources.base import (
 )
 from cutline.sources.line_format import Sidecar, Stamp, lines_of
 from cutline.sources.local_folder import refuse
-from cutline.sources.passing_over import may_hold_sidecars
-from cutline.sources.remote_file import open_filesystem, refusals
+from cutline.sources.remote_file import open_filesystem, whole
+
+FLAT: Final = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "obs", "hf"}
+"""Protocols of stores that list all objects below a prefix at once."""
 
 NO_FILE: Final = -1
 """The size, in a remote listing, of what is not a file, such as a pipe."""
@@ -41,13 +46,10 @@ class RemoteFolder:
 
     def list(self, refused: Callable[[OSError], None] = refuse) -> pa.Table:
         """Return a line for each sidecar; parameters are those of `Folder.list`."""
-        with _reached(self.url) as (fs, root):
-            found = {
-                os.fsencode(path[len(root) :].lstrip("/")): info
-                for path, info in _found(fs, root, refused).items()
-            }
-            paths = sorted(path for path in found if is_sidecar(path.split(b"/")))
-            infos = [_resolved(fs, found[path]) for path in paths]
+        fs, root = open_filesystem(self.url)
+        found = dict(_below(fs, root, self.url, refused))
+        paths = sorted(path for path in found if is_sidecar(path.split(b"/")))
+        infos = [_resolved(fs, found[path], self.url) for path in paths]
         # Without a stamp nobody knows whether a file has changed, so it must always seem changed.
         unknown = f"listed {uuid.uuid4()}"
         stamps = [stamp(info) or (unknown if _is_file(info) else None) for info in infos]
@@ -67,12 +69,11 @@ class RemoteFolder:
 
     def read(self, lines: pa.Table) -> Iterator[Sidecar]:
         """Read the sidecars of some lines, many at a time."""
-        with _reached(self.url) as (fs, root):
-            pass  # a failure from here on concerns one sidecar
+        fs, root = open_filesystem(self.url)
 
         def read_one(line: tuple[bytes, int | None]) -> bytes | Reject:
             path, size = line
-            return _read_object(fs, f"{root.rstrip('/')}/{os.fsdecode(path)}", size)
+            return _read_object(fs, _within(fs, root, path), size)
 
         stamps = iter(self.stamps(lines))
         with ThreadPoolExecutor(CONCURRENT_READS) as readers:
@@ -82,64 +83,105 @@ class RemoteFolder:
                     yield path, data, next(stamps)
 
 
-def _found(
-    fs: fsspec.AbstractFileSystem, root: str, refused: Callable[[OSError], None]
-) -> dict[str, dict[str, Any]]:
-    """Return what is below a folder; `find` alone passes over what it cannot list, unheard."""
-    if type(fs).find is not fsspec.AbstractFileSystem.find:  # an object store has no folders
-        found: dict[str, dict[str, Any]] = fs.find(root, withdirs=True, detail=True)
-        return found
-    found, folders = {}, [root]
+def _below(
+    fs: fsspec.AbstractFileSystem, root: str, url: str, refused: Callable[[OSError], None]
+) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Yield what is below a folder: relative paths, and what the file system says of each.
+
+    The `find` of fsspec passes over a folder that it cannot list, and its sidecars with it. Only
+    object stores have one of their own, which asks for all at once.
+    """
+    if _protocols(fs) & FLAT:
+        for name, info in asked(url, partial(fs.find, root, withdirs=True, detail=True)).items():
+            yield _relative(fs, root, name), info
+        return
+    folders = [_canonical(fs, root)]
     while folders:
         folder = folders.pop()
         try:
-            infos = fs.ls(folder, detail=True)
-        except OSError as error:
-            if folder == root:
+            infos = asked(fs.unstrip_protocol(folder), partial(fs.ls, folder, detail=True))
+        except OSError as error:  # of this folder alone
+            if folder == _canonical(fs, root):
                 raise
             refused(error)
             continue
         for info in infos:
-            name = info["name"].rstrip("/")
-            found[name] = info
-            held = may_hold_sidecars([os.fsencode(name.rpartition("/")[2])])
-            if info["type"] == "directory" and name != folder.rstrip("/") and held:
-                folders.append(name)
-    return found
+            path = _relative(fs, root, info["name"])
+            yield path, info
+            if info["type"] == "directory" and _may_hold_sidecars(path):
+                folders.append(info["name"].rstrip("/"))
 
 
-@contextmanager
-def _reached(url: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
-    """Open the file system of a source; if that fails, a CutlineError says why."""
-    try:
-        yield open_filesystem(url)
-    except refusals(ValueError, ImportError) as error:
-        raise CutlineError(
-            f"The source {url} cannot be read ({said(error)}): check its server and the packages"
-            " that it needs, and run this again."
-        ) from error
+def _may_hold_sidecars(path: bytes) -> bool:
+    return bool(path) and is_sidecar([*path.split(b"/"), b"a.json"])
+
+
+def _protocols(fs: fsspec.AbstractFileSystem) -> set[str]:
+    return {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+
+
+def _is_http(fs: fsspec.AbstractFileSystem) -> bool:
+    return "http" in _protocols(fs)
+
+
+def _canonical(fs: fsspec.AbstractFileSystem, root: str) -> str:
+    """Return the path of a folder as links below it begin; of HTTP percent-encoded."""
+    return str(fs.encode_url(root) if _is_http(fs) else root).rstrip("/")
+
+
+def _relative(fs: fsspec.AbstractFileSystem, root: str, name: str) -> bytes:
+    """Return a listed path relative to the root, as the same folder has it on a disk.
+
+    What HTTP lists are links: percent-encoded, see RFC 3986, in HTML, and maybe ``https`` on a page
+    of ``http``. It is empty for one that has a query, as those that sort a page.
+    """
+    if not _is_http(fs):
+        return os.fsencode(name[len(root) :].strip("/"))
+    above, link = (each.partition("://")[2] for each in (_canonical(fs, root), name))
+    link = html.unescape(link[len(above) :]).strip("/")
+    return b"" if {"?", "#"} & {*link} else posixpath.normpath(unquote_to_bytes(link)).lstrip(b".")
+
+
+def _within(fs: fsspec.AbstractFileSystem, root: str, path: bytes) -> str:
+    """Return where a relative path is, as the file system takes it."""
+    relative = quote(path) if _is_http(fs) else os.fsdecode(path)
+    return f"{_canonical(fs, root)}/{relative}"
 
 
 def _is_file(info: dict[str, Any]) -> bool:
     return info.get("size") != NO_FILE
 
 
-def _resolved(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> dict[str, Any]:
+def _resolved(fs: fsspec.AbstractFileSystem, info: dict[str, Any], url: str) -> dict[str, Any]:
     """Follow a link of a listing, and mark what is not a file: a pipe would never end."""
     if info["type"] != "file":
-        with suppress(OSError):
-            info = fs.info(info["name"])
+        try:
+            info = asked(url, partial(fs.info, info["name"]))
+        except RemoteError as error:  # a link to nowhere
+            if error.status != GONE:
+                raise
+        except OSError:
+            pass
     return info if info["type"] == "file" else {"size": NO_FILE}
 
 
 def _read_object(fs: fsspec.AbstractFileSystem, path: str, size: int | None) -> bytes | Reject:
-    """Read one sidecar, whose size may not be known."""
+    """Read one sidecar, whose size may not be known.
+
+    Raises
+    ------
+    RemoteError
+        Its server refuses it, or it is not there any more.
+    """
     if size == NO_FILE:
         return Reject("unreadable", "it is not a regular file")
     if size is not None and size > TOO_LARGE:
         return too_large(size)
+    end = TOO_LARGE + 1 if size is None else None
     try:
-        data: bytes = fs.cat_file(path, end=TOO_LARGE + 1 if size is None else None)
-    except refusals() as error:
+        data = asked(
+            fs.unstrip_protocol(path), lambda: whole(fs.cat_file(path, end=end), size or 0)
+        )
+    except OSError as error:
         return unreadable(error)
     return too_large(len(data)) if len(data) > TOO_LARGE else data

@@ -6,13 +6,15 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, takewhile
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from cutline.errors import UsageError
 from cutline.sources import shard_rules
+from cutline.sources.asking import GONE, RemoteError, asked
 from cutline.sources.local_folder import answer
-from cutline.sources.remote_file import open_filesystem, refusals
+from cutline.sources.remote_file import open_filesystem
 from cutline.sources.shard_rules import OTHER_ARCHIVE, is_shard, is_shard_name
 from cutline.sources.tar_shards import Shards
 from cutline.store import disk
@@ -67,12 +69,17 @@ def open_shards(source: Where) -> ShardSet:
     try:
         return _shard_set(shard_paths(path), path)
     except FileNotFoundError as error:
-        raise UsageError(f"{path} is not there: name *.tar files or their folder.") from error
-    # An unknown protocol, a package that is missing, or a server that does not answer.
-    except refusals(ValueError, ImportError) as error:
+        raise _not_there(path) from error
+    except RemoteError as error:
+        raise _not_there(path) if error.status == GONE else error from error
+    except OSError as error:
         raise UsageError(
             f"The shards {path} cannot be opened ({error}): correct the path or URL."
         ) from error
+
+
+def _not_there(path: str) -> UsageError:
+    return UsageError(f"{path} is not there: name *.tar files or their folder.")
 
 
 def shard_paths(path: str) -> list[str]:
@@ -187,7 +194,7 @@ def _entries(folder: str) -> Iterator[_Listed]:
         filesystem, root = open_filesystem(folder)
         found = (
             _Listed(posixpath.basename(one["name"]), KINDS.get(one["type"], "link or a device"))
-            for one in filesystem.ls(root, detail=True)
+            for one in asked(folder, partial(filesystem.ls, root, detail=True))
         )
         yield from (one for one in found if not one.name.startswith("."))
         return
@@ -223,4 +230,5 @@ def _matches(pattern: str) -> list[str]:
     if "://" not in pattern:
         return glob.glob(pattern, recursive=True)
     filesystem, path = open_filesystem(pattern)
-    return [filesystem.unstrip_protocol(found) for found in filesystem.glob(path)]
+    found = asked(pattern, partial(filesystem.glob, path))
+    return [filesystem.unstrip_protocol(each) for each in found]
