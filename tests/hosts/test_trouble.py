@@ -198,7 +198,7 @@ def test_a_worker_with_another_cutline_makes_no_part(hosts, datasets, place, mak
 
 @CUTLINES
 def test_a_late_worker_with_another_cutline_makes_no_part(run, place, make):
-    run.cluster.start_worker("third", wait=False, env=make(place / "cutline"))
+    run.cluster.start_worker("third", env=make(place / "cutline"))
     assert run.is_told_in_time("worker-third", "node-third")
     run.end()
     run.repeat()

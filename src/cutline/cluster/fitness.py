@@ -31,14 +31,22 @@ and a digest of its head. A copy may have the size and the first time, but not t
 
 
 class UnfitError(CutlineError):
-    """A worker is not fit for a run; `worker` is its address."""
+    """A worker is not fit for a run.
 
-    def __init__(self, message: str, worker: str) -> None:
-        super().__init__(message, worker)  # so that it can be pickled
-        self.worker = worker
+    Attributes
+    ----------
+    name, worker
+        Its name and its address.
+    fault
+        Its host and what is wrong.
+    """
+
+    def __init__(self, name: object, worker: str, fault: str) -> None:
+        super().__init__(name, worker, fault)  # so that it can be pickled
+        self.name, self.worker, self.fault = name, worker, fault
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        return f"The worker {self.name} on {self.fault}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +129,7 @@ class Terms:
             return
         if fault := self.fault():
             worker = get_worker()
-            raise UnfitError(
-                f"The worker {worker.name} on {socket.gethostname()} {fault}.", worker.address
-            )
+            raise UnfitError(worker.name, worker.address, f"{socket.gethostname()} {fault}")
         _FIT.add(self.run)
 
 

@@ -178,7 +178,9 @@ class Checks:
         CutlineError
             No worker is fit.
         """
-        if isinstance(error, fitness.UnfitError) and error.worker in self.refused:
+        if isinstance(error, fitness.UnfitError):
+            if error.worker not in self.refused:
+                self._send_away({error.worker: error.fault})
             return True
         before = self._excused.get(task, self.refused_before)
         self.look()
