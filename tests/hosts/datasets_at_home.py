@@ -82,7 +82,11 @@ def _bytes(path):
 def without_seconds(summary):
     """Return a summary, or what was printed of it, but for what differs from run to run."""
     known = json.loads(summary) if isinstance(summary, str) else summary.as_json()
-    return {key: value for key, value in known.items() if key not in {"seconds", "table", "data"}}
+    return {
+        key: value
+        for key, value in known.items()
+        if key not in {"seconds", "table", "data", "cluster"}
+    }
 
 
 def make_datasets(folder):
