@@ -116,8 +116,12 @@ COMPILE = ("compile", "good", "t.parquet")
             [*COMPILE, "--cluster", "wrong.yaml"],
             "Expected `int | null`, got `str` - at `$.workers`",
         ),
-        ([*COMPILE, "--cluster", "unknown.yaml"], "must be local or address"),
+        (
+            [*COMPILE, "--cluster", "unknown.yaml"],
+            "must be local or address or slurm or ssh or spec",
+        ),
         ([*COMPILE, "--cluster", "typo.yaml", "--scheduler", "tcp://h:1"], "give one of them"),
+        ([*COMPILE, "--scheduler-file", "f", "--scheduler", "tcp://h:1"], "give one of them"),
         ([*COMPILE, "--scheduler", "tcp://h:1", "--workers", "2"], "leave --workers out"),
         ([*COMPILE, "--cluster", "address.yaml", "--workers", "2"], "leave --workers out"),
         ([*COMPILE, "--scheduler", "nonsense"], "write it as tcp://HOST:PORT"),
@@ -244,7 +248,9 @@ def test_the_summary_is_one_json_object_alone_with_the_keys_of_the_contract(
     assert result.stdout.count("\n") == 1
     summary = json.loads(result.stdout)
     assert summary["job"] == arguments[0]
-    assert tuple(summary) == SUMMARIES[arguments[0]]
+    assert tuple(summary) == (*SUMMARIES[arguments[0]], "cluster")
+    where = {"kind": "address", "workers": 2, "hosts": 1, "lost": 0, "late": 0}
+    assert summary["cluster"] == where
     if summary["job"] == "run":
         assert tuple(summary["compile"]) == SUMMARIES["compile"]
         assert tuple(summary["captions"]) == SUMMARIES["captions"]

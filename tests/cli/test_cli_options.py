@@ -48,6 +48,16 @@ def test_a_cluster_file_is_read(tmp_path):
     assert ClusterOptions(str(tmp_path / "c.yaml")).cluster() == Local(workers=7)
 
 
+def test_a_scheduler_file_is_an_address():
+    assert ClusterOptions(scheduler_file="s.json").cluster() == Address(scheduler_file="s.json")
+
+
+def test_options_of_a_local_cluster_are_refused_beside_another_kind(tmp_path):
+    (tmp_path / "c.yaml").write_text("{kind: spec, module: distributed, class: LocalCluster}")
+    with pytest.raises(UsageError, match="has them in its own words: leave --workers out"):
+        ClusterOptions(str(tmp_path / "c.yaml"), workers=1).cluster()
+
+
 def test_two_clusters_are_refused():
     with pytest.raises(UsageError, match="give one of them"):
         ClusterOptions("c.yaml", "tcp://h:1").cluster()
@@ -70,7 +80,9 @@ def test_the_command_line_has_the_last_word_on_a_local_cluster(tmp_path):
 )
 def test_options_of_a_local_cluster_are_refused_beside_a_scheduler(workers, dashboard, named):
     with pytest.raises(UsageError, match=named):
-        ClusterOptions(None, "tcp://h:1", workers, dashboard).cluster()
+        ClusterOptions(
+            scheduler="tcp://h:1", workers=workers, dashboard_address=dashboard
+        ).cluster()
 
 
 # The options of a compile

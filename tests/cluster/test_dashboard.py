@@ -1,10 +1,13 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import dask
 import pytest
 from distributed import Client
 
@@ -22,8 +25,52 @@ def can_rename_host():
     )
 
 
-def test_a_dashboard_of_this_host_is_its_address(client):
+def test_a_dashboard_of_this_host_is_its_address(client, at_home):
     assert dashboard.where(client) == [f"The dashboard is at {client.dashboard_link}"]
+
+
+@pytest.fixture
+def at_home(monkeypatch):
+    """No ssh and no batch job, whatever runs the tests."""
+    for name in ("SSH_CONNECTION", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def listens(monkeypatch, at_home):
+    """Let the scheduler of a client say that its dashboard is somewhere."""
+
+    def client_of(host, address):
+        answer = (host, address, 8787)
+        return SimpleNamespace(run_on_scheduler=lambda _: answer, dashboard_link="proxy")
+
+    return client_of
+
+
+HERE = socket.gethostname()
+
+
+@pytest.mark.parametrize("variable", ["SSH_CONNECTION", "SLURM_JOB_ID"])
+def test_whoever_reads_this_elsewhere_is_told_the_way_in(listens, monkeypatch, variable):
+    monkeypatch.setenv(variable, "1")
+    way = f"From your own machine: ssh -N -L 8787:127.0.0.1:8787 {HERE}  # and open "
+    link, line = dashboard.where(listens(HERE, "127.0.0.1"))
+    assert link == "The dashboard is at http://127.0.0.1:8787/status"
+    assert line.startswith(way)
+    link, line = dashboard.where(listens(HERE, "0.0.0.0"))
+    assert link == f"The dashboard is at http://{HERE}:8787/status"
+    assert line.startswith(way)
+
+
+def test_the_address_that_really_listens_is_told(listens):
+    link, way = dashboard.where(listens("far", "10.0.0.9"))
+    assert link == "The dashboard is at http://10.0.0.9:8787/status"
+    assert way.startswith("From here: ssh -N -L 8787:10.0.0.9:8787 far ")
+
+
+def test_a_link_that_somebody_has_configured_is_told(listens):
+    with dask.config.set({"distributed.dashboard.link": "https://hub/proxy/{port}/status"}):
+        assert dashboard.where(listens(HERE, "127.0.0.1")) == ["The dashboard is at proxy"]
 
 
 @pytest.mark.skipif(not can_rename_host(), reason="a host name of its own needs root")

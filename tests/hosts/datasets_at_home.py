@@ -82,8 +82,8 @@ def _bytes(path):
 def without_seconds(summary):
     """Return a summary, or what was printed of it, but for what differs from run to run."""
     text = summary if isinstance(summary, str) else json.dumps(summary.as_json())
-    known = json.loads(text)
-    return {key: value for key, value in known.items() if key not in {"seconds", "table", "data"}}
+    differing = {"seconds", "table", "data", "cluster"}
+    return {key: value for key, value in json.loads(text).items() if key not in differing}
 
 
 def make_datasets(folder):

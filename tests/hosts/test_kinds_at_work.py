@@ -1,7 +1,9 @@
 """The kinds of a cluster.yaml on Slurm itself, and through an SSH server."""
 
+import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +13,8 @@ from processes import SCRIPTS, until
 from slurm import TOOLS, slurm_on
 from sshd import ssh_server
 from tools import require
+
+SBATCH = Path(__file__).parents[2] / "jobs" / "dalle3.sbatch"
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +103,8 @@ def test_ctrl_c_ends_the_jobs_that_are_queued(slurm, full, datasets, place):
     data, table = datasets.copy_loose(place)
     log = place / "log"
     with open(log, "w") as file:
-        process = slurm.head.start(
-            *compiling(data, table, *slurm_file(place, jobs=2)), env=slurm.environment, stderr=file
-        )
+        command = compiling(data, table, *slurm_file(place, jobs=2))
+        process = slurm.head.start(*command, env=slurm.environment, stderr=file, stdout=file)
     until(lambda: "2 jobs are PENDING (" in log.read_text(), "a line that says what waits")
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130, log.read_text()
@@ -114,6 +117,19 @@ def test_what_slurm_refuses_is_told_at_once(slurm, datasets, place):
     assert ran.returncode == 2
     assert "cutline: Slurm refuses such a job (" in ran.stderr
     assert "invalid partition" in ran.stderr
+
+
+def test_the_sbatch_file_on_two_nodes_makes_what_one_machine_makes(slurm, datasets, place):
+    datasets.copy_root(place)
+    log = place / "job.log"
+    path = f"PATH={SCRIPTS}:{os.environ['PATH']}"
+    job = ("sbatch", "--wait", "--cpus-per-task=2", "--time=3", f"--output={log}", SBATCH)
+    slurm.run("env", path, *job, place, *PARTITION, where={"folder": str(place)})
+    said = log.read_text()
+    assert outcome(place / "place.parquet", place / "data") == datasets.of_root, said
+    assert "ssh -N -L 8787:127.0.0.1:8787 node-" in said
+    assert not list(place.glob(".cutline-scheduler.*"))
+    check_queue_is_empty(slurm)
 
 
 def test_hosts_reached_by_ssh_compile_what_one_machine_compiles(hosts, datasets, place):

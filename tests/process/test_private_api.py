@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import socket
 import subprocess
 import sys
 from multiprocessing import forkserver, resource_tracker
@@ -11,7 +12,7 @@ import dask
 import dask.bag as db
 import pytest
 from bokeh.models import Div
-from distributed import Client, LocalCluster, span
+from distributed import Client, LocalCluster, SSHCluster, span
 
 from cutline.process import private_api
 
@@ -29,6 +30,7 @@ def watched():
 
 
 def test_the_loggers_that_are_quietened_are_there(client):
+    assert SSHCluster  # whose module has a logger, too
     found = {*logging.Logger.manager.loggerDict, *client.run(loggers).popitem()[1]}
     assert {*private_api.QUIET_CLIENT, *private_api.QUIET_WORKERS} <= found
 
@@ -161,3 +163,10 @@ def python(script):
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     return done.stdout
+
+
+def test_the_dashboard_listens_where_its_scheduler_says(watched):
+    host, address, port = watched.run_on_scheduler(private_api.dashboard_listens)
+    assert (host, address) == (socket.gethostname(), "127.0.0.1")
+    with urlopen(f"http://{address}:{port}/health") as answer:
+        assert answer.read() == b"ok"

@@ -22,6 +22,9 @@ from cutline.progress import SILENT, Watcher
 PATIENCE: Final = 15
 """Seconds that a scheduler has to answer, and its first worker to be there."""
 
+PATIENCE_WITH_FILE: Final = 300
+"""Seconds where a file names the scheduler, which is how one is started together with the job."""
+
 
 class Address(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="address"
@@ -37,13 +40,14 @@ class Address(
     tls
         Certificates; without it, those that Dask is configured with.
     patience
-        Seconds for its file to be there, for it to answer, and for its first worker.
+        Seconds for its file to be there, for it to answer, and for its first worker: 15, and 300
+        with a scheduler file.
     """
 
     address: str | None = None
     scheduler_file: str | None = None
     tls: Tls | None = None
-    patience: Annotated[float, msgspec.Meta(gt=0)] = PATIENCE
+    patience: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
     def __post_init__(self) -> None:
         """Refuse two schedulers, and none."""
@@ -61,6 +65,9 @@ class Address(
         configured_one: str | None = dask.config.get("scheduler-address", None)
         return self.address if self.address is not None else self.scheduler_file or configured_one
 
+    def _patience(self) -> float:
+        return self.patience or (PATIENCE_WITH_FILE if self.scheduler_file else PATIENCE)
+
     @property
     def has_dashboard(self) -> bool:
         """Whether the cluster shows a dashboard; it does unless its scheduler was told not to."""
@@ -77,14 +84,14 @@ class Address(
         CutlineError
             No scheduler answers there, or no worker comes.
         """
-        address = str(self._named())
+        address, patience = str(self._named()), self._patience()
         if self.scheduler_file is not None:
-            address = address_in(self.scheduler_file, self.patience, watcher)
+            address = address_in(self.scheduler_file, patience, watcher)
         with configured(self.tls) as security, self._joined(address, security) as client:
             wait_for_workers(
                 client,
                 watcher,
-                self.patience,
+                patience,
                 lambda: f"the scheduler at {address} has no workers",
                 "start some with `dask worker`, or raise patience in a cluster file",
             )
@@ -93,8 +100,10 @@ class Address(
     def _joined(self, address: str, security: Security) -> Client:
         check_address(address, security)
         try:
-            _reach(address, self.patience, security)
-            return Client(address, timeout=self.patience, security=security, set_as_default=False)
+            _reach(address, self._patience(), security)
+            return Client(
+                address, timeout=self._patience(), security=security, set_as_default=False
+            )
         except (ValueError, TypeError) as error:
             raise UsageError(
                 f"The scheduler cannot be at {address} ({error}): write it as tcp://HOST:PORT."

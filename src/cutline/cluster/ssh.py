@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import dask
 import msgspec
 from distributed import Client
 
@@ -82,6 +83,8 @@ class Ssh(
         start = class_of("distributed", "SSHCluster", "cutline[ssh]")
         with (
             configured(self.tls) as security,
+            # Dask learns that a process is there from what it logs.
+            dask.config.set({"logging": {"distributed": "info"}}),
             client_of(
                 lambda: start(security=security, **self._options()),
                 security,

@@ -70,12 +70,18 @@ def client_of(
 
 
 def _made(make: Callable[[], Any]) -> AbstractContextManager[Any]:
+    made: Any = None
     try:
         with ctrl_c_held():
-            made: AbstractContextManager[Any] = make()
-    except (OSError, ValueError, TypeError, RuntimeError, TimeoutError) as error:
+            made = make()
+    except KeyboardInterrupt:  # which was held until the cluster was there
+        if made is not None:
+            made.close()
+        raise
+    except Exception as error:  # asyncssh, and any class of any package, has errors of its own
         reason = said(error).rstrip(".")
         raise CutlineError(
             f"The cluster does not start ({reason}): correct its keys, or what they name."
         ) from error
-    return made
+    started: AbstractContextManager[Any] = made
+    return started

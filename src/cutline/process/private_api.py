@@ -32,10 +32,11 @@ QUIET_WORKERS: Final = {
 QUIET_CLIENT: Final = (
     "distributed.batched",
     "distributed.client",
+    "distributed.deploy.ssh",  # every line of every process
     "distributed.utils_comm",
     "tornado.application",
 )
-"""Loggers that print tracebacks when a scheduler goes. Without them they do."""
+"""Loggers that print tracebacks when a scheduler goes, or what others log. Without them they do."""
 
 
 def start_resource_tracker() -> None:
