@@ -6,12 +6,14 @@ import re
 import shlex
 from typing import NamedTuple
 
+import dask
 import msgspec
 import orjson
+import pyarrow as pa
 from click.testing import CliRunner
 
+from cutline import recipe
 from cutline.cli import cutline, jobs
-from cutline.report import page
 from cutline.store import disk
 from cutline.store.lock import read_owner
 
@@ -44,10 +46,14 @@ def command(*words):
 
 @contextlib.contextmanager
 def in_this_process(patch):
-    """Let commands start no cluster, and draw no plots, which take longer than all the rest."""
+    """Let commands work here, in one thread, and without the report, which takes the longest."""
     patch.setattr(jobs, "_client", lambda *_: contextlib.nullcontext())
-    patch.setattr(page, "page", lambda *_: "")
-    yield
+    patch.setattr(recipe, "write_report", lambda *_, **__: None)
+    threads = pa.cpu_count()
+    pa.set_cpu_count(1)
+    with dask.config.set(scheduler="synchronous"):
+        yield
+    pa.set_cpu_count(threads)
 
 
 def die_at(patch, after):

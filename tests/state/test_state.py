@@ -11,7 +11,6 @@ import shutil
 import tempfile
 import time
 
-import dask
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -69,7 +68,6 @@ class States(RuleBasedStateMachine):
         self.stack = contextlib.ExitStack()
         patch = self.stack.enter_context(pytest.MonkeyPatch.context())
         self.stack.enter_context(in_this_process(patch))
-        self.stack.enter_context(dask.config.set(scheduler="synchronous"))
 
     def teardown(self):
         self.stack.close()
@@ -228,7 +226,8 @@ class States(RuleBasedStateMachine):
     def a_user_touches_a_file(self, which):
         path = self.some_file(which)
         os.utime(f"{self.data}/{path}")
-        self.want.files[path] = self.want.files[path]._replace(by="user")
+        if self.want.files[path].by == "shard":  # caption files are known by what they hold
+            self.want.files[path] = self.want.files[path]._replace(by="user")
 
     @rule(which=WHICH)
     def a_user_removes_a_file(self, which):
