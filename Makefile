@@ -4,10 +4,10 @@ BIN := .venv/bin
 SETUP := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-bench test-faults test-browser check bench pictures clean
+.PHONY: help setup demo test test-bench test-faults test-browser test-cluster test-cluster-long cluster-tools check bench pictures clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -43,6 +43,18 @@ test-faults: $(SETUP)  ## kills, full disks, power cuts (10 minutes; needs strac
 
 test-browser: $(SETUP)  ## the dashboard's pages in headless chromium, which has to be installed
 	$(BIN)/python -m pytest tests/browser
+
+cluster-tools: $(SETUP)  ## what test-cluster needs: Debian's Slurm, sshd, sshfs ..., and JuiceFS (as root)
+	apt-get update -qq
+	sed '/^#/d' tests/hosts/packages.txt | DEBIAN_FRONTEND=noninteractive \
+		xargs apt-get install -y -qq --no-install-recommends >/dev/null
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,test-cluster]'
+
+test-cluster: cluster-tools  ## many hosts on this machine, Slurm, SSH, TLS (12 minutes; as root)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m cluster tests/hosts
+
+test-cluster-long: cluster-tools  ## those of them that take minutes each (as root)
+	$(BIN)/python -m pytest -m cluster_long tests/hosts
 
 pictures: $(SETUP)  ## the pictures of the documents, taken anew by chromium
 	CUTLINE_PICTURES=docs $(BIN)/python -m pytest tests/browser -k pictures

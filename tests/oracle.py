@@ -13,6 +13,11 @@ import unicodedata
 import pandas as pd
 
 LARGEST = 16 * 1024 * 1024
+UNSEEN = "\u00ad\u061c\u180e\ufeff" + "".join(
+    chr(code)
+    for first, last in ((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0xFE00, 0xFE0F))
+    for code in range(first, last + 1)
+)
 
 # The recipe
 
@@ -83,40 +88,40 @@ def judge_record(path, record, caption_fields, columns, raw_captions):
     values = []
     for field in columns:
         value = record.get(field)
-        if depth(value) > 254:  # more than orjson writes
+        if depth(value) > 254 or any(map(is_beyond, scalars(value))):  # more than orjson writes
             return ("reject", "bad_json", filename)
         values.append(value if value is None or isinstance(value, str) else json.dumps(value))
     return ("row", int(record["width"]), int(record["height"]), caption, filename, tuple(values))
 
 
 def parse(data):
-    """Strict JSON in UTF-8, as deep and with numbers as large as orjson takes them."""
+    """JSON in UTF-8 as Python reads it; what is beyond JSON makes it less deep."""
     if data.startswith(b"\xef\xbb\xbf"):
         data = data[3:]
     text = data.decode("utf-8")
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(20_000)
     try:
-        value = json.loads(text, parse_constant=refuse)
+        value = json.loads(text, parse_int=whole)
     finally:
         sys.setrecursionlimit(limit)
-    if depth(value) > 1024 or any(map(is_beyond, scalars(value))):
+    if depth(value) > (254 if any(map(is_beyond, scalars(value))) else 1024):
         raise ValueError
     return value
 
 
-def refuse(constant):
-    """NaN and Infinity are not JSON."""
-    raise ValueError(constant)
+def whole(digits):
+    """A whole number, or the double that is nearest to a large one."""
+    return int(digits) if len(digits) < 300 else float(digits)
 
 
 def is_beyond(value):
-    """Half a surrogate pair, or a number that is infinite as a double."""
+    """Half a surrogate pair, or what is no finite number as a double."""
     if isinstance(value, str):
         return any("\ud800" <= letter <= "\udfff" for letter in value)
     if isinstance(value, int):
         return abs(value) > sys.float_info.max
-    return isinstance(value, float) and math.isinf(value)
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def walk(value):
@@ -150,13 +155,13 @@ def is_size(value):
     if isinstance(value, int):
         return 0 < value < 2**31
     if isinstance(value, float):
-        return value == math.floor(value) and 0 < value < 2**31
+        return 0 < value < 2**31 and value == math.floor(value)
     return False
 
 
 def image_filename(path, image_name):
     """The folder of the sidecar and the image's name, or None if that is no safe name."""
-    if not isinstance(image_name, str) or image_name in ("", ".", ".."):
+    if not isinstance(image_name, str) or image_name in ("", ".", "..") or is_beyond(image_name):
         return None
     if len(image_name.encode()) > 250 or image_name.endswith(".txt") or "/" in image_name:
         return None
@@ -177,7 +182,9 @@ def caption_texts(record, caption_fields):
         value = record.get(field)
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, str):
-                if clean(item) != "":
+                if clean(item) != "" and is_beyond(item):
+                    odd = True
+                elif clean(item) != "":
                     texts.append(item)
             elif item is not None:
                 odd = True
@@ -195,7 +202,15 @@ def clean(text):
         elif not in_run:
             letters.append(" ")
         in_run = is_break
-    return "".join(letters).strip()
+    cleaned = "".join(letters).strip()
+    return "" if all(map(is_unseen, cleaned)) else cleaned
+
+
+def is_unseen(letter):
+    """A blank, or a letter that only tells how others are shown."""
+    return (
+        letter.isspace() or unicodedata.category(letter) == "Cf" or "\ufe00" <= letter <= "\ufe0f"
+    )
 
 
 # A compile. Rows are (width, height, caption, filename, *columns), lines of the ledger

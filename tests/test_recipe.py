@@ -14,9 +14,9 @@ from cutline import (
     move_orphans,
     run,
 )
-from cutline.recipe import layout
+from cutline.recipe import layout, run_in_place
 from jobs_at_work import Listener
-from sidecars import IMAGE, numbered, record, write_sidecars
+from sidecars import IMAGE, as_bytes, numbered, record, write_sidecars
 from trees import texts, tree
 
 
@@ -270,3 +270,77 @@ def test_a_folder_without_data_is_refused(tmp_path, missing):
     with pytest.raises(UsageError, match=rf"{missing}/data is not there: put images and sidecars"):
         run(str(tmp_path / missing))
     assert os.listdir(tmp_path) == ["empty"]
+
+
+# What is in a dataset already is none
+
+
+def meant(folder):
+    """The command that is advised instead of a run of a folder."""
+    with pytest.raises(UsageError) as caught:
+        run(str(folder))
+    return str(caught.value).partition("run `cutline run ")[2].partition("`")[0]
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_run_of_the_data_of_a_dataset_is_refused_with_the_command_that_was_meant(root, prepared):
+    if prepared:
+        run(str(root))
+    before = tree(root)
+    assert meant(root / "data") == meant(f"{root}/data/") == str(root)
+    os.symlink(root / "data", root.parent / "link")
+    with pytest.raises(UsageError, match=r"holds images and sidecars itself, such as \d+\.json"):
+        run(str(root.parent / "link"))
+    assert tree(root) == before
+
+
+def test_a_folder_within_the_data_of_a_dataset_is_refused_too(root):
+    write_sidecars(root / "data", {"sub/deep/x.json": record("x.png")})
+    run(str(root))
+    (root / "data" / "sub" / "deep" / "data").mkdir()
+    assert meant(root / "data" / "sub" / "deep") == str(root)
+
+
+def test_the_data_folder_of_a_plain_download_is_refused(tmp_path):
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    (tmp_path / "set" / "data" / "a.tar").write_bytes(bytes(10240))
+    assert meant(tmp_path / "set" / "data") == str(tmp_path / "set")
+    with pytest.raises(UsageError, match=r"run `cutline run .*/set`"):
+        run_in_place(str(tmp_path / "set" / "data"))
+
+
+def test_loose_samples_in_the_folder_of_a_dataset_are_told_where_to_go(root):
+    write_sidecars(root, {"a.b.json": record("a.b.JPG")})
+    (root / "a.b.JPG").touch()
+    with pytest.raises(UsageError, match=r"such as a\.b\.json: move them into .*/flowers/data, or"):
+        run(str(root))
+
+
+def test_json_files_and_pictures_of_a_dataset_that_are_no_samples_stop_nobody(root):
+    for name in ("README.md", "dataset_infos.json", "multidatabackend.json", "preview.png"):
+        (root / name).write_text("{}")
+    assert run(str(root)).compile.rows == 10
+
+
+def test_a_dataset_that_an_earlier_run_has_made_in_the_data_is_refused(root):
+    write_sidecars(root / "data" / "data", numbered(3))
+    compile_table(str(root / "data" / "data"), str(root / "data" / "data.parquet"))
+    with pytest.raises(UsageError, match=r"move .*/data/data and .*/data/data\.\* away"):
+        run(str(root))
+
+
+def test_what_other_jobs_and_the_trainer_leave_among_the_data_gives_no_row(root):
+    expected = run(str(root)).compile.sidecars
+    data = root / "data"
+    compile_table(str(data), str(data / "other.parquet"))
+    for name in ("multidatabackend.json", "aspect_ratio_bucket_indices_flowers.json",
+                 "aspect_ratio_bucket_metadata_flowers.json", "other.webshart/a.json",
+                 "sub/multidatabackend.json"):  # fmt: skip
+        (data / name).parent.mkdir(exist_ok=True)
+        (data / name).write_bytes(as_bytes(record()))
+    summary = run(str(root))
+    assert (summary.compile.sidecars, summary.compile.rows) == (expected, 10)
+    assert summary.verify.findings["sidecars_without_image"].examples == ("no.json",)
+    for source in (str(data), f"file://{data}"):
+        again = compile_table(source, str(root / "again.parquet"))
+        assert (again.sidecars, again.rows) == (expected, 10)

@@ -1,5 +1,6 @@
 from .captions import CaptionsSummary, write_captions
-from .cluster import Address, Local, connect, read_cluster
+from .cluster import connect
+from .cluster.kinds import Address, Local, Slurm, Spec, Ssh, read_cluster
 from .demo import DemoOptions, Expected, make_demo
 from .errors import CutlineError, UsageError
 from .extract import ExtractOptions, ExtractSummary, extract
@@ -33,6 +34,9 @@ __all__ = [
     "Rules",
     "RunOptions",
     "RunSummary",
+    "Slurm",
+    "Spec",
+    "Ssh",
     "UsageError",
     "VerifyOptions",
     "VerifySummary",

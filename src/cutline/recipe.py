@@ -15,11 +15,12 @@ from cutline.errors import CutlineError, UsageError
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.plan import ledger
 from cutline.progress import SILENT, Clock, Summary, Watcher
+from cutline.record import texts
 from cutline.report import ReportSummary, write_report
 from cutline.sources import local_folder, shard_names
 from cutline.store import disk
 from cutline.table import DEFAULTS, CompileOptions, CompileSummary, compile_table
-from cutline.trainers import EntrySummary, add_entry
+from cutline.trainers import EntrySummary, add_entry, simpletuner
 from cutline.verify import VerifyOptions, VerifySummary, move_orphans, verify_dataset
 
 
@@ -170,16 +171,66 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     Raises
     ------
     UsageError
-        There is no such folder, or it has neither ``data`` nor shards.
+        There is no such folder, or it has neither ``data`` nor shards, or it is the data folder of
+        a dataset itself.
     """
     path = disk.absolute(root)
     data = os.path.join(path, "data")
+    _check_root(path, data)
     if not os.path.isdir(data) and not (os.path.isdir(path) and _shards_of(path)):
         hints = shard_names.passed_over(root)
         raise UsageError(
             " ".join([f"The folder {data} is not there: put images and sidecars into it.", *hints])
         )
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
+
+
+def _check_root(path: str, data: str) -> None:
+    """Refuse what is in a dataset already, and a dataset that a run has made there by mistake."""
+    dataset = _dataset_above(path)
+    sample = _loose_sample(path) if os.path.isdir(path) else None
+    above, name = os.path.split(path)
+    if name == "data" and (sample or (not os.path.isdir(data) and _shards_of(path))):
+        dataset = dataset or above  # nothing but a plain download of the hub may be there yet
+    if dataset:
+        raise UsageError(
+            f"The folder {path} belongs to the data of {dataset}: run"
+            f" `{shlex.join(['cutline', 'run', dataset])}`, or rename it if it is a dataset of its"
+            " own."
+        )
+    if sample:
+        raise UsageError(
+            f"The folder {path} holds images and sidecars itself, such as {sample}: move them into"
+            f" {data}, or run the folder whose data they are."
+        )
+    if os.path.isdir(f"{data}/data") and os.path.exists(f"{data}/data.parquet"):
+        raise UsageError(
+            f"The folder {data} holds a dataset that a run has made in it, so each sample would"
+            f" come twice: move {data}/data and {data}/data.* away."
+        )
+
+
+def _dataset_above(path: str) -> str | None:
+    """Return the dataset in whose data a folder is, if there is one that has a table."""
+    while path != (above := os.path.dirname(path)):
+        name = os.path.basename(above)
+        if os.path.basename(path) == "data" and os.path.exists(f"{above}/{name}.parquet"):
+            return above
+        path = above
+    return None
+
+
+def _loose_sample(folder: str) -> str | None:
+    """Return the name of a sidecar that lies directly in a folder beside its image, if one does."""
+    stems: dict[bool, set[bytes]] = {True: set(), False: set()}
+    for entry in local_folder.scanned(os.fsencode(folder), b"", local_folder.refuse):
+        stem, extension = os.path.splitext(entry.name)
+        is_sidecar = extension == b".json"
+        if is_sidecar or extension[1:].lower() in simpletuner.IMAGES:
+            stems[is_sidecar].add(stem)
+            if stem in stems[not is_sidecar]:
+                return texts.shown_path(stem) + ".json"
+    return None
 
 
 def _shards_of(root: disk.AnyPath) -> list[str]:

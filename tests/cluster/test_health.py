@@ -4,7 +4,7 @@ import signal
 from distributed import Client, LocalCluster
 
 from cutline.cluster import running
-from cutline.cluster.health import Worker, changes
+from cutline.cluster.health import Worker, changes, silences, silent_of
 from jobs_at_work import Listener
 
 FINE = Worker(paused=False, spills=False)
@@ -41,6 +41,25 @@ def test_a_cluster_that_stands_still_is_told_in_one_line_and_so_is_its_end():
     assert line == "The cluster has lost all of its workers: waiting for others."
     assert said({}, {"a": PAUSED})
     assert said({}, {"a": FINE}) == ["The cluster is at work again."]
+
+
+def heard(at):
+    return Worker(paused=False, spills=False, name="w", host="10.0.0.1", last_seen=at)
+
+
+def test_a_worker_that_was_not_heard_of_between_two_looks_is_told_once_and_so_is_its_return():
+    first, second = {"a": heard(1.0), "b": heard(1.0)}, {"a": heard(1.0), "b": heard(9.0)}
+    silent = silent_of(first, second)
+    (line,) = silences(frozenset(), silent, second)
+    assert line.startswith("Worker w on 10.0.0.1 is silent: ")
+    assert list(silences(silent, silent_of(second, second), second)) == [
+        "Worker w on 10.0.0.1 is silent: its tasks wait for it, and others do them if it is lost."
+    ]  # now b
+    back = {"a": heard(11.0), "b": heard(11.0)}
+    assert list(silences(silent, silent_of(second, back), back)) == [
+        "Worker w on 10.0.0.1 is heard of again."
+    ]
+    assert list(silences(silent, frozenset(), {})) == []
 
 
 def test_spilling_is_told_once():

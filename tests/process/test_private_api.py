@@ -87,6 +87,20 @@ def test_fused_tasks_are_put_under_the_keys_that_were_asked_for():
     assert dask.get(graph, keys) == dask.get(bag.__dask_graph__(), keys)
 
 
+def test_fused_tasks_are_done_by_what_wraps_them():
+    bag = db.from_sequence([1, 2]).map(float).map(str)
+    keys = bag.__dask_keys__()
+    (optimized,) = dask.optimize(bag)
+    graph = private_api.under_own_keys(dict(optimized.__dask_graph__()), keys)
+    wrapped = private_api.wrapped(graph, lambda task: lambda: [*task(), "wrapped"])
+    assert list(dask.get(wrapped, keys)) == [["1.0", "wrapped"], ["2.0", "wrapped"]]
+
+
+def test_tasks_that_cannot_be_wrapped_stay_as_they_are():
+    graph = {"a": (sum, [1, 2])}
+    assert private_api.wrapped(graph, lambda task: task) == graph
+
+
 def test_fused_tasks_that_have_changed_stay_as_they_are():
     graph = {"a": (sum, [1, 2])}
     assert private_api.under_own_keys(graph, ["a"]) == graph

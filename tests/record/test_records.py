@@ -1,3 +1,4 @@
+import gzip
 import itertools
 import json
 
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 import oracle
 from cutline.record import naming, texts
-from cutline.record.judging import Rules, judge
+from cutline.record.judging import Rules, judge, judge_by
 from cutline.record.outcome import Reject, Row
 from cutline.record.reasons import REASONS
 from sidecars import as_bytes, record
@@ -194,11 +195,82 @@ def test_a_column_is_text_as_it_is_or_the_json_of_anything_else():
     assert judged(fields, rules=rules).columns == (" a\nb ", "", "7", '[1,{"a":null}]', None, None)
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_a_number_that_python_writes_and_json_does_not_have_is_named(number):
-    found = judge(b"a.json", as_bytes(record(title="é", score=float(number))), RULES)
-    assert found.reason == "bad_json"
-    assert found.detail.startswith(f"{number.lstrip('-')} is not JSON: ")
+UNSOUND = ["NaN", "Infinity", "-Infinity", '"cut \\ud83d"', '"\\udf19\\ud83c"', "1e999",
+           "9" * 400, "9" * 5000, '[{"a": [NaN]}]', '{"\\ud83d": 1}']  # fmt: skip
+"""What JSON does not have, or what no file can hold; Python's own `json` takes all of it."""
+
+
+def with_field(name, value):
+    """A good record, whose field holds some JSON."""
+    fields = record(**{name: ...})
+    return as_bytes(fields)[:-1] + f', "{name}": {value}}}'.encode()
+
+
+@pytest.mark.parametrize("value", UNSOUND)
+def test_what_is_unsound_in_a_field_that_nobody_reads_does_no_harm(value):
+    sidecar = with_field("score", value)
+    assert isinstance(judge(b"a.json", sidecar, RULES), Row)
+    assert isinstance(judge_by(RULES)(b"a.json", sidecar), Row)
+
+
+@pytest.mark.parametrize("value", UNSOUND)
+@pytest.mark.parametrize("field", ["width", "height", "image_name", "short_caption"])
+def test_what_is_unsound_in_a_field_that_is_used_is_a_fault_of_that_field(field, value):
+    outcome = judged(with_field(field, value))
+    assert outcome.reason == {"short_caption": "bad_caption"}.get(field, f"bad_{field}")
+    assert outcome.detail.encode()
+
+
+@pytest.mark.parametrize("value", UNSOUND)
+def test_an_unsound_value_of_a_column_is_told(value):
+    taken = value in {"9" * 400, "9" * 5000, "1e999"}
+    rules = Rules(columns=(("score", "score"),))
+    outcome = judged(with_field("score", value), rules=rules)
+    assert outcome.reason == "bad_json"
+    assert "a --column value cannot be stored" in outcome.detail
+    assert not taken or "compliant" in outcome.detail
+
+
+def test_a_sound_caption_is_taken_in_place_of_one_with_half_a_character():
+    rules = Rules(caption_fields=("short_caption", "long_caption"))
+    assert judged(with_field("short_caption", '"\\ud83d"'), rules=rules).caption.startswith("A lon")
+    listed = with_field("short_caption", '["\\ud83d", "A fox."]')
+    assert judged(listed).caption == "A fox."
+
+
+@pytest.mark.parametrize("levels", [250, 260, 900, 100_000])
+def test_nesting_beside_an_unsound_number_is_limited_alike_on_every_stack(levels):
+    data = nested(levels)[:-1] + b', "x": NaN}'
+    assert isinstance(judged(data), Row) == (levels < 254)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [
+        ("utf-16", "UTF-16 (little-endian): byte 0 is 0xff"),
+        ("utf-16-le", "UTF-16 (little-endian): byte 1 is 0x00"),
+        ("utf-16-be", "UTF-16 (big-endian): byte 0 is 0x00"),
+        ("utf-32", "UTF-32 (little-endian): byte 0 is 0xff"),
+        ("utf-32-le", "UTF-32 (little-endian): byte 1 is 0x00"),
+        ("utf-32-be", "UTF-32 (big-endian): byte 0 is 0x00"),
+        ("latin-1", "in another encoding than UTF-8, such as Windows-1252: byte 14 is 0xe9"),
+        ("cp1252", "in another encoding than UTF-8, such as Windows-1252: byte 14 is 0xe9"),
+    ],
+)
+def test_another_encoding_is_told_by_its_name_and_the_byte(encoding, told):
+    data = '{"title": "caf\u00e9"}'.encode(encoding)
+    assert judged(data) == Reject("bad_json", f"it is {told}")
+
+
+def test_what_is_compressed_is_told():
+    assert "it is gzip: byte 1 is 0x8b" in judged(gzip.compress(b"{}")).detail
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff", " \u200d\n\u2060 ", "\u00ad", "\u200e\u200f"])
+def test_a_caption_of_which_nothing_can_be_seen_is_none(text):
+    for raw in (False, True):
+        assert reason(record(short_caption=text), rules=Rules(raw_captions=raw)) == "no_caption"
+    assert judged(record(short_caption=f"{text}A fox.")).caption.endswith("A fox.")
 
 
 def test_a_column_that_is_nested_too_deep_to_be_written_is_bad_json():
@@ -237,8 +309,8 @@ def test_nesting_in_a_field_that_is_read_is_a_fault_with_a_short_message(field, 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b" ", b"{", b'{"a": 1', b"{}{}", b"{'a': 1}", b'{"a": NaN}', b'{"a": 1e999}', bytes(9),
-     b'{"a": "\xe9"}', b'{"a": "\\ud800"}', "{}".encode("utf-16"), b"\xff", b'{"a": 1,}'],
+    [b"", b" ", b"{", b'{"a": 1', b"{}{}", b"{'a': 1}", b'{"a": NaN', b'{"a": nan}', bytes(9),
+     b'{"a": "\xe9"}', b'{"a": "\\ud80"}', "{}".encode("utf-16"), b"\xff", b'{"a": 1,}'],
 )  # fmt: skip
 def test_what_is_not_json_is_bad_json(data):
     assert reason(data) == "bad_json"

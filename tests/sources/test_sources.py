@@ -12,7 +12,13 @@ import oracle
 from cutline.errors import CutlineError, UsageError
 from cutline.record.outcome import TOO_LARGE, Reject
 from cutline.sources.base import CONCURRENT_READS, batches, is_sidecar
-from cutline.sources.local_folder import WIDE, Folder, _read_descriptor, _sorted_array
+from cutline.sources.local_folder import (
+    WIDE,
+    Folder,
+    _read_descriptor,
+    _sorted_array,
+    shown_refusals,
+)
 from cutline.sources.opening import open_source
 from cutline.sources.remote_folder import RemoteFolder
 from sidecars import as_bytes, numbered, record, write_sidecars
@@ -107,6 +113,35 @@ def test_a_folder_that_cannot_be_listed_is_named_in_one_sentence(tmp_path):
     make_unlistable(tmp_path)
     with pytest.raises(CutlineError, match=r"/x+/ cannot be listed: File name too long\. Make it"):
         Folder(os.fspath(tmp_path)).list()
+
+
+def test_what_cannot_be_listed_is_told_and_the_rest_is_listed(tmp_path):
+    write_sidecars(tmp_path, {"a.json": record(), "z/b.json": record()})
+    make_unlistable(tmp_path)
+    errors = []
+    lines = open_source(tmp_path).list(errors.append)
+    assert lines["path"].to_pylist() == [b"a.json", b"z/b.json"]
+    (error,) = errors
+    assert "x" * 250 in str(error.filename)
+    said = shown_refusals([error] * 5)
+    assert said.startswith("These folders cannot be listed, and what is in them is left out: /")
+    assert "(File name too long) and 2 more: make them readable" in said
+    assert shown_refusals([]) == ""
+
+
+@pytest.mark.parametrize("place", ["{}", "file://{}"])
+@pytest.mark.parametrize(
+    "path",
+    ["lost+found/a.json", ".Trash-0/a.json", "$RECYCLE.BIN/a.json", "@eaDir/a.json/x.json",
+     "sub/System Volume Information/a.json", ".snapshot/a.json", "LOST.DIR/../lost+found/a.json",
+     "x.cutline/a.json", "sub/x.webshart/a.json", "aspect_ratio_bucket_indices_x.json",
+     "sub/aspect_ratio_bucket_metadata_x.json", "multidatabackend.json"],
+)  # fmt: skip
+def test_what_is_of_systems_of_the_trainer_or_of_other_jobs_is_no_sidecar(tmp_path, path, place):
+    write_sidecars(tmp_path, {"LOST.DIR/k.json": record(), "car.parts/b.json": record()})
+    write_sidecars(tmp_path, {path: record()})
+    found = open_source(place.format(tmp_path)).list()["path"].to_pylist()
+    assert found == [b"LOST.DIR/k.json", b"car.parts/b.json"]
 
 
 components = st.binary(min_size=1, max_size=4).map(lambda name: name.replace(b"/", b"."))

@@ -50,10 +50,18 @@ def test_a_listing_is_what_walking_finds(tmp_path_factory, paths):
     assert sidecars == set(Folder(str(root)).list()["path"].to_pylist())
 
 
-def test_a_folder_that_cannot_be_listed_is_named_in_one_sentence(tmp_path):
+def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_listed(tmp_path):
     make_unlistable(tmp_path)
-    with pytest.raises(CutlineError, match=r"/x+/? cannot be listed: File name too long\. Make it"):
-        list(Listing(str(tmp_path)).files())
+    (tmp_path / "a.png").touch()
+    listing = Listing(str(tmp_path))
+    assert [stem for _, stem, _ in listing.files()] == [b"a"]
+    (example,) = listing.unlisted.examples
+    assert example.endswith("x: File name too long")
+
+
+def test_the_folder_itself_must_be_listed(tmp_path):
+    with pytest.raises(CutlineError, match=r"/gone/? cannot be listed: No such file .*\. Make it"):
+        list(Listing(f"{tmp_path}/gone").files())
 
 
 def test_a_pipe_and_links_that_lead_nowhere_are_no_images(tmp_path):

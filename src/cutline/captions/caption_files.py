@@ -17,7 +17,7 @@ import dask.bag as db
 from distributed import Client
 from distributed.metrics import context_meter
 
-from cutline.cluster import running
+from cutline.cluster import running, worker_checks
 from cutline.marks import OwnCaptions, caption_marks
 from cutline.plan import free_space
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
@@ -147,10 +147,13 @@ def write_captions(
             compiled = compile_table(source, scratch, unpacked, client=client, watcher=watcher)
             table, shortfall = scratch, compiled.shortfall
             counts.update(compiled.rejects)
+        written = worker_checks.writes(folder, workspace, workspace.store(staging))
         if slices := slices_of(table):
             _warn_of_no_images(slices[0], folder, watcher)
-            _check_room(slices, context, client, watcher)
-            counts.update(_write_caption_files(slices, context, client, watcher))
+            read = worker_checks.reads(os.path.dirname(table), [table])
+            with worker_checks.checked(client, watcher, written, read):
+                _check_room(slices, context, client, watcher)
+                counts.update(_write_caption_files(slices, context, client, watcher))
         TableFiles.at(scratch).remove()
     return _summary(folder, counts, clock.total(), shortfall)
 

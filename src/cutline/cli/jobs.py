@@ -1,5 +1,7 @@
 """How a command runs a job: on which cluster, and what it tells."""
 
+import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ from distributed import Client
 from msgspec import Meta
 
 from cutline.cli.endings import one_sentence, standard_output
-from cutline.cluster import Address, Cluster, Local, connect, dashboard, read_cluster
+from cutline.cluster import census, connect, dashboard, kinds
 from cutline.errors import CutlineError, UsageError
 from cutline.process import stoppable
 from cutline.progress import SILENT, Summary, Watcher, on_stderr
@@ -20,7 +22,7 @@ from cutline.progress import SILENT, Summary, Watcher, on_stderr
 # None has to mean that it was not typed, so the default is shown by hand.
 _LISTENS: Final = (
     "Where the dashboard of a local cluster listens, or none."
-    f"  [default: {Local().dashboard_address}]"
+    f"  [default: {kinds.Local().dashboard_address}]"
 )
 
 
@@ -34,18 +36,21 @@ class ClusterOptions:
         A cluster.yaml.
     scheduler
         A Dask scheduler that is running.
+    scheduler_file
+        The file in which a running scheduler says where it is.
     workers
         Worker processes of a local cluster.
     """
 
     cluster_file: Annotated[str | None, Meta(extra={"flag": "--cluster", "metavar": "FILE"})] = None
     scheduler: Annotated[str | None, Meta(extra={"metavar": "ADDRESS"})] = None
+    scheduler_file: Annotated[str | None, Meta(extra={"metavar": "FILE"})] = None
     workers: Annotated[int | None, Meta(ge=1)] = None
     dashboard_address: Annotated[
         str | None, Meta(description=_LISTENS, extra={"metavar": "HOST:PORT"})
     ] = None
 
-    def cluster(self) -> Cluster:
+    def cluster(self) -> kinds.Cluster:
         """Return the cluster that the options name, and a local one if they name none.
 
         Raises
@@ -53,19 +58,33 @@ class ClusterOptions:
         UsageError
             They contradict each other, or the cluster file cannot be used.
         """
-        if self.cluster_file and self.scheduler:
-            raise UsageError("Both --cluster and --scheduler name a cluster: give one of them.")
-        named: Cluster = Address(self.scheduler) if self.scheduler else Local()
-        if self.cluster_file:
-            named = read_cluster(self.cluster_file)
+        named = self._named()
         typed = {"workers": self.workers, "dashboard_address": self.dashboard_address}
         changes = {name: value for name, value in typed.items() if value is not None}
-        if isinstance(named, Local):
+        if isinstance(named, kinds.Local):
             return msgspec.structs.replace(named, **changes)
         if changes:
             options = " and ".join("--" + name.replace("_", "-") for name in changes)
-            raise UsageError(f"The scheduler runs already: leave {options} out.")
+            why = "The scheduler runs already"
+            if not isinstance(named, kinds.Address):
+                why = f"The cluster file {self.cluster_file} has them in its own words"
+            raise UsageError(f"{why}: leave {options} out.")
         return named
+
+    def _named(self) -> kinds.Cluster:
+        ways = {
+            "--cluster": self.cluster_file,
+            "--scheduler": self.scheduler,
+            "--scheduler-file": self.scheduler_file,
+        }
+        typed = [option for option, value in ways.items() if value is not None]
+        if len(typed) > 1:
+            raise UsageError(f"Both {' and '.join(typed)} name a cluster: give one of them.")
+        if self.cluster_file is not None:
+            return kinds.read_cluster(self.cluster_file)
+        if typed:
+            return kinds.Address(self.scheduler, self.scheduler_file)
+        return kinds.Local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +111,42 @@ def run_job(options: JobOptions, job: Callable[..., Summary], *arguments: object
     """Run a job with these arguments on the cluster of the options, and print what it came to."""
     watcher = SILENT if options.quiet else on_stderr()
     with one_sentence(), stoppable():
-        with _client(options, watcher) as client:
+        cluster = options.where.cluster()
+        with _client(cluster, options, watcher) as client:
+            counts = census.count_workers(client, kinds.name_of(cluster))
             summary = job(*arguments, client=client, watcher=watcher)
+            workers = counts()
         watcher.report(summary)
         if options.as_json:
             with standard_output():
-                click.echo(orjson.dumps(summary.as_json()))
+                click.echo(orjson.dumps({**summary.as_json(), "cluster": workers}))
         if summary.shortfall:
             raise CutlineError(summary.shortfall)
 
 
 @contextmanager
-def _client(options: JobOptions, watcher: Watcher) -> Iterator[Client]:
-    cluster = options.where.cluster()
+def _client(cluster: kinds.Cluster, options: JobOptions, watcher: Watcher) -> Iterator[Client]:
     if options.performance_report:
         dashboard.check_report(options.performance_report)
     with ExitStack() as stack:
-        client = stack.enter_context(connect(cluster))
+        if options.quiet:
+            stack.enter_context(_dask_silent())
+        client = stack.enter_context(connect(cluster, watcher))
         if cluster.has_dashboard:
             for line in dashboard.where(client):
                 watcher.say(line)
         if options.performance_report:
             stack.enter_context(dashboard.reported(client, options.performance_report))
         yield client
+
+
+@contextmanager
+def _dask_silent() -> Iterator[None]:
+    """Keep to itself what Dask logs, and its table of versions, of which cutline has its own."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logging.disable(before)

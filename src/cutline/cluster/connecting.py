@@ -8,11 +8,10 @@ from typing import Final
 import dask
 from distributed import Client
 
-from cutline.cluster.address import Address
-from cutline.cluster.config import Cluster
-from cutline.cluster.local_cluster import Local
-from cutline.cluster.worker_checks import check_scheduler, check_versions
+from cutline.cluster.kinds import Address, Cluster, Local
+from cutline.cluster.worker_checks import check_scheduler
 from cutline.process import ENVIRONMENT, private_api
+from cutline.progress import SILENT, Watcher
 
 ALONE: Final = Local()
 
@@ -29,19 +28,21 @@ CONFIG: Final = {
 
 
 @contextmanager
-def connect(cluster: Cluster | str = ALONE) -> Iterator[Client]:
-    """Start a cluster or join one, and yield a client of it that works with this cutline.
+def connect(cluster: Cluster | str = ALONE, watcher: Watcher = SILENT) -> Iterator[Client]:
+    """Start a cluster or join one, and yield a client of it.
 
     Parameters
     ----------
     cluster
         What to start or to join: by default a local cluster; a string is the address of a
         scheduler that is running.
+    watcher
+        Told what is waited for.
 
     Raises
     ------
     CutlineError
-        It does not start, cannot be reached, has no workers, or they have other versions.
+        It does not start, cannot be reached, or has no workers.
     """
     chosen = Address(cluster) if isinstance(cluster, str) else cluster
     threshold = logging.root.manager.disable
@@ -52,9 +53,8 @@ def connect(cluster: Cluster | str = ALONE) -> Iterator[Client]:
             logger.setLevel(logging.CRITICAL)
         stack.callback(logging.disable, threshold)
         stack.enter_context(dask.config.set(CONFIG))
-        client = stack.enter_context(chosen.open())
+        client = stack.enter_context(chosen.open(watcher))
         check_scheduler(client)
-        check_versions(client)
         try:
             yield client
         except BaseException:

@@ -5,35 +5,67 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
+import dask
 from distributed import Client, performance_report
 
 from cutline.errors import CutlineError, UsageError
+from cutline.process import private_api
 
 LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
-"""Where a scheduler on another host seems to be, when it is reached through a tunnel."""
+"""Where a dashboard listens that only its own host reaches."""
+
+EVERYWHERE: Final = {"", "0.0.0.0", "::"}  # noqa: S104 - read, not asked for
+"""How a server names its address if it listens on all."""
+
+OWN_LINK: Final = "{scheme}://{host}:{port}/status"
+"""Dask's default of ``distributed.dashboard.link``."""
+
+
+def check_dashboard_address(address: str) -> None:
+    """Refuse an address of the dashboard that cannot be one.
+
+    Raises
+    ------
+    UsageError
+        It is neither ``none`` nor ends in a port.
+    """
+    _, _, port = address.rpartition(":")
+    if address != "none" and not (port.isascii() and port.isdigit() and int(port) < 2**16):
+        raise UsageError(
+            f"The dashboard's address {address} is not HOST:PORT: correct it, or write none."
+        )
+
+
+def scheduler_options(address: str) -> dict[str, Any]:
+    """Return what a scheduler is called with to show its dashboard there, or none."""
+    if address == "none":
+        # It listens all the same, for its metrics.
+        return {"dashboard_address": "127.0.0.1:0", "dashboard": False}
+    return {"dashboard_address": address}
 
 
 def where(client: Client) -> list[str]:
     """Return lines about where the dashboard is, and how to reach it on another host.
 
     A dashboard asks for no password, so a firewall should keep it to its host, and the way in is
-    through ssh.
+    through ssh: from this host, and to whoever reads this through ssh or in the log of a batch job.
     """
-    lines = [f"The dashboard is at {client.dashboard_link}"]
-    host = client.run_on_scheduler(socket.gethostname)
-    if host != socket.gethostname():
-        info = client.scheduler_info(n_workers=0)
-        reached = urlsplit(str(info["address"])).hostname
-        name = host if reached in LOOPBACK else reached
-        lines.append(_tunnel(info["services"]["dashboard"], str(name)))
+    host, address, port = client.run_on_scheduler(private_api.dashboard_listens)
+    far = host != socket.gethostname()
+    away = far or "SSH_CONNECTION" in os.environ or "SLURM_JOB_ID" in os.environ
+    inside = "127.0.0.1" if address in EVERYWHERE | LOOPBACK else address
+    shown = host if address in EVERYWHERE and away else inside
+    link = f"http://{shown}:{port}/status"
+    if dask.config.get("distributed.dashboard.link") != OWN_LINK:
+        link = client.dashboard_link or link  # through a proxy that somebody has set up
+    lines = [f"The dashboard is at {link}"]
+    if away:
+        tunnel = f"ssh -N -L 8787:{inside}:{port} {host}"
+        start = "From here" if far else "From your own machine"
+        lines.append(f"{start}: {tunnel}  # and open http://127.0.0.1:8787")
     return lines
-
-
-def _tunnel(port: int, host: str) -> str:
-    return f"From here: ssh -N -L 8787:127.0.0.1:{port} {host}  # and open http://127.0.0.1:8787"
 
 
 def check_report(path: str) -> None:

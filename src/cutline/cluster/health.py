@@ -5,10 +5,13 @@ from typing import Any, NamedTuple
 
 
 class Worker(NamedTuple):
-    """Whether a worker is short of memory."""
+    """Whether a worker is short of memory, who it is, and when its scheduler heard of it last."""
 
     paused: bool
     spills: bool
+    name: str = ""
+    host: str = ""
+    last_seen: float = 0
 
 
 def workers_of(scheduler: Mapping[str, Any]) -> dict[str, Worker]:
@@ -17,9 +20,37 @@ def workers_of(scheduler: Mapping[str, Any]) -> dict[str, Worker]:
         address: Worker(
             paused=worker["status"] == "paused",
             spills=worker["metrics"].get("spilled_bytes", {}).get("disk", 0) > 0,
+            name=str(worker["name"]),
+            host=worker["host"],
+            last_seen=worker["last_seen"],
         )
         for address, worker in scheduler["workers"].items()
     }
+
+
+def silent_of(before: Mapping[str, Worker], now: Mapping[str, Worker]) -> frozenset[str]:
+    """Return the workers that the scheduler has not heard of between two looks.
+
+    A worker that is alive is heard of every second, of a thousand each every five.
+    """
+    return frozenset(
+        address
+        for address in before.keys() & now.keys()
+        if 0 < before[address].last_seen == now[address].last_seen
+    )
+
+
+def silences(
+    before: frozenset[str], silent: frozenset[str], now: Mapping[str, Worker]
+) -> Iterator[str]:
+    """Yield a line about each worker that has fallen silent, or that is heard of again."""
+    for address in sorted(silent - before):
+        yield (
+            f"Worker {now[address].name} on {now[address].host} is silent: its tasks wait for it,"
+            " and others do them if it is lost."
+        )
+    for address in sorted((before - silent) & now.keys()):
+        yield f"Worker {now[address].name} on {now[address].host} is heard of again."
 
 
 def changes(before: Mapping[str, Worker], now: Mapping[str, Worker]) -> Iterator[str]:

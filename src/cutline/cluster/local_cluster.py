@@ -9,10 +9,12 @@ from typing import Annotated, Final
 import msgspec
 from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 
-from cutline.errors import CutlineError, UsageError, said
+from cutline.cluster.dashboard import check_dashboard_address, scheduler_options
+from cutline.errors import CutlineError, said
 from cutline.process import ctrl_c_held, private_api, uncollected
+from cutline.progress import SILENT, Watcher
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -44,13 +46,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
         """Refuse an amount of memory that Dask cannot read, and an address that cannot be one."""
         if self.memory_limit != "auto":
             parse_bytes(self.memory_limit)
-        if self.has_dashboard:
-            _, _, port = self.dashboard_address.rpartition(":")
-            if not (port.isascii() and port.isdigit() and int(port) < 2**16):
-                raise UsageError(
-                    f"The dashboard's address {self.dashboard_address} is not HOST:PORT: correct"
-                    " it, or write none."
-                )
+        check_dashboard_address(self.dashboard_address)
 
     @property
     def has_dashboard(self) -> bool:
@@ -58,7 +54,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
         return self.dashboard_address != "none"
 
     @contextmanager
-    def open(self) -> Iterator[Client]:
+    def open(self, watcher: Watcher = SILENT) -> Iterator[Client]:
         """Start the cluster, yield a client of it, and stop it at the end.
 
         Raises
@@ -66,6 +62,12 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
         CutlineError
             It does not start.
         """
+        threads = (self.workers or CPU_COUNT) * self.threads_per_worker
+        if threads > CPU_COUNT:
+            watcher.say(
+                f"{threads:,} threads of workers share {CPU_COUNT:,} cores: fewer are as fast, and"
+                " need less memory."
+            )
         with self._started() as cluster, Client(cluster, set_as_default=False) as client:
             yield client
 
@@ -91,13 +93,16 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
         return started
 
     def _start(self) -> LocalCluster:
-        # Without a dashboard Dask listens all the same, for its metrics.
-        address = self.dashboard_address if self.has_dashboard else f"{LOOPBACK}:0"
+        options = scheduler_options(self.dashboard_address)
         return LocalCluster(
             n_workers=self.workers or CPU_COUNT,
             threads_per_worker=self.threads_per_worker,
             memory_limit=self.memory_limit,
             host=LOOPBACK,
-            dashboard_address=address,
-            scheduler_kwargs={} if self.has_dashboard else {"dashboard": False},
+            # It never leaves this machine, whatever Dask's configuration asks for elsewhere, which
+            # may have no certificates for a scheduler and workers.
+            protocol="tcp://",
+            security=Security(require_encryption=False, tls_ca_file=None),
+            dashboard_address=options.pop("dashboard_address"),
+            scheduler_kwargs=options,
         )

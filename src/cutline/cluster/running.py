@@ -1,8 +1,10 @@
 """Runs bags: results as they come, from a cluster or from this process."""
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import dask
@@ -15,7 +17,8 @@ from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 from tornado.ioloop import PeriodicCallback
 
-from cutline.cluster import health
+from cutline.cluster import health, worker_checks
+from cutline.cluster.fitness import Guarded, Terms
 from cutline.errors import CutlineError
 from cutline.process import private_api
 from cutline.progress import Load, Watcher, events, show_captions_page
@@ -111,9 +114,11 @@ def sent(
         return
     with _told_if_gone(client):
         show_captions_page(client, watcher.say)
+        if checks := worker_checks.current():
+            tasks = tasks_of(bag, checks.terms)
         identity, futures = events.submit(tasks, client, stage)
         try:
-            yield _followed(_completed(futures, client, watcher), stage, watcher)
+            yield _followed(_completed(tasks, futures, client, watcher), stage, watcher)
         finally:
             done = sum(future.status == "finished" for future in futures)
             client.cancel(futures)
@@ -134,11 +139,16 @@ def things_a_task(
     return math.ceil(count / (tasks_a_thread * threads)) if threads else 1
 
 
-def tasks_of(bag: db.Bag) -> list[Delayed]:
-    """Fuse a bag to one task a partition, under the name of its last step."""
+def tasks_of(bag: db.Bag, terms: Terms | None = None) -> list[Delayed]:
+    """Fuse a bag to one task a partition, under the name of its last step.
+
+    With terms, each task first checks that its worker meets them.
+    """
     keys = bag.__dask_keys__()
     (optimized,) = dask.optimize(bag)
     fused = private_api.under_own_keys(dict(optimized.__dask_graph__()), keys)
+    if terms:
+        fused = private_api.wrapped(fused, partial(Guarded, terms))
     layer = HighLevelGraph.from_collections(bag.name, fused, dependencies=())
     return [Delayed(key, layer, layer=bag.name) for key in keys]
 
@@ -157,10 +167,13 @@ def _computed(tasks: list[Delayed]) -> Iterator[Any]:
     yield from dask.compute(*tasks)
 
 
-def _completed(futures: list[Future[Any]], client: Client, watcher: Watcher) -> Iterator[Any]:
+def _completed(
+    tasks: list[Delayed], futures: list[Future[Any]], client: Client, watcher: Watcher
+) -> Iterator[Any]:
     """Yield the result of each task as it is done; the first that fails stops the others.
 
-    A task that kills workers gives no answer and stops nothing: the others are done first.
+    A task that kills workers gives no answer and stops nothing: the others are done first. One that
+    failed on a worker that is not fit is done again by another; its future is added to the others.
 
     Raises
     ------
@@ -169,17 +182,35 @@ def _completed(futures: list[Future[Any]], client: Client, watcher: Watcher) -> 
     """
     deadly: list[int] = []
     places = {future.key: place for place, future in enumerate(futures)}
+    checks = worker_checks.current()
+    arriving = as_completed(futures, loop=client.loop)
     with _looked_after(client, watcher):
-        for future in as_completed(futures, loop=client.loop):
+        for future in arriving:
             # Asked for here: `with_results` never ends if a scheduler dies at a bad moment.
             try:
                 result = future.result()
             except KilledWorker:
                 deadly.append(places[future.key])
+            except Exception as error:
+                place = places[future.key]
+                if not (checks and checks.excuses(error, place)):
+                    raise
+                again = client.compute(_again(tasks[place], len(futures)))
+                places[again.key] = place
+                futures.append(again)
+                arriving.add(again)
             else:
                 yield result
     if deadly:
         raise DeadlyTaskError(sorted(deadly))
+
+
+def _again(task: Delayed, number: int) -> Delayed:
+    """Return a task under another name: Dask's own retry may miss a task that is done at once."""
+    name, place = task.key
+    key = (f"{name}-{number}", place)
+    layer = HighLevelGraph.from_collections(key[0], {key: task.dask[task.key]}, dependencies=())
+    return Delayed(key, layer, layer=key[0])
 
 
 @contextmanager
@@ -201,17 +232,21 @@ def _looked_after(client: Client, watcher: Watcher) -> Iterator[None]:
     loop = client.loop
     assert loop is not None  # the client is connected
     before = health.workers_of(client.scheduler_info(n_workers=-1))
+    silent: frozenset[str] = frozenset()
+    looked = time.monotonic()
     if idle := health.why_idle(before):
         watcher.say(idle)
 
     async def look() -> None:
-        nonlocal before
+        nonlocal before, silent, looked
         identity = await private_api.identity_of(client)
         if identity is not None:
             now = health.workers_of(identity)
-            for line in health.changes(before, now):
+            long = time.monotonic() - looked > LOOK_EVERY / 2  # the last look may follow at once
+            still = health.silent_of(before, now) if long else silent
+            for line in [*health.changes(before, now), *health.silences(silent, still, now)]:
                 watcher.say(line)
-            before = now
+            before, silent, looked = now, still, time.monotonic()
 
     looking = PeriodicCallback(look, 1000 * LOOK_EVERY)
     loop.add_callback(looking.start)

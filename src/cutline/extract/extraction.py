@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from distributed import Client
 from distributed.metrics import context_meter
 
-from cutline.cluster import running
+from cutline.cluster import running, worker_checks
 from cutline.extract.debris import CAPTION_FILE
 from cutline.extract.extract_options import ExtractOptions
 from cutline.extract.first_wins import EXAMPLES, Settled, settle
@@ -139,15 +139,18 @@ def extract(
         store = workspace.store(staging)
         marks = _has_marks(staging, folder, watcher)
         context = ExtractContext(shards.source, folder, staging, options.overwrite, marks)
-        indexes = shard_index.index_shards(shards, store, f"{own}/{SHARDS}", client, watcher)
-        versions = [shard_versions.version_of(index.shard, index.stamp) for index in indexes]
-        known = shard_versions.remember(versions, own, store)
-        settled = settle(indexes, store, options.only, _shards_within(folder, shards, options))
-        settled = settled.without_moved(moved_files.read(own, store), known)
-        parts = plan_file.write_plan(settled.lines, options.partition_size, store, f"{own}/{PLAN}")
-        _check_room(settled.lines, parts, context, client, watcher)
-        done = [_make_folders(settled.folders, context)]
-        done += _write_files(parts, _bytes_of(settled.lines), context, client, watcher)
+        written = worker_checks.writes(folder, workspace, store)
+        with worker_checks.checked(client, watcher, written, worker_checks.reads_source(shards)):
+            indexes = shard_index.index_shards(shards, store, f"{own}/{SHARDS}", client, watcher)
+            versions = [shard_versions.version_of(index.shard, index.stamp) for index in indexes]
+            known = shard_versions.remember(versions, own, store)
+            settled = settle(indexes, store, options.only, _shards_within(folder, shards, options))
+            settled = settled.without_moved(moved_files.read(own, store), known)
+            lines, size = settled.lines, options.partition_size
+            parts = plan_file.write_plan(lines, size, store, f"{own}/{PLAN}")
+            _check_room(lines, parts, context, client, watcher)
+            done = [_make_folders(settled.folders, context)]
+            done += _write_files(parts, _bytes_of(lines), context, client, watcher)
         workspace.discard(SHARDS, PLAN, FORMER)
     _tell(done, settled, folder, watcher)
     return _summary(folder, indexes, settled, done, options, clock.total())

@@ -39,9 +39,9 @@ class Settled:
 
     `folders` are the paths of members that are folders. `lost` are the sidecars that become no
     file, as lines of a ledger, with the reasons that a compile from the shards has for them.
-    `passed_over` are the members that macOS, Windows or a NAS has left, which are no loss.
     `sidecars` tells of each line whether it is one. `moved` counts the members that are not
     unpacked, because orphans were moved with them.
+    `passed_over` are the members that macOS, Windows or a NAS has left, which are no loss.
     """
 
     lines: pa.Table
@@ -49,8 +49,8 @@ class Settled:
     rejects: Counter[str]
     examples: list[str]
     lost: pa.Table
-    passed_over: list[str]
     sidecars: pa.ChunkedArray
+    passed_over: list[str]
     moved: int = 0
 
     def without_moved(self, moved: Mapping[bytes, moved_files.Moved], known: Known) -> "Settled":

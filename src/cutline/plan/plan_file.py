@@ -29,7 +29,7 @@ class Part:
 
     def lines(self) -> pa.Table:
         """Read the part's lines."""
-        footer = _footer(self.store, self.plan, self.store.version(self.plan))
+        footer = _footer(self.store, self.plan, parquet.awaited(self.store, self.plan))
         with parquet.opened_parquet(self.store, self.plan, footer) as plan:
             return plan.read_row_group(self.index)
 

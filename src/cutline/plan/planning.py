@@ -19,7 +19,7 @@ from cutline.plan.plan_file import Part, cut, read_plan, write_plan
 from cutline.plan.receipts import PartsContext, Receipt, check_parts, still_settled
 from cutline.plan.shard_index import ShardIndex
 from cutline.progress import Watcher
-from cutline.sources import Origin, Source, shard_names
+from cutline.sources import Origin, Source, local_folder, shard_names
 from cutline.store import TableFiles
 
 
@@ -54,11 +54,14 @@ class Plan:
         The receipts of the parts that need not be made again.
     indexes
         What is in each shard; None for loose sidecars.
+    unlisted
+        A sentence about the folders that cannot be listed; empty if there are none.
     """
 
     parts: list[Part]
     kept: list[Receipt]
     indexes: list[ShardIndex] | None
+    unlisted: str = ""
 
     @property
     def missing(self) -> list[Part]:
@@ -127,20 +130,21 @@ def make_plan(
     """
     context = PartsContext(source_of(origin), files, options.identity)
     with _checked(context, options, client, watcher) as before:
-        lines, indexes = _listed(origin, files, options, client, watcher)
+        refused = list[OSError]()
+        lines, indexes = _listed(origin, files, options, client, watcher, refused)
+        unlisted = local_folder.shown_refusals(refused)
         kept = before.holding(lines, options.partition_size)
     if not len(lines):
-        hints = shard_names.passed_over(str(origin))
-        raise CutlineError(
-            " ".join([f"There is no .json file in {context.source}: name another folder.", *hints])
-        )
+        nothing = f"There is no .json file in {context.source}: name another folder."
+        hints = [unlisted, *shard_names.passed_over(str(origin))]
+        raise CutlineError(" ".join(filter(None, [nothing, *hints])))
     files.make_folders()
     # If it is the same it is not written again, which takes 0.1 s for a million sidecars.
     same = before.planned if before.is_of(lines, kept) else []
     parts = same or write_plan(lines, options.partition_size, files.store, files.plan)
     kept = still_settled(kept)
     _drop_old(files, parts, kept)
-    return Plan(parts, kept, indexes)
+    return Plan(parts, kept, indexes, unlisted)
 
 
 def source_of(origin: Origin) -> Source:
@@ -167,10 +171,15 @@ def _checked(
 
 
 def _listed(
-    origin: Origin, files: TableFiles, options: PlanOptions, client: Client | None, watcher: Watcher
+    origin: Origin,
+    files: TableFiles,
+    options: PlanOptions,
+    client: Client | None,
+    watcher: Watcher,
+    refused: list[OSError],
 ) -> tuple[pa.Table, list[ShardIndex] | None]:
     if not isinstance(origin, shard_names.ShardSet):
-        return origin.list(), None
+        return origin.list(refused.append), None
     files.store.make_folder(files.workspace.folder)
     indexes = shard_index.index_shards(
         origin, files.store, files.indexes, client, watcher, fresh=options.fresh

@@ -24,7 +24,7 @@ RECEIPT_KEY: Final = b"cutline"
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """How long it took to make one part, from its first sidecar to its last."""
+    """How long it took to make one part, from its first sidecar to its last, and who made it."""
 
     index: int
     digest: str
@@ -32,6 +32,7 @@ class Timing(msgspec.Struct, frozen=True):
     seconds: float
     first: str
     last: str
+    worker: str = ""
 
     @property
     def rate(self) -> float:

@@ -137,6 +137,7 @@ def sidecar_lines(indexes: list[ShardIndex], store: TableStore) -> pa.Table:
 
 def member_lines(index: ShardIndex, more: list[str], store: TableStore) -> pa.Table:
     """Read an index as lines of a listing, with `more` columns of its own."""
+    parquet.awaited(store, index.path)
     with parquet.opened_parquet(store, index.path) as file:
         members = file.read()
     of_shard = {

@@ -2,9 +2,9 @@
 
 Each function is for one thing, and its docstring says what happens without it: never more than a
 line that is missing or a second that is lost, because a job runs without any of them. Each has a
-test of its own in `tests/process/test_private_api.py`, which fails by name when a new version has changed
-what it needs. What is needed is imported where it is used: the command line starts before Dask is
-loaded, and a client without bokeh has no dashboard to add a page to.
+test of its own in `tests/process/test_private_api.py`, which fails by name when a new version has
+changed what it needs. What is needed is imported where it is used: the command line starts before
+Dask is loaded, and a client without bokeh has no dashboard to add a page to.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -84,6 +84,19 @@ def under_own_keys(graph: Mapping[Any, Any], keys: Iterable[Any]) -> dict[Any, A
         return dict(graph)
 
 
+def wrapped(
+    graph: Mapping[Any, Any], wrap: Callable[[Any], Callable[[], object]]
+) -> dict[Any, Any]:
+    """Return fused tasks, each as the callable that `wrap` makes of it.
+
+    A fused task can be called, as Dask does. Without this a worker that joins late is not checked.
+    """
+    try:
+        return {key: task if task.dependencies else (wrap(task),) for key, task in graph.items()}
+    except CHANGED:
+        return dict(graph)
+
+
 async def identity_of(client: "Client") -> Mapping[str, Any] | None:
     """Ask a scheduler for its workers from the client's own loop; None if it cannot be asked.
 
@@ -135,6 +148,21 @@ def wants_dashboard(dask_scheduler: "Scheduler") -> bool:
     return "distributed.http.scheduler.missing_bokeh" in sys.modules or bool(
         _dashboards(dask_scheduler)
     )
+
+
+def dashboard_listens(dask_scheduler: "Scheduler") -> tuple[str, str, int]:
+    """Return the host name of a scheduler, and the address and port of its dashboard.
+
+    The public `Client.dashboard_link` has the address of the scheduler, where the dashboard need
+    not listen. Without this the address is taken to be all of the host's.
+    """
+    import socket
+
+    address, port = "", int(dask_scheduler.services["dashboard"].port)
+    with suppress(*CHANGED):
+        server: Any = dask_scheduler.http_server
+        address, port = str(server.address or ""), int(server.port)
+    return socket.gethostname(), address, port
 
 
 def add_page(

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from cutline.record.outcome import Reject
-from cutline.record.texts import shown
+from cutline.record.texts import is_whole, shown
 
 _NAME_LIMIT: Final = 250
 """Bytes of an `image_name` in UTF-8: with ``.txt`` it still fits the 255 of common file systems."""
@@ -88,6 +88,8 @@ def _component_fault(name: str, limit: int) -> str | None:
     plain = name.isprintable() and "/" not in name and "\\" not in name
     if not plain and _UNSAFE_IN_NAME.search(name):
         return "holds a slash, a backslash or a control character"
+    if not plain and not is_whole(name):
+        return "has half a character"
     if len(name) * 4 > limit and len(name.encode()) > limit:
         return f"is longer than {limit} bytes"
     return None

@@ -1,20 +1,27 @@
 """Text that may hold anything, made fit for a caption, a message, a terminal or a page."""
 
+import json
 import re
 from typing import Final
 
-import orjson
 from rich.text import Text
 
 # All control characters (Unicode category Cc), and the two others where str.splitlines breaks.
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
+_NOTHING: Final = re.compile(
+    "[\\s\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]*"
+)
+"""Blanks, and what only tells how others are shown: it has no width of its own."""
+
+
 def clean(text: str) -> str:
     r"""Return a caption as one line.
 
     The trainer takes each line of a caption file for a caption. So line breaks and other control
-    characters, one or several in a row, become one space; both ends are stripped.
+    characters, one or several in a row, become one space; both ends are stripped. Text of which
+    nothing can be seen, such as zero-width spaces, becomes empty.
 
     Examples
     --------
@@ -23,7 +30,17 @@ def clean(text: str) -> str:
     """
     if text.isprintable():  # as almost every caption is: 0.1 us, the pattern takes 0.9 us
         return text.strip()
-    return _CONTROLS.sub(" ", text).strip()
+    cleaned = _CONTROLS.sub(" ", text).strip()
+    return "" if _NOTHING.fullmatch(cleaned) else cleaned
+
+
+def is_whole(text: str) -> bool:
+    r"""Return whether text can be written: JSON may hold half a character, as ``\ud83d``."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def shown(value: object) -> str:
@@ -38,7 +55,7 @@ def shown(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return f"an object of {len(value)} fields"
-    text = ascii(value) if isinstance(value, str) else orjson.dumps(value).decode()
+    text = ascii(value) if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -1,5 +1,6 @@
 """Counts of what the rows of a table look like; below the driver is what runs on workers."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from distributed import Client
 
-from cutline.cluster import running
+from cutline.cluster import running, worker_checks
 from cutline.progress import Watcher, events
 from cutline.table import Slice, slices_of
 from cutline.trainers import simpletuner
@@ -96,7 +97,9 @@ def count_shapes(table: str, client: Client | None, watcher: Watcher) -> Shapes:
     if not slices:
         return Shapes()
     bag = running.bag_of(slices, _count_slices, stage="report-rows")
-    return sum(running.results(bag, client, watcher), Shapes())
+    read = worker_checks.reads(os.path.dirname(table), [table])
+    with worker_checks.checked(client, watcher, read):
+        return sum(running.results(bag, client, watcher), Shapes())
 
 
 # What follows runs on workers.

@@ -4,7 +4,7 @@ from typing import Final, TypeAlias
 
 import pyarrow as pa
 
-from cutline.record import texts
+from cutline.record import Reject, texts
 
 LINES: Final = pa.schema(
     [
@@ -32,6 +32,12 @@ Stamp: TypeAlias = tuple[int | str | None, ...]
 Local file: mode, size, and the times of modification, which tar and cp set, and of change, which
 nobody can set. Behind a URL: size and ETag. In a shard: the shard, the shard's stamp, and why the
 sidecar cannot be read.
+"""
+
+Sidecar: TypeAlias = tuple[bytes, bytes | Reject, Stamp]
+"""A sidecar's path, its bytes or why it cannot be read, and its stamp from before it was read.
+
+A plain tuple: a million of them pass, and a named one costs 0.25 us more.
 """
 
 

@@ -3,18 +3,21 @@
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from hashlib import blake2b
+from heapq import nsmallest
+from itertools import islice
+from typing import Final, NoReturn
 
 import numpy as np
 import pyarrow as pa
 
-from cutline.errors import CutlineError
+from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject, texts
-from cutline.sources.base import Sidecar, too_large, unreadable
-from cutline.sources.line_format import Stamp, lines_of
-from cutline.sources.system_files import is_system_file, is_system_name
+from cutline.sources.base import too_large, unreadable
+from cutline.sources.line_format import Sidecar, Stamp, lines_of
+from cutline.sources.passing_over import is_sidecar_name, may_hold_sidecars
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How a sidecar is opened; without O_NONBLOCK a pipe of that name would wait for a writer."""
@@ -24,6 +27,23 @@ UNSEEN: Final = (0, 0, 0, 0)
 
 WIDE: Final = 2**26
 """Bytes that a listing may take as strings of one width; the real dataset's takes 2**25."""
+
+
+LISTED: Final = 4096
+"""Files of a folder that some are chosen from."""
+
+
+def refuse(error: OSError) -> NoReturn:
+    """Raise what `unlisted` returns."""
+    raise unlisted(error) from error
+
+
+def unlisted(error: OSError) -> CutlineError:
+    """Return the error of a folder of which nothing can be listed."""
+    return CutlineError(
+        f"The folder {texts.shown_path(error.filename)} cannot be listed: {error.strerror}. Make it"
+        " readable or move it away."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +59,20 @@ class Folder:
     def __str__(self) -> str:
         return self.root
 
-    def list(self) -> pa.Table:
-        """Return a line for each sidecar."""
-        try:
-            paths = _walk_folder(os.fsencode(self.root))
-        except OSError as error:
-            raise unlisted(error) from error
-        return lines_of(_sorted_array(paths))
+    def list(self, refused: Callable[[OSError], None] = refuse) -> pa.Table:
+        """Return a line for each sidecar.
+
+        Parameters
+        ----------
+        refused
+            Called with the error of each folder below that cannot be listed; by default raises.
+
+        Raises
+        ------
+        CutlineError
+            The folder itself cannot be listed.
+        """
+        return lines_of(_sorted_array(_walk_folder(os.fsencode(self.root), refused)))
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Return the stamps of the sidecars of some lines."""
@@ -61,14 +88,6 @@ class Folder:
         with open_folder(self.root) as root:
             for path in lines["path"].to_pylist():
                 yield read_file(root, path)
-
-
-def unlisted(error: OSError) -> CutlineError:
-    """Return the error of a folder that cannot be listed: its sidecars would be lost in silence."""
-    return CutlineError(
-        f"The folder {texts.shown_path(error.filename)} cannot be listed: {error.strerror}. Make it"
-        " readable or move it away."
-    )
 
 
 @contextmanager
@@ -111,25 +130,89 @@ def _sorted_array(paths: list[bytes]) -> pa.Array:
     return pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers).cast(pa.binary())
 
 
-def _walk_folder(root: bytes) -> list[bytes]:
+def _walk_folder(root: bytes, refused: Callable[[OSError], None]) -> list[bytes]:
     """Return the sidecars below a folder, as paths relative to it, in no order."""
     found, prefixes = [], [b""]
     while prefixes:
         prefix = prefixes.pop()
-        for entry in os.scandir(os.path.join(root, prefix)):
+        for entry in scanned(root, prefix, refused):
             name = entry.name
-            if name.startswith(b"."):
-                continue
             if name[-5:].lower() == b".json":
-                found.append(prefix + name)
-            elif entry.is_dir(follow_symlinks=False) and not is_system_name(name):
+                if is_sidecar_name(name):
+                    found.append(prefix + name)
+            elif entry.is_dir(follow_symlinks=False) and may_hold_sidecars([name]):
                 prefixes.append(prefix + name + b"/")
     return found
 
 
-def is_system_path(path: bytes) -> bool:
-    """Return whether a relative path is that of a file that macOS, Windows or a NAS has left."""
-    return is_system_file(path.split(b"/"))
+def scanned(
+    root: bytes, prefix: bytes, refused: Callable[[OSError], None]
+) -> Iterator[os.DirEntry[bytes]]:
+    """Yield the entries of a folder below a root, as far as it can be listed.
+
+    Raises
+    ------
+    CutlineError
+        The root itself cannot be listed.
+    """
+    try:
+        with os.scandir(os.path.join(root, prefix)) as entries:
+            yield from entries
+    except OSError as error:
+        if not prefix:
+            raise unlisted(error) from error
+        refused(error)
+
+
+def _folder_of(error: OSError) -> str:
+    return texts.shown_path(os.fsencode(error.filename or "?")).rstrip("/")
+
+
+def shown_refusals(errors: Sequence[OSError]) -> str:
+    """Return a sentence about folders that cannot be listed; empty if there are none."""
+    if not errors:
+        return ""
+    named = [f"{_folder_of(one)} ({said(one)})" for one in errors[:3]]
+    more = f" and {len(errors) - 3:,} more" if len(errors) > 3 else ""
+    return (
+        "These folders cannot be listed, and what is in them is left out:"
+        f" {', '.join(named)}{more}: make them readable or move them away, and run this again."
+    )
+
+
+def some_files(root: str, extension: str, count: int, *, seed: bytes) -> list[str]:
+    """Return the paths of some regular files among the first that a folder lists.
+
+    Parameters
+    ----------
+    root, extension
+        The folder, and how the names end.
+    count, seed
+        How many, and what decides which.
+    """
+    return some_of([*islice(_regular_files(root, extension), LISTED)], count, seed=seed)
+
+
+def some_of(names: Sequence[str], count: int, *, seed: bytes) -> list[str]:
+    """Return some of the names, which a seed decides."""
+
+    def key(name: str) -> bytes:
+        return blake2b(os.fsencode(name), key=seed).digest()
+
+    return nsmallest(count, names, key)
+
+
+def _regular_files(root: str, extension: str) -> Iterator[str]:
+    folders = [root]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.name.endswith(extension) and entry.is_file(follow_symlinks=False):
+                    yield entry.path
 
 
 def read_file(root: int, path: bytes) -> Sidecar:

@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,14 +15,15 @@ from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject
 from cutline.sources.base import (
     CONCURRENT_READS,
-    Sidecar,
     batches,
     is_sidecar,
     stamp,
     too_large,
     unreadable,
 )
-from cutline.sources.line_format import Stamp, lines_of
+from cutline.sources.line_format import Sidecar, Stamp, lines_of
+from cutline.sources.local_folder import refuse
+from cutline.sources.passing_over import may_hold_sidecars
 from cutline.sources.remote_file import open_filesystem, refusals
 
 NO_FILE: Final = -1
@@ -38,12 +39,12 @@ class RemoteFolder:
     def __str__(self) -> str:
         return self.url
 
-    def list(self) -> pa.Table:
-        """Return a line for each sidecar."""
+    def list(self, refused: Callable[[OSError], None] = refuse) -> pa.Table:
+        """Return a line for each sidecar; parameters are those of `Folder.list`."""
         with _reached(self.url) as (fs, root):
             found = {
                 os.fsencode(path[len(root) :].lstrip("/")): info
-                for path, info in fs.find(root, withdirs=True, detail=True).items()
+                for path, info in _found(fs, root, refused).items()
             }
             paths = sorted(path for path in found if is_sidecar(path.split(b"/")))
             infos = [_resolved(fs, found[path]) for path in paths]
@@ -79,6 +80,32 @@ class RemoteFolder:
             for batch in batches(zip(lines["path"].to_pylist(), sizes, strict=True)):
                 for (path, _), data in zip(batch, readers.map(read_one, batch), strict=True):
                     yield path, data, next(stamps)
+
+
+def _found(
+    fs: fsspec.AbstractFileSystem, root: str, refused: Callable[[OSError], None]
+) -> dict[str, dict[str, Any]]:
+    """Return what is below a folder; `find` alone passes over what it cannot list, unheard."""
+    if type(fs).find is not fsspec.AbstractFileSystem.find:  # an object store has no folders
+        found: dict[str, dict[str, Any]] = fs.find(root, withdirs=True, detail=True)
+        return found
+    found, folders = {}, [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            infos = fs.ls(folder, detail=True)
+        except OSError as error:
+            if folder == root:
+                raise
+            refused(error)
+            continue
+        for info in infos:
+            name = info["name"].rstrip("/")
+            found[name] = info
+            held = may_hold_sidecars([os.fsencode(name.rpartition("/")[2])])
+            if info["type"] == "directory" and name != folder.rstrip("/") and held:
+                folders.append(name)
+    return found
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject
-from cutline.sources.base import CONCURRENT_READS, Sidecar, batches, stamp, too_large, unreadable
-from cutline.sources.line_format import Stamp
+from cutline.sources.base import CONCURRENT_READS, batches, stamp, too_large, unreadable
+from cutline.sources.line_format import Sidecar, Stamp
 from cutline.sources.remote_file import (
     FAR,
     Remote,

@@ -9,10 +9,12 @@ import fcntl
 import os
 import re
 import shutil
+import socket
 import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from typing import BinaryIO, Final, TypeAlias
 
 from cutline.errors import CutlineError, UsageError
@@ -25,7 +27,7 @@ _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
 """From renameat2(2), as is _AT_FDCWD."""
 
-_NO_RENAMEAT2: Final = {errno.EINVAL, errno.ENOSYS}
+_NO_RENAMEAT2: Final = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 """What a kernel or a file system (such as NFS) without renameat2 answers."""
 
 AnyPath: TypeAlias = str | os.PathLike[str]
@@ -42,6 +44,9 @@ _CANNOT: Final = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, err
 
 _PIECE: Final = 1 << 20
 """Bytes that are copied at once where the kernel cannot copy."""
+
+_NO_SYNC: Final = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
+"""What a file system answers that cannot sync a folder, as CIFS, DrvFs and some of FUSE."""
 
 _NO_FLOCK: Final = {errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EBADF}
 """What a file system answers that cannot lock a folder; NFS locks only files open for writing."""
@@ -166,7 +171,9 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
         The file cannot be written; what was there under its name is as it was.
     """
     folder, name = os.path.split(path)
-    attempt = f"{staging}/{name}.{unique()}" if staging else f"{folder}/.{name}.{unique()}"
+    attempt = f"{folder}/.{name}.{_host()}{unique()}"
+    if staging:
+        attempt = f"{staging}/{name}.{unique()}"
     with in_words(path):
         if not staging:
             remove_attempts(folder, name)
@@ -176,14 +183,15 @@ def publish(path: str, staging: str = "") -> Iterator[BinaryIO]:
                     _keep_mode(file, path)
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
                 os.replace(attempt, path)  # while it is held, or another process would remove it
-            _sync_folder(folder)
+            sync_folder(folder)
+            os.stat(path)  # some file systems lose a file when it is closed
         except BaseException as error:
             with suppress(OSError):
                 os.unlink(attempt)
             if isinstance(error, OSError):
-                _refuse_late(error, staging)
+                refuse_late(error, staging)
                 if error.filename == attempt:
                     error.filename = path
             raise
@@ -196,12 +204,19 @@ def _keep_mode(file: BinaryIO, path: str) -> None:
 
 
 def remove_attempts(folder: str, name: str) -> None:
-    """Remove the attempts at a file, published without staging folder, that no process holds."""
-    ours = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{32}}")
+    """Remove the attempts at a file, published without staging folder, that no process holds.
+
+    They are those of this host: the lock on a file may say nothing to another.
+    """
+    ours = re.compile(rf"\.{re.escape(name)}\.{_host()}[0-9a-f]{{32}}")
     for other in filter(ours.fullmatch, os.listdir(folder)):
         with suppress(OSError), open(f"{folder}/{other}", "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(f"{folder}/{other}")
+
+
+def _host() -> str:
+    return blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 
 
 def _held(attempt: str) -> BinaryIO:
@@ -215,7 +230,7 @@ def _held(attempt: str) -> BinaryIO:
         file.close()  # it was removed before it was locked
 
 
-def _refuse_late(error: OSError, staging: str) -> None:
+def refuse_late(error: OSError, staging: str) -> None:
     """Raise CutlineError if the run is over: its staging folder is gone."""
     missing = error.errno in {errno.ENOENT, errno.ESTALE}
     if missing and staging and not os.path.isdir(staging):
@@ -227,12 +242,33 @@ def unique() -> str:
     return uuid.uuid4().hex
 
 
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(descriptor: int) -> bool:
+    """Make a file or a folder survive a power cut; False if the file system has no call for it."""
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+        return False
+    return True
+
+
+def sync_folder(folder: str) -> bool:
+    """Make the names in a folder survive a power cut, as `sync` does."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_all(root: int) -> None:
+    """Make all files of the file system of an open folder survive a power cut."""
+    if LIBC.syncfs(root):
+        number = ctypes.get_errno()
+        if number not in _NO_SYNC:
+            raise OSError(number, os.strerror(number))
+        os.sync()
 
 
 def make_folder(folder: str) -> None:
@@ -251,7 +287,7 @@ def make_folder(folder: str) -> None:
                 f"{folder} is a link, where cutline needs a folder of its own: remove the link."
             ) from None
     # Even if it was there: a run that was killed may have made it and got no further.
-    _sync_folder(os.path.dirname(folder))
+    sync_folder(os.path.dirname(folder))
 
 
 def remove(path: str) -> None:

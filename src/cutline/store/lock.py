@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 
 from cutline.errors import CutlineError
-from cutline.store.disk import one_at_a_time, remove, rename, unique
+from cutline.store.disk import one_at_a_time, remove, rename, sync, unique
 
-_NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 """What a file system answers where a file has one name only, as on FAT."""
 
 
@@ -106,7 +106,7 @@ def take(path: str, owner: Owner, attempts: str, *, force: bool) -> Owner | None
             with open(claim, "xb") as file:
                 file.write(msgspec.json.encode(owner))
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
             name_once(claim, path)
         except FileExistsError:
             raise _busy(read_owner(path)) from None

@@ -1,14 +1,15 @@
 """Parquet files that any tool may have made, read as a stream; and tables of Python values."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cutline.errors import CutlineError, UsageError, said
-from cutline.store.table_store import TableStore, store_of
+from cutline.store import trouble
+from cutline.store.table_store import TableStore, Version, store_of
 
 UNSOUND: Final = (OSError, ValueError, pa.ArrowException)
 """What pyarrow raises for a parquet file that is damaged, or not there."""
@@ -112,6 +113,20 @@ def is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return is_text(kind.value_type)
     return kind in {pa.string(), pa.large_string(), pa.string_view()}
+
+
+def awaited(store: TableStore, name: str) -> Version:
+    """Return the version of a file that is there, as soon as this host sees it.
+
+    Raises
+    ------
+    FileNotFoundError
+        It is still not seen after `trouble.LAG` seconds.
+    """
+    for _ in trouble.looks(name):
+        with suppress(FileNotFoundError):
+            return store.version(name)
+    return store.version(name)
 
 
 @contextmanager

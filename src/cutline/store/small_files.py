@@ -1,19 +1,16 @@
 """Small files below one folder, a million of them, each whole or not there."""
 
-import ctypes
 import errno
 import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Final, Self, TypeAlias
+from typing import Self, TypeAlias
 
-from cutline.store.disk import LIBC, unique, write_all
+from cutline.store.abilities import Abilities, abilities_of, link_unnamed, open_unnamed
+from cutline.store.disk import refuse_late, sync, sync_all, unique, write_all
 from cutline.store.space import Room, room_for
-
-_NO_TMPFILE: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
-"""What a kernel or a file system without O_TMPFILE answers."""
 
 Write: TypeAlias = Callable[[int], object]
 """Writes the content of a file to its descriptor."""
@@ -37,24 +34,32 @@ class SmallFiles:
     """Puts small files below a folder, and nowhere else.
 
     Folders below it are opened one by one and never through a symbolic link, so that no path leads
-    out of it. A new file is written without a name and then linked: a crash leaves nothing behind,
-    and it costs less than a rename. A file that is there is replaced by a rename.
+    out of it. A new file is written without a name and then linked, where that has been tried: a
+    crash leaves nothing behind, and it costs less than a rename. Elsewhere, and where a file is
+    there, it is renamed from the staging folder.
 
     Parameters
     ----------
     root
         The folder.
     staging
-        The staging folder of the run, on the same file system, for files that replace others.
+        The staging folder of the run, on the same file system; without one nothing can be written.
+
+    Raises
+    ------
+    CutlineError
+        The run is over, or the file system is none that files are safe on.
     """
 
     def __init__(self, root: str, staging: str = "") -> None:
+        self._abilities = _tried_in(staging) if staging else Abilities()
         self._place = root
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         self._staging = staging
         self._path = ""  # of the folder that is open
         self._folder = os.dup(self._root)
         self._expects_new = True
+        self._device = os.fstat(self._root).st_dev
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +67,11 @@ class SmallFiles:
     def __exit__(self, *_: object) -> None:
         os.close(self._folder)
         os.close(self._root)
+
+    @property
+    def keeps_nanoseconds(self) -> bool:
+        """Whether times of modification are kept to the nanosecond where the last file was put."""
+        return self._abilities.keeps_nanoseconds
 
     def put(self, path: str, data: bytes, judge: Judge = replaced) -> str:
         """Write a file, unless it has these bytes already.
@@ -152,6 +162,10 @@ class SmallFiles:
             raise
         os.close(self._folder)
         self._path, self._folder = path, folder
+        device = os.fstat(folder).st_dev
+        if device != self._device and self._staging:  # a file system is mounted below the root
+            self._abilities = abilities_of(self._staging, folder, f"{self._place}/{path}")
+            self._device = device
 
     def _open(self, name: str, path: str, judge: Judge, data: bytes | None = None) -> str | None:
         """Judge a file, unless it holds `data`: None if nothing has the name, "" if no file has."""
@@ -174,18 +188,12 @@ class SmallFiles:
 
     def _link(self, name: str, write: Write) -> bool:
         """Write a new file; False if the name is taken, or the file system cannot do it so."""
-        try:
-            file = os.open(
-                ".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=self._folder
-            )
-        except OSError as error:
-            if error.errno in _NO_TMPFILE:
-                return False
-            raise
+        file = open_unnamed(self._folder) if self._abilities.links_unnamed else None
+        if file is None:
+            return False
         try:
             write(file)
-            # open(2) has a file without a name linked by its name in /proc.
-            os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=self._folder, follow_symlinks=True)
+            link_unnamed(file, name, self._folder)
         except FileExistsError:
             return False
         finally:
@@ -199,7 +207,7 @@ class SmallFiles:
             try:
                 write(file)
                 # Before the rename, which must not become durable before the bytes.
-                os.fsync(file)
+                sync(file)
             finally:
                 os.close(file)
             os.rename(attempt, name, dst_dir_fd=self._folder)
@@ -230,8 +238,19 @@ class SmallFiles:
 
     def sync(self) -> None:
         """Make all files survive a power cut: one call instead of one for each."""
-        if LIBC.syncfs(self._root):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        sync_all(self._root)
+
+
+def _tried_in(staging: str) -> Abilities:
+    try:
+        folder = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        refuse_late(error, staging)
+        raise
+    try:
+        return abilities_of(staging, folder, staging)
+    finally:
+        os.close(folder)
 
 
 def _open_or_make(name: str, above: int) -> int:

@@ -2,8 +2,9 @@
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from cutline.errors import CutlineError
@@ -23,6 +24,16 @@ _MENDS: Final = {
     errno.EPERM: "get permission for it",
     errno.EIO: "check the disk",
 }
+
+LAG: Final = 60
+"""Seconds after which an entry that another host has made is seen: NFS keeps what it knows of a
+folder for so long, see acdirmax in nfs(5)."""
+
+_OF_OTHER_HOSTS: Final = (
+    *("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fhgfs"),
+    *("glusterfs", "orangefs", "pvfs", "virtiofs", "wekafs", "fuse"),
+)
+"""How the names of file systems begin whose files other hosts write, too."""
 
 BLOCKED: Final = {
     *(errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP, errno.EACCES, errno.EPERM),
@@ -81,6 +92,44 @@ def in_words(
         number = error.errno or 0
         needs = needed() if number in _FULL else 0
         raise StorageError(_fault(error, path, done), number, needs) from error
+
+
+def looks(path: str) -> Iterator[None]:
+    """Yield for each look that a file deserves which another host has just written.
+
+    It is one where hosts see the same entries at once. On NFS and its kin they may lag: there the
+    file is looked for again, for up to `LAG` seconds.
+    """
+    yield
+    if "://" in path or not lags(path):
+        return
+    deadline = time.monotonic() + LAG
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        with suppress(OSError), os.scandir(os.path.dirname(path)) as entries:
+            next(entries, None)  # who opens a folder has NFS ask its server anew
+        yield
+
+
+def lags(path: str, mounts: str = "/proc/self/mountinfo") -> bool:
+    """Return whether a path is on a file system that other hosts write to, too.
+
+    Parameters
+    ----------
+    path
+        Of a file, which need not be there.
+    mounts
+        What is mounted where, as in proc(5).
+    """
+    place = os.path.realpath(path)
+    kind, longest = "", -1
+    with open(mounts, "rb") as file:
+        for line in file:
+            before, _, after = line.partition(b" - ")
+            point = os.fsdecode(before.split()[4].decode("unicode_escape").encode("latin-1"))
+            if len(point) >= longest and f"{place}/".startswith(point.rstrip("/") + "/"):
+                kind, longest = after.split()[0].decode(), len(point)
+    return kind.startswith(_OF_OTHER_HOSTS)
 
 
 def unwritten(count: int, kind: str, folder: str) -> str:

@@ -100,7 +100,13 @@ class Workspace:
                 if before is not None:
                     gone = ", which is gone" if before.is_dead() else ""
                     say(f"Took the lock over from {before}{gone}.")
-                yield self.staging(owner.run)
+                staging = self.staging(owner.run)
+                if not disk.sync_folder(self.attempts):
+                    say(
+                        f"The file system of {self.folder} cannot sync folders: what a power cut"
+                        " takes back, the next run makes again."
+                    )
+                yield staging
             finally:
                 if self._is_held(owner):  # if not, another run is at work in these folders
                     with suppress(CutlineError):  # the next run removes it, or tells why it cannot

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal, get_args
 import pyarrow as pa
 from msgspec import Meta
 
+from cutline.cluster import worker_checks
 from cutline.errors import UsageError
 from cutline.plan import planning, receipts
 from cutline.record import Rules
@@ -79,8 +80,9 @@ class CompileOptions:
         return planning.PlanOptions(self.identity(), self.partition_size, self.fresh)
 
     def identity(self) -> bytes:
-        """Return every option that changes the bytes of a part, written down."""
-        return json.dumps([receipts.FORMAT, asdict(self.rules)]).encode()
+        """Return all that changes the bytes of a part but its sidecars, written down."""
+        made_by = [receipts.FORMAT, worker_checks.makers()]
+        return json.dumps([*made_by, asdict(self.rules)]).encode()
 
 
 DEFAULTS: Final = CompileOptions()

@@ -4,6 +4,7 @@ List and plan, make the missing parts, merge. The client lists loose sidecars an
 walk shards (`plan.shard_index`), check old parts (`plan.receipts`) and make parts (`rows`).
 """
 
+import os
 from dataclasses import asdict, dataclass
 from functools import partial
 from time import perf_counter
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from distributed import Client
 
+from cutline.cluster import worker_checks
 from cutline.errors import CutlineError
 from cutline.plan import Receipt, ledger, planning, shard_index, timings
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
@@ -97,13 +99,16 @@ def compile_table(
     needed = partial(planning.space_to_finish, table_files)
     with table_files.locked(watcher.say, force=options.force_unlock, needed=needed) as files:
         context = CompileContext(planning.source_of(origin), files, options)
-        with clock.stage("list"):
-            plan = planning.make_plan(origin, files, options.planning, client, watcher)
-        with clock.stage("rows"):
-            made = make_parts(context, plan.missing, client, watcher)
+        written = worker_checks.writes(os.path.dirname(files.table), files.workspace, files.store)
+        read = worker_checks.reads_source(origin)
+        with worker_checks.checked(client, watcher, written, read):
+            with clock.stage("list"):
+                plan = planning.make_plan(origin, files, options.planning, client, watcher)
+            with clock.stage("rows"):
+                made = make_parts(context, plan.missing, client, watcher)
+        with clock.stage("merge"):
             receipts = sorted([*plan.kept, *made], key=lambda receipt: receipt.index)
             timings.keep(files, receipts)
-        with clock.stage("merge"):
             _check_columns(receipts, options)
             lost = pa.concat_tables([lost, shard_index.damage_lines(plan.indexes or [])])
             merged = _merge(files, receipts, options, lost, client)
@@ -158,5 +163,5 @@ def _summed_up(
         seconds=clock.total(),
         stages=clock.stages,
         damaged_shards=None if plan.indexes is None else len(plan.damaged),
-        shortfall=" ".join(filter(None, [merge.no_row(merged), damage])),
+        shortfall=" ".join(filter(None, [merge.no_row(merged), damage, plan.unlisted])),
     )

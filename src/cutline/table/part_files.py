@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -213,7 +214,7 @@ def read_rows(files: TableFiles, receipt: Receipt, columns: list[str] | None = N
     path = files.part(receipt.index)
     with (
         parquet.sound(path, MEND_PART),
-        parquet.opened_parquet(files.store, path, checked=True) as file,
+        _opened(files, path) as file,
     ):
         metadata = file.metadata.metadata or {}
         if not receipt.footer().items() <= metadata.items():
@@ -226,11 +227,15 @@ def read_rejects(files: TableFiles, receipt: Receipt) -> pa.Table:
     if not receipt.rejects:
         return pa.Table.from_batches([], ledger.REJECTS)
     path = files.part_rejects(receipt.index, receipt.digest)
-    with (
-        parquet.sound(path, MEND_PART),
-        parquet.opened_parquet(files.store, path, checked=True) as file,
-    ):
+    with parquet.sound(path, MEND_PART), _opened(files, path) as file:
         return file.read()
+
+
+@contextmanager
+def _opened(files: TableFiles, path: str) -> Iterator[pq.ParquetFile]:
+    parquet.awaited(files.store, path)
+    with parquet.opened_parquet(files.store, path, checked=True) as file:
+        yield file
 
 
 def ahead(read: Callable[[Receipt], Read], receipts: Iterable[Receipt]) -> Iterator[Read]:

@@ -13,16 +13,16 @@ import dask.bag as db
 from distributed import Client
 from distributed.metrics import context_meter
 
-from cutline.cluster import running
+from cutline.cluster import running, worker_checks
 from cutline.errors import CutlineError
 from cutline.plan import Receipt, plan_file, receipts
 from cutline.progress import Load, Watcher, events
 from cutline.record import Reject, Rules, judging
-from cutline.sources import Sidecar, line_format
-from cutline.table import part_files
+from cutline.sources import line_format
+from cutline.table import part_files, unread
 from cutline.table.part_files import CompileContext
 
-Stream: TypeAlias = tuple[plan_file.Part, Iterator[Sidecar]]
+Stream: TypeAlias = tuple[plan_file.Part, Iterator[line_format.Sidecar]]
 """One element of the bag: a part, and its sidecars as they are read."""
 
 JudgedStream: TypeAlias = tuple[plan_file.Part, Iterator[part_files.Judged]]
@@ -34,13 +34,27 @@ def make_parts(
 ) -> list[Receipt]:
     """Read, judge and write the parts that are missing; return their receipts.
 
+    A part with sidecars that its worker could not read, and this process can, is made again.
+
     Raises
     ------
     CutlineError
-        A part has killed each worker that tried it.
+        A part has killed each worker that tried it, or no worker can read what this process can.
     """
-    if not missing:
-        return []
+    made: dict[int, Receipt] = {}
+    rounds = 0
+    while missing:
+        made |= {receipt.index: receipt for receipt in _make(context, missing, client, watcher)}
+        again = unread.unread_of(context, missing, made) if client else []
+        rounds += 1
+        unread.blame(again, context, rounds)
+        missing = [one.part for one in again]
+    return list(made.values())
+
+
+def _make(
+    context: CompileContext, missing: list[plan_file.Part], client: Client | None, watcher: Watcher
+) -> list[Receipt]:
     load = Load(sum(part.sidecars for part in missing), "sidecars")
     try:
         return list(running.results(rows_bag(context, missing), client, watcher, load))
@@ -89,7 +103,9 @@ def judge_sidecars(stream: Stream, rules: Rules) -> JudgedStream:
     return part, _judge_each(sidecars, rules)
 
 
-def _judge_each(sidecars: Iterable[Sidecar], rules: Rules) -> Iterator[part_files.Judged]:
+def _judge_each(
+    sidecars: Iterable[line_format.Sidecar], rules: Rules
+) -> Iterator[part_files.Judged]:
     judge = judging.judge_by(rules)
     reading_time = judging_time = 0.0
     size = 0
@@ -152,8 +168,15 @@ def write_part(
     )
     events.count(done)
     events.tell(done)
-    ends = [line_format.shown_source(part.shard, columns.paths[place]) for place in (0, -1)]
-    timing = receipts.Timing(receipt.index, receipt.digest, receipt.sidecars, seconds, *ends)
+    timing = receipts.Timing(
+        index=receipt.index,
+        digest=receipt.digest,
+        sidecars=receipt.sidecars,
+        seconds=seconds,
+        first=line_format.shown_source(part.shard, columns.paths[0]),
+        last=line_format.shown_source(part.shard, columns.paths[-1]),
+        worker=worker_checks.this_worker(),
+    )
     return replace(receipt, timing=timing)
 
 

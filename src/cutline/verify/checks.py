@@ -97,6 +97,9 @@ CHECKS: Final = (
     Check("caption_files_without_image", WARNING, "caption files beside no image"),
     Check("sidecars_without_image", WARNING, "sidecars whose image is not there"),
     Check("sidecar_count", WARNING, "how many sidecars there are more or less than expected"),
+    Check(
+        "unlisted_folders", FAILURE, "folders that cannot be listed: neither checked nor compiled"
+    ),
     Check("linked_folders", WARNING, "links to folders: neither entered here nor compiled"),
     Check("wrong_sizes", FAILURE, "rows whose size is not the image's own"),
     Check("unreadable_images", FAILURE, "images without a header that tells their size"),

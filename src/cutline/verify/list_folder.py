@@ -6,14 +6,14 @@ files by extension, hidden ones too, and links to files.
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from functools import lru_cache
 from itertools import islice
 from typing import Final, TypeAlias
 
 import pyarrow as pa
 
 from cutline.record import texts
-from cutline.sources import local_folder
+from cutline.sources import local_folder, passing_over
 from cutline.store import disk, parquet
 from cutline.trainers import simpletuner
 from cutline.verify import checks, near_names
@@ -48,12 +48,15 @@ class Listing:
         How many there were so far of `IMAGE`, `CAPTION` and `SIDECAR`.
     linked
         The links to folders, which are not entered.
+    unlisted
+        The folders that cannot be listed, except those of the system.
     """
 
     def __init__(self, folder: str) -> None:
         self.root = os.fsencode(folder)
         self.counts = [0, 0, 0]
         self.linked = checks.Finding()
+        self.unlisted = checks.Finding()
 
     def write(self, run: SortedRun) -> None:
         """Write all files into a sorted run."""
@@ -79,13 +82,17 @@ class Listing:
         folders = [b""]
         while folders:
             prefix = folders.pop()
-            with _scanned(os.path.join(self.root, prefix)) as entries:
-                for entry in entries:
-                    file = _file_of(entry, prefix)
-                    if file is not None:
-                        yield file
-                    elif local_folder.answer(entry.is_dir) and prefix + entry.name != OURS:
-                        self._enter(entry, prefix, folders)
+            for entry in local_folder.scanned(self.root, prefix, self._refused):
+                file = _file_of(entry, prefix)
+                if file is not None:
+                    yield file
+                elif local_folder.answer(entry.is_dir) and prefix + entry.name != OURS:
+                    self._enter(entry, prefix, folders)
+
+    def _refused(self, error: OSError) -> None:
+        path = os.path.relpath(error.filename, self.root)
+        if not passing_over.is_of_system(os.path.basename(path)):
+            self.unlisted += checks.found([f"{texts.shown_path(path)}: {error.strerror}"])
 
     def _enter(self, entry: os.DirEntry[bytes], prefix: bytes, folders: list[bytes]) -> None:
         path = prefix + entry.name
@@ -95,19 +102,16 @@ class Listing:
             folders.append(path + b"/")
 
 
-def _scanned(folder: bytes) -> AbstractContextManager[Iterator[os.DirEntry[bytes]]]:
-    try:
-        return os.scandir(folder)
-    except OSError as error:
-        raise local_folder.unlisted(error) from error
+@lru_cache(1)
+def _may_hold_sidecars(prefix: bytes) -> bool:
+    return passing_over.may_hold_sidecars(prefix.split(b"/"))
 
 
 def _file_of(entry: os.DirEntry[bytes], prefix: bytes) -> File | None:
     stem, _, extension = entry.name.rpartition(b".")
     if extension.lower() == b"json":  # a folder of that name is a sidecar too, that cannot be read
-        hidden = stem.startswith(b".") or (b"/" + prefix).find(b"/.") >= 0
-        hidden = hidden or local_folder.is_system_path(prefix + entry.name)
-        return None if hidden else (SIDECAR, prefix + stem, b"." + extension)
+        counts = passing_over.is_sidecar_name(entry.name) and _may_hold_sidecars(prefix)
+        return (SIDECAR, prefix + stem, b"." + extension) if counts else None
     if not stem or not local_folder.answer(entry.is_file):
         return None
     if extension == b"txt":

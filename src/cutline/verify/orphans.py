@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from cutline.plan import ledger
 from cutline.record import Reject, judging, naming
-from cutline.sources import local_folder
+from cutline.sources import local_folder, passing_over
 from cutline.store import parquet
 
 KEYED_LEDGER: Final = pa.schema(
@@ -116,7 +116,7 @@ def explain(
             sidecar = _own_sidecar(path, stem, sidecars, root)
         if line:
             yield Orphan(path, line[1], line[2], sidecar, caption)
-        elif local_folder.is_system_path(path):
+        elif passing_over.is_left_by_system(path.split(b"/")):
             yield Orphan(path, *SYSTEM_FILE, None, caption)
         else:
             yield Orphan(path, *(NOT_COMPILED if sidecar else NO_SIDECAR), sidecar, caption)

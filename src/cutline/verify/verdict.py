@@ -24,6 +24,7 @@ SHOWN: Final = 3
 
 BY_HAND: Final = {
     "misnamed_images": "give each image the name that its record has, or correct the record",
+    "unlisted_folders": "make the folders readable or move them away",
     "rows_without_image": "put the images there or move their sidecars away",
     "unlisted_images": "rename the images to small letters, in their sidecars too",
     "empty_images": "fetch the images anew or move them away with their sidecars",

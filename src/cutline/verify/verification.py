@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 from distributed import Client
 
-from cutline.cluster import running
+from cutline.cluster import running, worker_checks
 from cutline.progress import SILENT, Clock, Watcher, events
 from cutline.store import TableFiles, disk, parquet
 from cutline.table import Slice, slices_of
@@ -152,11 +152,12 @@ def verified(
         listing, joined = Listing(folder), list[KeysDone]()
         findings = {"schema": schema}
         if not schema.count:
-            files = _list_folder(listing, context)
-            seen = _check_rows(table_files.table, context, client, watcher)
-            ledger = _write_ledger(table_files.ledger, context)
-            ranges = _key_ranges(files, ledger, seen, sum(listing.counts) + rows)
-            joined = _join(ranges, context, client, watcher)
+            with worker_checks.checked(client, watcher, *_folders(table_files, folder, staging)):
+                files = _list_folder(listing, context)
+                seen = _check_rows(table_files.table, context, client, watcher)
+                ledger = _write_ledger(table_files.ledger, context)
+                ranges = _key_ranges(files, ledger, seen, sum(listing.counts) + rows)
+                joined = _join(ranges, context, client, watcher)
             findings = _total(schema, listing, [*seen, *joined], options)
         summary = VerifySummary(
             table=table_files.table,
@@ -168,6 +169,16 @@ def verified(
             seconds=clock.total(),
         )
         yield Verified(summary, [done.orphans for done in joined])
+
+
+def _folders(files: TableFiles, data: str, staging: str) -> list[worker_checks.Shared]:
+    """Return what each worker must see as this process does."""
+    folder, workspace = os.path.dirname(files.table), files.workspace
+    return [
+        worker_checks.writes(folder, workspace, workspace.store(staging)),
+        worker_checks.reads(folder, [files.table]),
+        worker_checks.reads_folder(data),
+    ]
 
 
 def _list_folder(listing: Listing, context: VerifyContext) -> str:
@@ -212,7 +223,11 @@ def _join(
 def _total(
     schema: Finding, listing: Listing, done: list[RowsDone | KeysDone], options: VerifyOptions
 ) -> Findings:
-    own = {"schema": schema, "linked_folders": listing.linked}
+    own = {
+        "schema": schema,
+        "linked_folders": listing.linked,
+        "unlisted_folders": listing.unlisted,
+    }
     if options.expect is not None:
         own["sidecar_count"] = checks.miscount(listing.counts[SIDECAR], options.expect)
     every = checks.merged([own, *(one.findings for one in done)])

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Final, NamedTuple, TypeAlias
 
 from cutline.record import texts
-from cutline.sources.base import is_sidecar, is_sidecar_name
-from cutline.sources.system_files import is_system_file
+from cutline.sources.base import is_sidecar
+from cutline.sources.passing_over import is_left_by_system, is_sidecar_name
 from cutline.sources.tar.header import Kind
 from cutline.sources.tar.walking import Member
 from cutline.store import disk
@@ -56,7 +56,7 @@ def _entry(name: bytes, kind: Kind) -> _Entry:
     if fault or not (parts or folder):
         parts = name.split(b"/")
         reason, fault = "bad_name", fault or "its name is empty"
-    elif parts and is_system_file(parts):
+    elif parts and is_left_by_system(parts):
         reason, fault = SYSTEM_FILE, "it is a file of macOS, Windows or a NAS"
     elif folder:
         reason, fault = "directory", "it is a folder"

@@ -1,6 +1,8 @@
-"""Which cluster to work on, as a `cluster.yaml` names it."""
+"""The kinds of clusters, and which one a `cluster.yaml` names."""
 
 import difflib
+import os
+import re
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
@@ -10,7 +12,23 @@ from distributed import Client
 
 from cutline.cluster.address import Address
 from cutline.cluster.local_cluster import Local
+from cutline.cluster.slurm import Slurm
+from cutline.cluster.spec import Spec
+from cutline.cluster.ssh import Ssh
 from cutline.errors import UsageError
+from cutline.progress import SILENT, Watcher
+
+__all__ = [
+    "KINDS",
+    "Address",
+    "Cluster",
+    "Local",
+    "Slurm",
+    "Spec",
+    "Ssh",
+    "name_of",
+    "read_cluster",
+]
 
 
 class Cluster(Protocol):
@@ -20,19 +38,27 @@ class Cluster(Protocol):
     def has_dashboard(self) -> bool:
         """Whether the cluster shows a dashboard."""
 
-    def open(self) -> AbstractContextManager[Client]:
+    def open(self, watcher: Watcher = SILENT) -> AbstractContextManager[Client]:
         """Start the cluster or join it, and end at the end what was started."""
 
 
 KINDS: Final[dict[str, type[Any]]] = {
     "local": Local,
     "address": Address,
+    "slurm": Slurm,
+    "ssh": Ssh,
+    "spec": Spec,
 }
 """The kinds that a `cluster.yaml` can name. A new one is a module and a line here."""
 
 
+def name_of(cluster: Cluster) -> str:
+    """Return the name of a cluster's kind."""
+    return next(name for name, kind in KINDS.items() if isinstance(cluster, kind))
+
+
 def read_cluster(path: str) -> Cluster:
-    """Read a `cluster.yaml`.
+    """Read a `cluster.yaml`, in which ``${NAME}`` is that variable of the environment.
 
     Raises
     ------
@@ -41,7 +67,7 @@ def read_cluster(path: str) -> Cluster:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            body = yaml.safe_load(file)
+            body: Any = _expanded(yaml.safe_load(file), path)
     except OSError as error:
         raise UsageError(
             f"The cluster file {path} cannot be read ({error.strerror}): name a cluster.yaml."
@@ -53,10 +79,33 @@ def read_cluster(path: str) -> Cluster:
     if wrong:
         raise UsageError(f"The cluster file {path} is wrong: {wrong}.")
     try:
-        cluster: Cluster = msgspec.convert(body, KINDS[body["kind"]])
+        cluster: Cluster = msgspec.convert(body, KINDS[body["kind"]], strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"The cluster file {path} is wrong: {error}.") from error
+        raise UsageError(f"The cluster file {path} is wrong: {_with_hint(error)}.") from error
+    except UsageError as error:
+        raise UsageError(f"The cluster file {path} is wrong: {error}") from error
     return cluster
+
+
+def _with_hint(error: msgspec.ValidationError) -> str:
+    # YAML reads 10:00:00 as 36,000.
+    return f"{error}; put it in quotes" if "`str`, got `int`" in str(error) else str(error)
+
+
+def _expanded(value: object, path: str) -> object:
+    if isinstance(value, str):
+        return re.sub(r"\$\{(\w+)\}", lambda found: _variable(found[1], path), value)
+    if isinstance(value, list):
+        return [_expanded(one, path) for one in value]
+    if isinstance(value, dict):
+        return {key: _expanded(one, path) for key, one in value.items()}
+    return value
+
+
+def _variable(name: str, path: str) -> str:
+    if name not in os.environ:
+        raise UsageError(f"The cluster file {path} names ${{{name}}}, which is not set: export it.")
+    return os.environ[name]
 
 
 def _wrong(body: object) -> str:
@@ -68,7 +117,7 @@ def _wrong(body: object) -> str:
     kind = KINDS.get(str(body["kind"]))
     if kind is None:
         return f"kind is {str(body['kind'])!r}, and must be {' or '.join(KINDS)}"
-    known = ["kind", *kind.__struct_fields__]
+    known = ["kind", *kind.__struct_encode_fields__]
     for key in body:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0) or known

@@ -1,0 +1,81 @@
+"""What the kinds share that start a cluster by a class of another package."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from distributed import Client, Security
+
+from cutline.errors import CutlineError, UsageError, said
+from cutline.process import ctrl_c_held
+
+LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
+"""Hosts that only this machine reaches."""
+
+INSECURE: Final = (
+    "listens on the network without TLS, where whoever reaches it can run code as you: name"
+    " certificates below tls, or write insecure: true"
+)
+
+
+def class_of(module: str, name: str, package: str) -> Callable[..., Any]:
+    """Return a class or a function of a package that need not be installed.
+
+    Raises
+    ------
+    UsageError
+        It is not there.
+    """
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise UsageError(
+            f"The cluster needs {module} ({said(error)}): pip install '{package}'."
+        ) from error
+    except AttributeError as error:
+        raise UsageError(f"The package {module} has no {name}: correct the class.") from error
+    return found
+
+
+@contextmanager
+def client_of(
+    make: Callable[[], Any], security: Security, *, insecure: bool
+) -> Iterator[tuple[Any, Client]]:
+    """Start a cluster, yield it and a client of it, and end it at the end.
+
+    Parameters
+    ----------
+    make
+        Starts the cluster.
+    insecure
+        Whether it may listen on the network without TLS.
+
+    Raises
+    ------
+    CutlineError
+        It does not start.
+    UsageError
+        Strangers could reach it.
+    """
+    with _made(make) as cluster:
+        parts = urlsplit(str(cluster.scheduler_address))
+        if parts.scheme == "tcp" and parts.hostname not in LOOPBACK and not insecure:
+            raise UsageError(f"The scheduler at {cluster.scheduler_address} {INSECURE}.")
+        # A cluster that has certificates of its own hands them on.
+        own = getattr(cluster, "security", None) or security
+        with Client(cluster, set_as_default=False, security=own) as client:
+            yield cluster, client
+
+
+def _made(make: Callable[[], Any]) -> AbstractContextManager[Any]:
+    try:
+        with ctrl_c_held():
+            made: AbstractContextManager[Any] = make()
+    except (OSError, ValueError, TypeError, RuntimeError, TimeoutError) as error:
+        reason = said(error).rstrip(".")
+        raise CutlineError(
+            f"The cluster does not start ({reason}): correct its keys, or what they name."
+        ) from error
+    return made

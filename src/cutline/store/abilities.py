@@ -1,0 +1,147 @@
+"""What a file system can do: tried once in a run's folder on each host, not believed."""
+
+import errno
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from cutline.errors import CutlineError
+from cutline.store.disk import sync, unique
+
+_NO_TMPFILE: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.ENOSYS}
+"""What a kernel or a file system without O_TMPFILE answers."""
+
+_NO_LINK: Final = {errno.EOPNOTSUPP, errno.EPERM, errno.ENOENT, errno.EINVAL, errno.ENOSYS}
+"""What one answers that cannot name a file that has no name; Lustre says ENOENT."""
+
+_MARK: Final = 1_000_000_001_123_456_789
+"""A time of modification, in nanoseconds, that shows what a file system keeps of one.
+
+FAT keeps every second second, sshfs whole seconds, CIFS tenths of microseconds.
+"""
+
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+_known: dict[tuple[str, int], "Abilities"] = {}
+"""What was tried, by staging folder, which is one run's, and device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a file system can do.
+
+    Attributes
+    ----------
+    links_unnamed
+        A file that is made by O_TMPFILE and linked is there, also after it was closed. On JuiceFS
+        1.4 it is gone then; Lustre, CephFS and FUSE have no O_TMPFILE.
+    keeps_nanoseconds
+        A file's time of modification is kept to the nanosecond, however the file is made.
+    """
+
+    links_unnamed: bool = False
+    keeps_nanoseconds: bool = False
+
+
+def abilities_of(staging: str, folder: int, place: str) -> Abilities:
+    """Try in an open folder what its file system can do, once for each run in each process.
+
+    Parameters
+    ----------
+    staging
+        The run's staging folder.
+    folder
+        The descriptor of the folder; nothing stays in it.
+    place
+        Its path, for messages.
+
+    Raises
+    ------
+    CutlineError
+        It cannot replace a file in one step, or does not keep two processes from making one file.
+    OSError
+        It refuses to write at all.
+    """
+    key = staging, os.fstat(folder).st_dev
+    if key not in _known:
+        replaced = _replace(folder, place)
+        linked = _link(folder)
+        kept = all(time == _MARK for time in (replaced, linked) if time is not None)
+        _known[key] = Abilities(linked is not None, kept)
+    return _known[key]
+
+
+def open_unnamed(folder: int) -> int | None:
+    """Open a new file without a name for writing; None if the file system has no O_TMPFILE."""
+    try:
+        return os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=folder)
+    except OSError as error:
+        if error.errno in _NO_TMPFILE:
+            return None
+        raise
+
+
+def link_unnamed(file: int, name: str, folder: int) -> None:
+    """Name a file that has no name, by its name in /proc, as open(2) has it."""
+    os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=folder, follow_symlinks=True)
+
+
+def _replace(folder: int, place: str) -> int:
+    """Replace a file in one step, and return the time of modification that is kept of the new."""
+    old, new = unique(), unique()
+    try:
+        os.close(os.open(old, _NEW, 0o666, dir_fd=folder))
+        with suppress(FileExistsError):
+            os.close(os.open(old, _NEW, 0o666, dir_fd=folder))
+            raise _unsafe(place, "lets two processes make one file")
+        file = os.open(new, _NEW, 0o666, dir_fd=folder)
+        try:
+            _write(file)
+            sync(file)
+        finally:
+            os.close(file)
+        with suppress(OSError):
+            os.rename(new, old, src_dir_fd=folder, dst_dir_fd=folder)
+            status = os.stat(old, dir_fd=folder)
+            if status.st_size:
+                return status.st_mtime_ns
+        raise _unsafe(place, "does not replace a file in one step")
+    finally:
+        for name in (old, new):
+            with suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+
+
+def _link(folder: int) -> int | None:
+    """Link a file without a name; return its kept time of modification, or None if it is gone."""
+    file = open_unnamed(folder)
+    if file is None:
+        return None
+    name = unique()
+    try:
+        try:
+            _write(file)
+            link_unnamed(file, name, folder)
+        finally:
+            os.close(file)
+        status = os.stat(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return None
+        raise
+    finally:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=folder)
+    return status.st_mtime_ns if status.st_size else None
+
+
+def _write(file: int) -> None:
+    os.write(file, b"cutline")
+    os.utime(file, ns=(_MARK, _MARK))
+
+
+def _unsafe(place: str, fault: str) -> CutlineError:
+    return CutlineError(
+        f"The file system of {place} {fault}, so files could be lost: name a folder on another one."
+    )
