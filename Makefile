@@ -4,7 +4,8 @@ BIN := .venv/bin
 SETUP := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-bench test-faults test-filesystems test-browser test-cluster test-cluster-long cluster-tools check bench pictures clean
+.PHONY: help setup demo test test-bench test-state test-faults test-filesystems test-browser test-cluster \
+	test-cluster-long cluster-tools check bench pictures clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +38,10 @@ clean:  ## remove what the targets above made
 
 test-bench: $(SETUP)  ## that the benchmarks measure what they say, on small data
 	$(BIN)/python -m pytest -m bench tests/test_benchmarks.py
+
+test-state: $(SETUP)  ## any sequence of events, deaths and commands for CUTLINE_SECONDS (180)
+	CUTLINE_SECONDS=$${CUTLINE_SECONDS:-180} CUTLINE_EXAMPLES=$${CUTLINE_EXAMPLES:-1000000} \
+		CUTLINE_SEED=$${CUTLINE_SEED:-$$(date +%s)} $(BIN)/python -m pytest -s tests/state
 
 test-faults: $(SETUP)  ## kills, full disks, power cuts (10 minutes; needs strace, and root to mount)
 	$(BIN)/python -m pytest -m faults tests/faults

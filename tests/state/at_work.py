@@ -6,12 +6,18 @@ import re
 import shlex
 from typing import NamedTuple
 
+import click
+import dask
 import msgspec
 import orjson
+import pyarrow as pa
 from click.testing import CliRunner
 
-from cutline.cli import cutline, jobs
-from cutline.report import page
+from cutline import recipe
+from cutline.cli import commands, cutline
+from cutline.cli.endings import one_sentence
+from cutline.errors import CutlineError
+from cutline.progress import on_stderr
 from cutline.store import disk
 from cutline.store.lock import read_owner
 
@@ -42,12 +48,26 @@ def command(*words):
     return Ended(done.exit_code, orjson.loads(lines[-1]) if lines else {}, done.stderr)
 
 
+def run_job(options, job, *arguments):
+    """What `cutline.cli.jobs.run_job` does on a cluster."""
+    with one_sentence():
+        summary = job(*arguments, client=None, watcher=on_stderr())
+        if options.as_json:
+            click.echo(orjson.dumps(summary.as_json()))
+        if summary.shortfall:
+            raise CutlineError(summary.shortfall)
+
+
 @contextlib.contextmanager
 def in_this_process(patch):
-    """Let commands start no cluster, and draw no plots, which take longer than all the rest."""
-    patch.setattr(jobs, "_client", lambda *_: contextlib.nullcontext())
-    patch.setattr(page, "page", lambda *_: "")
-    yield
+    """Let commands work here, in one thread, and without the report, which takes the longest."""
+    patch.setattr(commands, "run_job", run_job)
+    patch.setattr(recipe, "write_report", lambda *_, **__: None)
+    threads = pa.cpu_count()
+    pa.set_cpu_count(1)
+    with dask.config.set(scheduler="synchronous"):
+        yield
+    pa.set_cpu_count(threads)
 
 
 def die_at(patch, after):

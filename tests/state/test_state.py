@@ -10,8 +10,8 @@ import os
 import shutil
 import tempfile
 import time
+from itertools import count
 
-import dask
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -34,7 +34,7 @@ ALL = "--max-rejects=1"
 
 EXAMPLES = int(os.environ.get("CUTLINE_EXAMPLES", "20"))
 SECONDS = float(os.environ.get("CUTLINE_SECONDS", "inf"))
-AT_ONCE, STEPS = 25, 12
+AT_ONCE, STEPS = 20, 12
 """Examples of one seed, and rules of one example."""
 
 SHARDS = ["p-0.tar", "p-1.tar", "p-2.tar", "data/p-3.tar"]
@@ -69,7 +69,6 @@ class States(RuleBasedStateMachine):
         self.stack = contextlib.ExitStack()
         patch = self.stack.enter_context(pytest.MonkeyPatch.context())
         self.stack.enter_context(in_this_process(patch))
-        self.stack.enter_context(dask.config.set(scheduler="synchronous"))
 
     def teardown(self):
         self.stack.close()
@@ -228,7 +227,8 @@ class States(RuleBasedStateMachine):
     def a_user_touches_a_file(self, which):
         path = self.some_file(which)
         os.utime(f"{self.data}/{path}")
-        self.want.files[path] = self.want.files[path]._replace(by="user")
+        if self.want.files[path].by == "shard":  # caption files are known by what they hold
+            self.want.files[path] = self.want.files[path]._replace(by="user")
 
     @rule(which=WHICH)
     def a_user_removes_a_file(self, which):
@@ -543,16 +543,17 @@ def rows_of(table):
 
 
 def test_whatever_happens_a_run_makes_what_is_due_and_no_edit_is_lost():
-    first, began = int(os.environ.get("CUTLINE_SEED", "0")), time.monotonic()
-    for batch in range(-(-EXAMPLES // AT_ONCE)):
-        if time.monotonic() - began > SECONDS:
+    began, done = time.monotonic(), 0
+    for one in count(int(os.environ.get("CUTLINE_SEED", "0"))):
+        if done >= EXAMPLES or time.monotonic() - began > SECONDS:
             break
+        print(f"Seed {one}, after {done} examples")
         run_state_machine_as_test(
-            seed(first + batch)(States),
+            seed(one)(States),
             settings=settings(
-                max_examples=min(AT_ONCE, EXAMPLES),
+                max_examples=min(AT_ONCE, EXAMPLES - done),
                 stateful_step_count=STEPS,
-                deadline=None,
                 suppress_health_check=list(HealthCheck),
             ),
         )
+        done += AT_ONCE
