@@ -171,10 +171,10 @@ def test_the_log_of_a_whole_run_is_as_long_for_ten_times_the_records(tmp_path):
     for records in (300, 3000):
         (folder := tmp_path / str(records)).mkdir()
         logs.append(logged_run(records, folder))
-    for log in logs:
-        assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f]", log) == []
-        assert log.endswith("\n")
-        assert len(log.splitlines()) < 60
+    for text in logs:
+        assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text) == []
+        assert text.endswith("\n")
+        assert len(text.splitlines()) < 60
     few, many = (
         [re.split("[ :]", line)[1 + 2 * (line[2] == ":")] for line in log.splitlines()]
         for log in (re.sub(".* left\n", "", log) for log in logs)
