@@ -9,12 +9,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 import cutline
 from cutline.record.reasons import REASONS
+from cutline.verify.checks import CHECKS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -26,46 +28,56 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def blocks(language: str) -> list[str]:
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
     """Give the fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def shell_lines() -> list[str]:
-    return [line.split("  #")[0] for block in blocks("sh") for line in block.splitlines()]
+def shell_lines(text: str) -> list[str]:
+    return [line for block in blocks(text, "sh") for line in block.splitlines()]
 
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
-    """The folder of somebody who has typed what the README says, up to the Python."""
+    """The folder of somebody who has typed what README and pages say, and what was there when."""
     folder = tmp_path_factory.mktemp("reader")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for line in shell_lines():
-        if line.startswith("cutline "):
-            done = subprocess.run(
-                shlex.split(line), cwd=folder, env={**os.environ, "PATH": path}, check=False
-            )
-            assert done.returncode == line.startswith("cutline run "), line  # 1, as is said there
-    return folder
+    left = set()
+    for text in (README, page("workstation"), page("trainers")):
+        for line in shell_lines(text):
+            if line.startswith("cutline "):
+                command = shlex.split(line, comments=True)
+                env = {**os.environ, "PATH": path}
+                done = subprocess.run(command, cwd=folder, env=env, check=False)
+                assert done.returncode == line.endswith("# status 1"), line
+        left = left or {path.name for path in (folder / "dalle3").iterdir()}
+    return SimpleNamespace(folder=folder, left=left - {"expected.json"})
 
 
-def test_the_commands_of_the_readme_run(reader):
-    assert (reader / "dalle3/dalle3.parquet").exists()
+def test_the_commands_of_the_documents_run(reader):
+    assert (reader.folder / "dalle3/dalle3.parquet").exists()
 
 
-def test_the_output_tree_of_the_readme_is_what_is_left_behind(reader):
-    tree = next(block for block in blocks("text") if block.startswith("dalle3/"))
+def test_the_output_tree_of_the_documents_is_what_is_left_behind(reader):
+    tree = next(block for block in blocks(page("workstation"), "text") if "dalle3/" in block)
     shown = {line.split()[0].rstrip("/") for line in tree.splitlines()[1:]}
-    left = {path.name for path in (reader / "dalle3").iterdir()} - {"expected.json"}
-    assert shown == left
+    assert shown == reader.left
 
 
-def test_the_python_of_the_readme_runs(reader):
-    (code,) = blocks("python")
-    (reader / "readme.py").write_text(code)
+def test_the_python_of_the_documents_runs(reader):
+    (code,) = blocks(page("python"), "python")
+    (reader.folder / "readme.py").write_text(code)
     command = [sys.executable, "readme.py"]
-    done = subprocess.run(command, cwd=reader, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, cwd=reader.folder, stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.startswith("953 rows;")
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 120
 
 
 def test_the_make_targets_of_the_documents_are_there():
@@ -74,8 +86,26 @@ def test_the_make_targets_of_the_documents_are_there():
     assert set(re.findall(r"make ([a-z-]+)  ", texts)) <= targets
 
 
-def test_the_readme_names_every_reason():
-    assert [reason for reason in REASONS if f"`{reason}`" not in README] == []
+def test_a_page_names_every_reason():
+    assert [reason for reason in REASONS if f"`{reason}`" not in page("sidecars")] == []
+
+
+def test_a_page_names_every_check():
+    assert [check.name for check in CHECKS if f"`{check.name}`" not in page("trainers")] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_the_links_of_a_document_lead_to_a_file_and_a_heading(document):
+    for name, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", document.read_text()):
+        target = document.parent / name if name else document
+        assert target.exists(), name
+        assert not anchor or anchor in anchors(target), f"{name}#{anchor}"
+
+
+def anchors(document):
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)

@@ -264,8 +264,8 @@ def test_without_json_nothing_is_printed_on_standard_output(typed, place):
 def test_progress_goes_to_standard_error_in_whole_lines(typed, place):
     result = typed("compile", "good", "new.parquet", "--json")
     lines = result.stderr.splitlines()
-    assert lines[0].startswith("The dashboard is at http://")
-    assert lines[1].startswith("compile-rows: 5 of 5 sidecars in ")
+    assert re.match(r"\d\d:\d\d:\d\d The dashboard is at http://", lines[0])
+    assert re.match(r"\d\d:\d\d:\d\d compile-rows: 5 of 5 sidecars in ", lines[1])
     assert re.search("[\x00-\x09\x0b-\x1f]", result.stderr) is None
     assert json.loads(result.stdout)["rows"] == 5
 

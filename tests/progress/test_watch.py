@@ -13,7 +13,7 @@ from cutline import run
 from cutline.captions.caption_files import CaptionsSummary
 from cutline.demo.making import make_demo
 from cutline.demo.samples import DemoOptions
-from cutline.progress import watcher
+from cutline.progress import log, watcher
 from cutline.progress.log import Log
 from cutline.progress.on_stderr import on_stderr
 from cutline.progress.summaries import readable
@@ -30,7 +30,9 @@ SUMMARY = CaptionsSummary("/data", 1200, 3, 4, 2, {"no_caption": 5}, 1.5)
 def clock(monkeypatch):
     """A clock that stands still until it is moved."""
     now = SimpleNamespace(seconds=100.0)
-    monkeypatch.setattr(watcher, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    stopped = SimpleNamespace(monotonic=lambda: now.seconds, strftime=time.strftime)
+    for module in (watcher, log):
+        monkeypatch.setattr(module, "time", stopped)
     return now
 
 
@@ -40,7 +42,13 @@ def logged(seconds_a_task, tasks, clock, load=None):
         for _ in range(tasks):
             clock.seconds += seconds_a_task
             advance(load.amount // tasks)
-    return file.getvalue()
+    return timeless(file.getvalue())
+
+
+def timeless(text):
+    """The lines of a log without their times, which each has."""
+    assert re.findall(r"^(?!\d\d:\d\d:\d\d )", text.removesuffix("\n"), re.MULTILINE) == []
+    return re.sub(r"^.{9}", "", text, flags=re.MULTILINE)
 
 
 # A log
@@ -119,7 +127,7 @@ def test_lines_of_a_log_are_whole_and_have_no_control_characters():
     )
     assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f]", file.getvalue()) == []
     assert file.getvalue().splitlines() == [
-        "It is in /a b/ [31mred .",
+        file.getvalue()[:9] + "It is in /a b/ [31mred .",
         "captions",
         "  data       /da ta",
         "  written    1,200",
@@ -137,14 +145,16 @@ def test_a_log_of_a_run_has_a_line_a_step(tmp_path):
     (made.data / "orphan.jpg").write_bytes((made.data / NAMES[0]).read_bytes())
     file = io.StringIO()
     Log(file).report(run(str(made.root)))
-    lines = file.getvalue().splitlines()
+    lines = timeless(file.getvalue()).splitlines()
     assert [line.partition(": ")[0] for line in lines] == [
         *("compile", "captions", "verify", "loader", "report")
     ]
-    assert f"; sidecars {len(NAMES)}; rows {len(NAMES)}; rejects 0; " in lines[0]
+    assert lines[0].startswith(f"compile: sidecars {len(NAMES)}; rows {len(NAMES)}; parts 1; ")
+    assert lines[0].endswith(f"; {made.table}")
     assert lines[2].startswith(
-        "verify: ok no; checks 2: images_without_row 1, images_without_caption_file 1; orphans 1: "
+        "verify: images without row 1; images without caption file 1; ok no; orphans 1: "
     )
+    assert max(map(len, lines)) < 250
 
 
 def logged_run(records, folder):
@@ -161,17 +171,17 @@ def test_the_log_of_a_whole_run_is_as_long_for_ten_times_the_records(tmp_path):
     for records in (300, 3000):
         (folder := tmp_path / str(records)).mkdir()
         logs.append(logged_run(records, folder))
-    for log in logs:
-        assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f]", log) == []
-        assert log.endswith("\n")
-        assert len(log.splitlines()) < 60
+    for text in logs:
+        assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text) == []
+        assert text.endswith("\n")
+        assert len(text.splitlines()) < 60
     few, many = (
-        [re.split("[ :]", line)[0] for line in log.splitlines() if not line.endswith(" left")]
-        for log in logs
+        [re.split("[ :]", line)[1 + 2 * (line[2] == ":")] for line in log.splitlines()]
+        for log in (re.sub(".* left\n", "", log) for log in logs)
     )
     assert "compile-rows: 3,000 of 3,000 sidecars in " in logs[1]
     assert few == many
-    assert len(few) == 1 + 7 + 6 + 1  # the dashboard, the stages, the steps, what is wrong
+    assert len(few) == 1 + 7 + 1 + 6 + 1  # the dashboard, stages, a hint, steps, what is wrong
 
 
 # A terminal
@@ -215,6 +225,45 @@ def test_a_terminal_shows_names_as_they_are():
     assert console.file.getvalue() == (
         "It is in /data/[bold]a very long folder's name[/bold]/ [31m.\n"
     )
+
+
+def frames(console):
+    """What was shown, line by line, without what moves the cursor."""
+    return re.split(r"[\r\n]+", re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", console.file.getvalue()))
+
+
+@pytest.mark.parametrize("load", [Load(1_161_957, "sidecars"), Load(530_000_000_000, "bytes")])
+def test_a_bar_of_a_million_is_one_line_of_80_columns(load):
+    console = on_terminal(width=80)
+    with Terminal(console).stage("write-caption-files", load) as advance:
+        for _ in range(2):
+            advance(load.amount // 2)
+            time.sleep(0.01)
+        advance(load.amount % 2)
+    lines = [line for line in frames(console) if line.strip()]
+    assert max(map(len, lines)) <= 80
+    assert all(line.startswith("write-caption-files ") and "/" in line for line in lines)
+
+
+def test_a_bar_has_no_estimate_before_two_seconds():
+    console = on_terminal(width=80)
+    with Terminal(console).stage("compile-rows", Load(1000)) as advance:
+        for _ in range(3):
+            advance(10)
+            time.sleep(0.2)
+    assert re.findall(r":\d\d|-:--", "".join(frames(console))) == []
+
+
+def test_the_end_of_a_run_fits_a_terminal(tmp_path):
+    make_demo(tmp_path / "dalle3", DemoOptions(1000))
+    console = on_terminal(width=80)
+    Terminal(console).report(run(tmp_path / "dalle3"))
+    lines = frames(console)
+    assert len(lines) <= 20  # 24, with the sentence about what is wrong and the prompt
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if re.search(r"images without row +FAILS +\d", line)]
+    assert [line for line in lines if re.search(r"1\d checks ok", line)]
+    assert [line for line in lines if re.search(r" ok  +0", line)] == []
 
 
 def test_a_terminal_shows_a_table_of_counts_at_the_end():

@@ -53,7 +53,7 @@ class Log:
     def say(self, line: str) -> None:
         """Write a line; names in it may hold anything."""
         with suppress(OSError):  # a full disk or a reader that has gone ends no job
-            print(texts.clean(line), file=self.file, flush=True)
+            print(time.strftime("%H:%M:%S"), texts.clean(line), file=self.file, flush=True)
 
     def report(self, summary: Summary) -> None:
         """Write the summary; of several steps, each in a line."""

@@ -2,11 +2,17 @@
 
 from collections.abc import Iterator
 from operator import itemgetter
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from rich.table import Table
 
 from cutline.record import texts
+
+WHERE: Final = ("out", "page", "table", "data")
+"""What a summary calls the path of what it is about; the first that it has is what was made."""
+
+MOST: Final = 3
+"""Reasons in a short line."""
 
 
 class Summary(Protocol):
@@ -30,8 +36,8 @@ class Summary(Protocol):
 class Tabled(Protocol):
     """A summary that is shown as a table."""
 
-    def as_table(self) -> Table:
-        """Return the table."""
+    def as_table(self, *, in_short: bool = False) -> Table:
+        """Return the table; in short, of what is not as it should be."""
 
 
 @runtime_checkable
@@ -49,15 +55,20 @@ def readable(summary: Summary) -> list[str]:
 
 
 def in_a_line(summary: Summary) -> str:
-    """Write a summary in one line; of its checks, only those that found something."""
+    """Write a summary in one short line: what it made, what is there more than 0 times, and where.
+
+    Of its checks, only those that found something are named.
+    """
     body = summary.as_json()
-    if "checks" in body:
-        counts = {name: found["count"] for name, found in body["checks"].items()}
-        body["checks"] = {name: count for name, count in counts.items() if count}
     job = body.pop("job")
-    return f"{job}: " + "; ".join(
-        f"{name.replace('_', ' ')} {_worded(value)}" for name, value in body.items()
-    )
+    if "checks" in body:
+        checks = body.pop("checks")
+        body = {name: found["count"] for name, found in checks.items() if found["count"]} | body
+        body["checks_ok"] = sum(not found["count"] for found in checks.values())
+    where = [body.pop(name) for name in WHERE if name in body]
+    told = {name: value for name, value in body.items() if value or value is False}
+    worded = [f"{name.replace('_', ' ')} {_worded(told[name], MOST)}" for name in told]
+    return f"{job}: " + "; ".join([*worded, *map(texts.clean, where[:1])])
 
 
 def _block(body: dict[str, Any]) -> Iterator[str]:
@@ -81,7 +92,7 @@ def _is_check(body: dict[str, Any]) -> bool:
     return body.keys() == {"ok", "count", "examples"}
 
 
-def _worded(value: object) -> str:
+def _worded(value: object, most: int | None = None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict) and _is_check(value):
@@ -90,6 +101,7 @@ def _worded(value: object) -> str:
         return f"{value['count']:,}{verdict}" + (f": {examples}" if examples else "")
     if isinstance(value, dict):
         ranked = sorted(value.items(), key=itemgetter(1), reverse=True)
-        each = ", ".join(f"{name} {count:,}" for name, count in ranked)
+        each = ", ".join(f"{name} {count:,}" for name, count in ranked[:most])
+        each += f" and {len(ranked) - most} more" if most and len(ranked) > most else ""
         return f"{sum(value.values()):,}" + (f": {each}" if each else "")
     return f"{value:,}" if isinstance(value, int) else texts.clean(str(value))

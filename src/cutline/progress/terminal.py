@@ -3,14 +3,24 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
-from cutline.progress.summaries import Stepped, Summary, Tabled, readable
+from cutline.progress.summaries import Stepped, Summary, Tabled, in_a_line, readable
 from cutline.progress.watcher import Advance, Load
 from cutline.record import texts
+
+BESIDE_BAR: Final = 71
+"""Columns of a terminal that the rest of a line needs, if a million sidecars are counted."""
+
+LEAST_BAR, LONGEST_BAR = 4, 40
+
+PATIENCE: Final = 2
+"""Seconds of a stage before anybody knows how long it will take."""
 
 
 class Terminal:
@@ -23,11 +33,11 @@ class Terminal:
     def stage(self, name: str, load: Load) -> Iterator[Advance]:
         """Show a bar."""
         columns = (
-            TextColumn("{task.description:<20}"),
-            BarColumn(),
+            TextColumn("{task.description:<19}"),
+            BarColumn(max(LEAST_BAR, min(LONGEST_BAR, self.console.width - BESIDE_BAR))),
             _Amount(),
             _Rate(),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            _Left(elapsed_when_finished=True),
         )
         with Progress(*columns, console=self.console) as progress:
             bar = progress.add_task(name, total=load.amount, load=load)
@@ -38,12 +48,18 @@ class Terminal:
         self.console.print(texts.clean(line), highlight=False, markup=False, soft_wrap=True)
 
     def report(self, summary: Summary) -> None:
-        """Show the summary, step by step."""
-        for step in summary.steps() if isinstance(summary, Stepped) else [summary]:
-            if isinstance(step, Tabled):
-                self.console.print(step.as_table())
-                continue
-            for line in readable(step):
+        """Show the summary; of several steps, each in short."""
+        if isinstance(summary, Stepped):
+            steps = Table.grid(padding=(0, 2))
+            for step in summary.steps():
+                name, _, short = in_a_line(step).partition(": ")
+                found = step.as_table(in_short=True) if isinstance(step, Tabled) else Text(short)
+                steps.add_row(Text(name, style="bold"), found)
+            self.console.print(steps, highlight=False)
+        elif isinstance(summary, Tabled):
+            self.console.print(summary.as_table())
+        else:
+            for line in readable(summary):
                 text = Text(line, overflow="fold")
                 text.stylize("bold", 0, len(line) if line[0] != " " else 0)
                 self.console.print(text, highlight=False)
@@ -54,7 +70,8 @@ class _Amount(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Return the text."""
-        return Text(task.fields["load"].progress(task.completed, "/"), style="progress.download")
+        shown = task.fields["load"].progress(task.completed, "/")
+        return Text(shown, style="progress.download", no_wrap=True)
 
 
 class _Rate(ProgressColumn):
@@ -64,4 +81,13 @@ class _Rate(ProgressColumn):
         """Return the text."""
         speed = task.finished_speed or task.speed
         shown = f"{task.fields['load'].figure(speed)}/s" if speed else ""
-        return Text(shown, style="progress.data.speed")
+        return Text(shown, style="progress.data.speed", no_wrap=True)
+
+
+class _Left(TimeRemainingColumn):
+    """How much time is left, when that is known."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text."""
+        young = (task.elapsed or 0) < PATIENCE or task.time_remaining is None
+        return Text() if young and not task.finished else super().render(task)

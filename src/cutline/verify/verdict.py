@@ -154,19 +154,25 @@ class VerifySummary(Summary):
         named = [what for name, what in BY_HAND.items() if name in failing]
         return Mend(f"{named[0]}, and compile the table again,", again) if named else None
 
-    def as_table(self) -> Table:
-        """Build the table of the checks for a terminal."""
+    def as_table(self, *, in_short: bool = False) -> Table:
+        """Build the table of the checks for a terminal; in short, of those that found something."""
         table = Table("check", "", "count", "for example", box=None, header_style="dim")
-        for check, finding in self.results():
+        table.show_header = not in_short
+        results = list(self.results())
+        found = [result for result in results if result[1].count]
+        for check, finding in found if in_short else results:
             verdict = _verdict_of(check, finding)
             name = Text(check.name.replace("_", " "), style="" if finding.count else "dim")
             shown = [texts.cell(example) for example in finding.examples[:SHOWN]]
+            about = [] if in_short else [Text(check.meaning, style="dim"), *shown]
             table.add_row(
                 name,
                 Text(verdict, style=STYLES[verdict]),
                 Text(f"{finding.count:,}", justify="right"),
-                Group(Text(check.meaning, style="dim"), *shown) if finding.count else "",
+                *shown[:1] if in_short else [Group(*about) if finding.count else ""],
             )
+        if in_short:
+            table.add_row(Text(f"{len(results) - len(found)} checks ok", style="dim"))
         return table
 
     def results(self) -> Iterator[tuple[Check, Finding]]:
