@@ -169,7 +169,7 @@ def write_part(
     ends = [line_format.shown_source(part.shard, columns.paths[place]) for place in (0, -1)]
     worker = worker_checks.this_worker()
     timing = receipts.Timing(
-        receipt.index, receipt.digest, receipt.sidecars, seconds, *ends, worker=worker
+        receipt.index, receipt.digest, receipt.sidecars, seconds, *ends, worker
     )
     return replace(receipt, timing=timing)
 
