@@ -1,5 +1,6 @@
 """The whole recipe on one dataset folder: from shards to the trainer's entry and the report."""
 
+import glob
 import os
 import shlex
 from collections.abc import Iterator
@@ -173,8 +174,21 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     path = disk.absolute(root)
     data = os.path.join(path, "data")
     if not os.path.isdir(data) and not (os.path.isdir(path) and _shards_of(path)):
+        if glob.glob(f"{glob.escape(path)}/*.json"):
+            raise UsageError(_where_meant(path))
         raise UsageError(f"The folder {data} is not there: put images and sidecars into it.")
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
+
+
+def _where_meant(path: str) -> str:
+    above, name = os.path.split(path)
+    if name == "data":
+        return f"The sidecars are in {path} itself: {shlex.join(['cutline', 'run', above])}."
+    meant = shlex.join(["cutline", "compile", path, f"{path}.parquet"])
+    return (
+        f"The sidecars are in {path} itself: put them and the images into {path}/data, or make a"
+        f" table alone with `{meant}`."
+    )
 
 
 def _shards_of(root: disk.AnyPath) -> list[str]:
