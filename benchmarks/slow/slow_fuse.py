@@ -11,6 +11,8 @@ What was asked is told in a file of the root that is not listed, `.asked`, a JSO
 to unlink it begins to count anew.
 """
 
+# ruff: noqa: D101, D102, ARG002 - the methods and arguments are those of mfusepy
+
 import json
 import os
 import stat
@@ -53,7 +55,9 @@ class SlowFolder(fuse.Operations):
             return {"st_mode": stat.S_IFREG | 0o600, "st_nlink": 1, "st_size": len(self.told())}
         self.wait("getattr" if fh is None else "fgetattr")
         status = os.lstat(self.place(path)) if fh is None else os.fstat(fh)
-        return {f"st_{name.removesuffix('_ns')}": getattr(status, f"st_{name}") for name in ATTRIBUTES}
+        return {
+            f"st_{name.removesuffix('_ns')}": getattr(status, f"st_{name}") for name in ATTRIBUTES
+        }
 
     def readdir(self, path: str, fh: int) -> Iterator[str]:
         self.wait("readdir")
