@@ -166,10 +166,10 @@ def write_part(
     )
     events.count(done)
     events.tell(done)
-    ends = [line_format.shown_source(part.shard, columns.paths[place]) for place in (0, -1)]
+    first, last = (line_format.shown_source(part.shard, columns.paths[at]) for at in (0, -1))
     worker = worker_checks.this_worker()
     timing = receipts.Timing(
-        receipt.index, receipt.digest, receipt.sidecars, seconds, *ends, worker
+        receipt.index, receipt.digest, receipt.sidecars, seconds, first, last, worker
     )
     return replace(receipt, timing=timing)
 
