@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed-dev
+PLAIN := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-bench test-faults test-browser test-cluster test-cluster-long cluster-tools check bench pictures clean
+.PHONY: help setup demo dist test test-bench test-faults test-browser test-cluster test-cluster-long cluster-tools check bench pictures clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,9 +15,14 @@ $(SETUP): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+$(PLAIN): pyproject.toml
+	test -e $(SETUP) || { $(PYTHON) -m venv .venv && \
+		$(BIN)/pip install --quiet --disable-pip-version-check --editable . ; }
+	@touch $@
+
 setup: $(SETUP)  ## make .venv with cutline and the developers' tools in it
 
-demo: $(SETUP)  ## make a small dataset with planted faults, prepare it, and show what came out
+demo: $(PLAIN)  ## make a small dataset with planted faults, prepare it, and show what came out
 	rm -rf demo
 	$(BIN)/python jobs/demo.py demo
 
@@ -32,8 +38,13 @@ check: $(SETUP)  ## ruff, formatting, mypy strict, and which package imports whi
 bench: $(SETUP)  ## side by side with the recipe's loops and the naive bag, as ratios
 	$(BIN)/python benchmarks/bench.py
 
+dist: $(SETUP)  ## wheel and source distribution in dist/, checked
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+
 clean:  ## remove what the targets above made
-	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 test-bench: $(SETUP)  ## that the benchmarks measure what they say, on small data
 	$(BIN)/python -m pytest -m bench tests/test_benchmarks.py
