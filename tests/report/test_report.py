@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import chromium
 import cutline
 from cutline.errors import CutlineError, UsageError
-from cutline.plan import timings
+from cutline.plan import receipts
 from cutline.progress.watcher import SILENT
 from cutline.report.shapes import COARSE, LONGEST_CAPTION, MOST_SIZES, count_shapes
 from cutline.store.table_files import TableFiles
@@ -114,15 +114,15 @@ def test_the_slowest_and_the_fastest_parts_are_shown(browser, tmp_path):
     cutline.make_demo(root, cutline.DemoOptions(600))
     table = str(root / "demo.parquet")
     cutline.compile_table(str(root / "data"), table, cutline.CompileOptions(partition_size=50))
-    known = timings.read(TableFiles.of(table))
+    known = receipts.read_timings(TableFiles.of(table))
     visit = Visit(browser, cutline.report_table(table).page)
     rows = visit.page.locator("table.parts td.name").locator("..").all()
     expected = [
         f"part-{one.index:05} {one.first} {one.last} 50 {one.seconds:.3f} {one.rate:,.0f}"
-        for one in chain(timings.slowest(known), timings.fastest(known))
+        for one in chain(receipts.slowest(known), receipts.fastest(known))
     ]
     assert [" ".join(row.inner_text().split()) for row in rows] == expected
-    assert len(expected) == 2 * timings.SHOWN
+    assert len(expected) == 2 * receipts.SHOWN
     assert f"Of {len(known)} whose time is known." in visit.text()
 
 
