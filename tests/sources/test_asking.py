@@ -237,7 +237,9 @@ def test_a_body_that_stays_short_is_an_error_and_no_reject(sidecars, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "after", ["3", format_datetime(datetime.now(UTC) + timedelta(days=400))], ids=["seconds", "date"]
+    "after",
+    ["3", format_datetime(datetime.now(UTC) + timedelta(days=400))],
+    ids=["seconds", "date"],
 )
 def test_the_pause_that_a_server_asks_for_is_made_unless_it_is_too_long(
     sidecars, monkeypatch, after
