@@ -1,4 +1,5 @@
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from cutline import Address, Local, Slurm, Spec, Ssh, UsageError, read_cluster
 from cutline.cluster import kinds
 from cutline.cluster.address import address_in
 from cutline.cluster.slurm import check_job, lifetime, seconds_of
+from cutline.cluster.starting import class_of
 from cutline.cluster.tls import Tls
 
 TOP = Path(__file__).parents[2]
@@ -189,6 +191,16 @@ def test_a_package_that_is_missing_is_told_with_what_installs_it(monkeypatch):
     for cluster, extra in ((slurm, "slurm"), (Ssh(hosts=("localhost", "localhost")), "ssh")):
         with pytest.raises(UsageError, match=rf": pip install 'cutline\[{extra}\]'\.$"):
             cluster.open().__enter__()
+
+
+def test_a_package_that_takes_ctrl_c_for_itself_does_not_keep_it(monkeypatch, tmp_path):
+    (tmp_path / "greedy.py").write_text(
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\nclass Taken: pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before = signal.getsignal(signal.SIGINT)
+    assert class_of("greedy", "Taken", "greedy").__name__ == "Taken"
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_class_that_is_not_there_is_told():

@@ -108,6 +108,7 @@ def test_ctrl_c_ends_the_jobs_that_are_queued(slurm, full, datasets, place):
     until(lambda: "2 jobs are PENDING (" in log.read_text(), "a line that says what waits")
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130, log.read_text()
+    assert "cutline: Stopped; " in log.read_text()
     until(lambda: len(slurm.check("squeue", "-h").splitlines()) == 1, "no job of ours")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import dask
 import msgspec
@@ -14,6 +14,12 @@ from cutline.cluster.tls import Tls, configured
 from cutline.cluster.waiting import wait_for_workers
 from cutline.errors import UsageError
 from cutline.progress import SILENT, Watcher
+
+LOUD: Final = {
+    "logging": {"distributed": "info"},
+    "distributed.nanny.pre-spawn-environ.DASK_LOGGING": str({"distributed": "info"}),
+}
+"""Dask learns that a process is there from what it logs, on hosts that inherit this."""
 
 
 class Ssh(
@@ -83,8 +89,7 @@ class Ssh(
         start = class_of("distributed", "SSHCluster", "cutline[ssh]")
         with (
             configured(self.tls) as security,
-            # Dask learns that a process is there from what it logs.
-            dask.config.set({"logging": {"distributed": "info"}}),
+            dask.config.set(LOUD),
             client_of(
                 lambda: start(security=security, **self._options()),
                 security,

@@ -29,7 +29,8 @@ def class_of(module: str, name: str, package: str) -> Callable[..., Any]:
         It is not there.
     """
     try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        with ctrl_c_held():  # and given back: dask_jobqueue takes Ctrl-C for itself
+            found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise UsageError(
             f"The cluster needs {module} ({said(error)}): pip install '{package}'."
