@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from time import time_ns
 
 from distributed import Client
 
@@ -160,13 +159,13 @@ def _workspace(
 
 
 def _remembered(moves: Iterable[Move], data: str) -> dict[bytes, moved_files.Moved]:
-    known, now = shard_versions.read(Workspace.below(data).folder), time_ns()
+    known = shard_versions.read(Workspace.below(data).folder)
     files = {}
     for one in moves:
         with suppress(OSError):  # it is gone by now
-            modified = os.lstat(os.path.join(os.fsencode(data), one.path)).st_mtime_ns
-            is_own = known.wrote(one.path, modified)
-            files[one.path] = moved_files.Moved(modified if is_own else None, now)
+            status = os.lstat(os.path.join(os.fsencode(data), one.path))
+            birth = known.birth_of(one.path, status.st_size, status.st_mtime_ns)
+            files[one.path] = moved_files.Moved(birth, known.newest)
     return files
 
 
