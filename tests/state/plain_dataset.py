@@ -34,6 +34,11 @@ def picture(width, height):
     return out.getvalue()
 
 
+def is_debris(path, file):
+    """Whether a file is a broken one that an extraction makes anew, of any but a caption file."""
+    return file.by == "nobody" and not path.endswith(".txt")
+
+
 def size_of(image):
     """Width and height of an image, or None if it is none."""
     try:
@@ -129,7 +134,7 @@ class Dataset:
             if version in self.away.get(path, ()):
                 continue
             there = self.files.get(path)
-            if there is None or there.by == "shard" or overwrite:
+            if there is None or there.by == "shard" or overwrite or is_debris(path, there):
                 self.files[path] = File(data, "shard", version)
 
     def moved(self, path):

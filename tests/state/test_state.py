@@ -224,6 +224,24 @@ class States(RuleBasedStateMachine):
         self.user_writes(path, self.image(size, longer))
 
     @rule(which=WHICH)
+    def a_tool_edits_a_file_and_keeps_its_time(self, which):
+        path = self.some_file(which)
+        before = os.stat(f"{self.data}/{path}").st_mtime_ns
+        longer = "by a tool" * 3
+        data = {"j": self.sidecar(path[:-5], longer=longer), "p": self.image(SIZES[0], longer)}
+        self.user_writes(
+            path, data.get(path.rpartition(".")[2][0], b"Text %06d " % self.new() + longer.encode())
+        )
+        os.utime(f"{self.data}/{path}", ns=(before, before))
+
+    @rule(which=WHICH)
+    def a_sidecar_or_a_caption_file_is_broken(self, which):
+        """What nobody can have meant is made anew where something is due there."""
+        path = self.some_file(which, ".json", ".txt")
+        self.user_writes(path, b" " if path.endswith(".txt") else b'{"torn": ')
+        self.want.files[path] = self.want.files[path]._replace(by="nobody")
+
+    @rule(which=WHICH)
     def a_user_touches_a_file(self, which):
         path = self.some_file(which)
         os.utime(f"{self.data}/{path}")
