@@ -10,9 +10,8 @@ from typing import Any, Final, Literal
 import pyarrow.compute as pc
 from distributed import Client
 
-from cutline.argument_checks import checked
 from cutline.captions import CaptionsSummary, write_captions
-from cutline.errors import CutlineError, UsageError
+from cutline.errors import CutlineError, UsageError, checked
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.plan import ledger
 from cutline.progress import SILENT, Clock, Summary, Watcher

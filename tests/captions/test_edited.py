@@ -8,7 +8,7 @@ import pytest
 
 import cutline
 from cutline.captions import caption_files
-from cutline.marks import OwnCaptions, caption_marks
+from cutline.plan.marks import OwnCaptions, caption_marks
 from cutline.table import CompileOptions
 from jobs_at_work import Listener
 from sidecars import as_bytes, numbered, record, write_sidecars

@@ -161,8 +161,20 @@ def test_the_checks_end_with_the_block(cluster):
 # What a worker looks at
 
 
+@pytest.mark.parametrize(
+    ("versions", "code", "fault"),
+    [
+        ({"orjson": "0.0.7"}, fitness.code_digest(), "orjson, and this is 0.0.7: install orjson=="),
+        ({"nothing": "1"}, fitness.code_digest(), "lacks nothing, and this is 1: install nothing"),
+        ({}, "another", "has other code of cutline than this process"),
+    ],
+)
+def test_other_versions_and_other_code_are_told(versions, code, fault):
+    assert fault in Terms("run", versions, code, ()).fault()
+
+
 def fault_of(*folders):
-    return Terms("run", fitness.code_digest(), folders).fault()
+    return Terms("run", fitness.versions(), fitness.code_digest(), folders).fault()
 
 
 @pytest.fixture
@@ -279,7 +291,7 @@ def test_entries_lag_on_the_file_systems_of_other_hosts(tmp_path, kind, lags):
 def test_a_task_is_checked_once_a_process(monkeypatch):
     looked = []
     monkeypatch.setattr(Terms, "fault", lambda self: looked.append(self) or "")
-    terms = Terms("once", "", ())
+    terms = Terms("once", {}, "", ())
     assert [Guarded(terms, lambda: 3)() for _ in range(4)] == [3] * 4
     assert len(looked) == 1
 

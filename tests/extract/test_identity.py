@@ -8,7 +8,7 @@ import pytest
 from cutline.extract import extraction
 from cutline.extract.extract_options import ExtractOptions
 from cutline.extract.extraction import extract
-from cutline.marks import shard_versions
+from cutline.plan.marks import shard_versions
 from cutline.store.workspace import LocalDisk
 from jobs_at_work import Listener
 from tar_bytes import END, by_tarfile, member

@@ -6,7 +6,7 @@ import dask
 import pytest
 
 from cutline import CompileOptions, compile_table
-from cutline.plan.timings import SHOWN, Timing, fastest, read, slowest
+from cutline.plan.receipts import SHOWN, Timing, fastest, read_timings, slowest
 from cutline.store.table_files import TableFiles
 from sidecars import numbered, record, write_sidecars
 from trees import tree
@@ -28,7 +28,7 @@ def compiled(source, **options):
     """Compile in parts of four, and give what is known of their time."""
     table = source.parent / "t.parquet"
     compile_table(str(source), str(table), CompileOptions(partition_size=4, **options))
-    return read(TableFiles.of(table))
+    return read_timings(TableFiles.of(table))
 
 
 def test_each_part_has_its_time_its_ends_and_its_number_of_sidecars(source):

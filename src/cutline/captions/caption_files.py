@@ -17,10 +17,9 @@ import dask.bag as db
 from distributed import Client
 from distributed.metrics import context_meter
 
-from cutline.argument_checks import checked
 from cutline.cluster import running, worker_checks
-from cutline.marks import OwnCaptions, caption_marks
-from cutline.plan import free_space
+from cutline.errors import checked
+from cutline.plan import free_space, marks
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.record import TOO_LARGE, naming
 from cutline.sources import open_source
@@ -216,7 +215,7 @@ def _write_caption_files(
     done = list(running.results(captions_bag(slices, context), client, watcher, load))
     counts = sum((one.counts for one in done), Counter[str]())
     workspace = Workspace.below(context.folder)
-    caption_marks.merge(
+    marks.caption_marks.merge(
         {one.marks for one in done},
         workspace.folder,
         workspace.store(context.staging),
@@ -280,8 +279,10 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
     due = list(map(_due, captions))
     workspace = Workspace.below(context.folder)
     own = ((path.encode(), text) for path, text, reason in due if not reason)
-    marks = caption_marks.remember(own, workspace.folder, workspace.store(context.staging))
-    judge = _replaced if context.overwrite else partial(_judge, OwnCaptions(context.folder))
+    remembered = marks.caption_marks.remember(
+        own, workspace.folder, workspace.store(context.staging)
+    )
+    judge = _replaced if context.overwrite else partial(_judge, marks.OwnCaptions(context.folder))
     counts, examples = Counter[str](), {}
     with context_meter.meter("write"), SmallFiles(context.folder, context.staging) as files:
         for path, text, reason in due:
@@ -291,7 +292,7 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
                 examples[became] = events.example(path)
         files.sync()
     edited = examples.pop("edited", "")
-    batch = CaptionFilesDone(counts, marks, edited)
+    batch = CaptionFilesDone(counts, remembered, edited)
     done = events.Done(
         amount=batch.rows,
         made={name: counts[name] for name in MADE},
@@ -328,7 +329,7 @@ def _replaced(*_: object) -> str:
     return ""
 
 
-def _judge(mine: OwnCaptions, path: str, file: int) -> str:
+def _judge(mine: marks.OwnCaptions, path: str, file: int) -> str:
     """Return why a caption file that says something else stays; "" if it is replaced."""
     status = os.fstat(file)
     text = os.pread(file, min(status.st_size, TOO_LARGE), 0)

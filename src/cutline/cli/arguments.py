@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from cutline import recipe
 from cutline.captions import caption_source
@@ -24,6 +25,15 @@ class Checked(click.ParamType[str]):
         with one_sentence():
             self.check(value)
         return str(value)
+
+    def shell_complete(
+        self,
+        ctx: Any,  # noqa: ARG002 - click's signature
+        param: Any,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Let the shell complete a path."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 def _check_readable(path: str) -> None:

@@ -1,5 +1,7 @@
 """The command line: parse, call, print."""
 
+import os
+import shlex
 import sys
 from dataclasses import replace
 from functools import partial
@@ -23,6 +25,7 @@ from cutline.cli.arguments import (
     Orphans,
 )
 from cutline.cli.endings import one_sentence, standard_output, tell
+from cutline.cli.examples import add_examples
 from cutline.cli.generated import taking
 from cutline.cli.jobs import JobOptions, run_job
 from cutline.demo import DemoOptions, Form, make_demo
@@ -109,7 +112,7 @@ def run_command(
 
 
 @cutline.command("head")
-@click.argument("table")
+@click.argument("table", type=click.Path())
 @click.option("-n", "count", default=10, show_default=True, help="How many rows.")
 @click.option(
     "--format",
@@ -131,7 +134,7 @@ def head_command(table: str, count: int, form: str) -> None:
 
 
 @cutline.command("demo")
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", type=click.Path())
 @click.option("--loose", is_flag=True, help="Make loose files, not tar shards.")
 @click.option("--hostile", is_flag=True, help="Add a damaged and a hostile shard.")
 @taking(options=DemoOptions, without={"form"})
@@ -144,6 +147,7 @@ def demo_command(folder: str, *, loose: bool, hostile: bool, options: DemoOption
         expected = make_demo(folder, replace(options, form=form))
         with standard_output():
             click.echo(orjson.dumps(expected, option=orjson.OPT_INDENT_2))
+    tell(f"Now prepare it: {shlex.join(['cutline', 'run', folder])}")
 
 
 @cutline.command("extract")
@@ -184,18 +188,31 @@ def verify_command(
 
 
 @cutline.command("loader")
-@click.argument("table")
-@click.argument("data", required=False)
+@click.argument("table", type=click.Path())
+@click.argument("data", type=click.Path(), required=False)
 @click.option(
-    "--out", metavar="FILE", help="The file.  [default: multidatabackend.json beside TABLE]"
+    "--out",
+    type=click.Path(),
+    metavar="FILE",
+    help="The file.  [default: multidatabackend.json beside TABLE]",
 )
-@taking(options=LoaderOptions)
-def loader_command(table: str, data: str | None, out: str | None, options: LoaderOptions) -> None:
+@click.option(
+    "--id",
+    "name",
+    metavar="NAME",
+    help="The dataset's name; the trainer names its caches by it.  [default: that of TABLE]",
+)
+@taking(options=LoaderOptions, without={"id"})
+def loader_command(
+    table: str, data: str | None, out: str | None, name: str | None, options: LoaderOptions
+) -> None:
     """Write the dataset's entry into the trainer's file; an entry of the same id is replaced.
 
     DATA is by default the folder data beside TABLE.
     """
     with one_sentence():
+        name = name or os.path.basename(os.path.abspath(table)).removesuffix(".parquet")
+        options = replace(options, id=name)
         path = out or loader.entry_file(table)
         folder = data or loader.beside(table, "data")
         entries = write_loader(table, folder, path, options)
@@ -205,12 +222,17 @@ def loader_command(table: str, data: str | None, out: str | None, options: Loade
 
 
 @cutline.command("export")
-@click.argument("table")
-@click.argument("data", required=False)
+@click.argument("table", type=click.Path())
+@click.argument("data", type=click.Path(), required=False)
 @click.option(
     "--format", "form", required=True, type=click.Choice(list(FORMATS)), help="The format."
 )
-@click.option("--out", metavar="FILE", help="The file.  [default: a name that the format asks for]")
+@click.option(
+    "--out",
+    type=click.Path(),
+    metavar="FILE",
+    help="The file.  [default: a name that the format asks for]",
+)
 def export_command(table: str, data: str | None, form: str, out: str | None) -> None:
     """Write TABLE in the format of another trainer.
 
@@ -230,3 +252,6 @@ def export_command(table: str, data: str | None, form: str, out: str | None) -> 
 def report_command(table: str, data: str | None, job: JobOptions) -> None:
     """Write the page X.report.html beside X.parquet; with DATA, verify the dataset, too."""
     run_job(job, report_table, table, data)
+
+
+add_examples(cutline)

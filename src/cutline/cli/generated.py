@@ -138,6 +138,8 @@ def _type_of(hint: Any, meta: msgspec.Meta) -> Any:
         return click.Choice(get_args(hint))
     if hint == tuple[str, str]:
         return Pair()
+    if (meta.extra or {}).get("metavar") == "FILE":
+        return click.Path()  # the shell completes it
     if meta.ge is None and meta.le is None:
         return hint
     bounds: dict[str, Any] = {"min": meta.ge, "max": meta.le}

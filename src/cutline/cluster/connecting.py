@@ -8,10 +8,10 @@ from typing import Final
 import dask
 from distributed import Client
 
-from cutline.argument_checks import checked
 from cutline.cluster.dashboard import link_template
 from cutline.cluster.kinds import Address, Cluster, Local
 from cutline.cluster.worker_checks import check_scheduler
+from cutline.errors import checked
 from cutline.process import ENVIRONMENT, private_api
 from cutline.progress import SILENT, Watcher
 

@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -108,11 +108,14 @@ class Terms:
     """What each worker of a run must be like; every task carries it."""
 
     run: str
+    versions: Mapping[str, str]
     code: str
     folders: tuple[Written | Read, ...]
 
     def fault(self) -> str:
         """Return what is wrong with this process, in words that follow its name; or nothing."""
+        if other := other_version(self.versions, versions()):
+            return other
         if code_digest() != self.code:
             return "has other code of cutline than this process: install the same there"
         return next(filter(None, (folder.fault(self.run) for folder in self.folders)), "")
@@ -167,10 +170,20 @@ def mark_of(path: str) -> Mark | None:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, blake2b(head).hexdigest()
 
 
-def versions_of(packages: tuple[str, ...]) -> dict[str, str]:
-    """Return the versions of those packages that are installed here."""
-    found = {name: [*importlib.metadata.distributions(name=name)] for name in packages}
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions here of the packages that must match."""
+    found = {name: [*importlib.metadata.distributions(name=name)] for name in MUST_MATCH}
     return {name: of[0].version for name, of in found.items() if of}
+
+
+def other_version(here: Mapping[str, str], there: Mapping[str, str]) -> str:
+    """Return which package has another version there, in words; empty if none has."""
+    for name, version in here.items():
+        if there.get(name) != version:
+            has = f"has version {there[name]} of" if name in there else "lacks"
+            return f"{has} {name}, and this is {version}: install {name}=={version} there"
+    return ""
 
 
 @cache

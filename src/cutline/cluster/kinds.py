@@ -10,13 +10,12 @@ import msgspec
 import yaml
 from distributed import Client
 
-from cutline.argument_checks import checked
 from cutline.cluster.address import Address
 from cutline.cluster.local_cluster import Local
 from cutline.cluster.slurm import Slurm
 from cutline.cluster.spec import Spec
 from cutline.cluster.ssh import Ssh
-from cutline.errors import UsageError
+from cutline.errors import UsageError, checked
 from cutline.progress import SILENT, Watcher
 
 __all__ = [

@@ -11,9 +11,8 @@ from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 from distributed import Client, LocalCluster, Security
 
-from cutline.argument_checks import check_fields
 from cutline.cluster.dashboard import check_dashboard_address, scheduler_options
-from cutline.errors import CutlineError, said
+from cutline.errors import CutlineError, check_fields, said
 from cutline.process import ctrl_c_held, private_api, uncollected
 from cutline.progress import SILENT, Watcher
 

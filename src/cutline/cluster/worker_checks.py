@@ -28,9 +28,6 @@ from cutline.progress import SILENT, Watcher
 from cutline.sources import Origin, local_folder, shard_names
 from cutline.store import TableStore, Workspace
 
-MUST_MATCH: Final = ("cutline", "pyarrow", "orjson", "msgspec", "fsspec")
-"""Packages whose versions change the bytes of what is written."""
-
 MAKERS: Final = ("plan", "record", "sources", "store", "table")
 """The packages of cutline whose code decides the bytes of a part."""
 
@@ -90,7 +87,7 @@ def reads_source(origin: Origin) -> fitness.Read:
 @cache
 def makers() -> dict[str, str]:
     """Return the code and the versions that decide the bytes of a part."""
-    return {"code": fitness.code_digest(MAKERS), **_versions_here()}
+    return {"code": fitness.code_digest(MAKERS), **fitness.versions()}
 
 
 Shared: TypeAlias = fitness.Written | fitness.Read
@@ -222,7 +219,7 @@ def checked(client: Client | None, watcher: Watcher, *folders: Shared) -> Iterat
     if client is None:
         yield
         return
-    terms = fitness.Terms(uuid.uuid4().hex, fitness.code_digest(), folders)
+    terms = fitness.Terms(uuid.uuid4().hex, fitness.versions(), fitness.code_digest(), folders)
     with ExitStack() as stack:
         for folder in folders:
             if isinstance(folder, fitness.Written):
@@ -253,14 +250,9 @@ def this_worker() -> str:
     return address
 
 
-@cache
-def _versions_here() -> dict[str, str]:
-    return {name: metadata.version(name) for name in MUST_MATCH}
-
-
 def _asking(terms: fitness.Terms) -> Callable[[], Awaitable[Answer]]:
     """Return the function that asks a worker."""
-    wanted, asked = _versions_here(), pickle.dumps(terms)
+    wanted, asked = fitness.versions(), pickle.dumps(terms)
 
     # Inside, because a function of a module is sent by its name, and some worker may lack cutline.
     async def answer() -> Answer:
@@ -289,10 +281,7 @@ def _refusal(address: str, answer: Answer | Exception) -> str:
             " of this process there"
         )
     host, there, fault = answer
-    for name, version in _versions_here().items():
-        if there.get(name) != version:
-            has = f"has version {there[name]} of" if name in there else "lacks"
-            return f"{host} {has} {name}, and this is {version}: install {name}=={version} there"
+    fault = fitness.other_version(fitness.versions(), there) or fault
     return fault and f"{host} {fault}"
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from cutline.argument_checks import checked
 from cutline.demo.pictures import pictures
 from cutline.demo.samples import DemoOptions, Sample, samples
 from cutline.demo.shard_writer import HARMLESS, add_hostile_shard, damage, write_shards
-from cutline.errors import CutlineError, UsageError
+from cutline.errors import CutlineError, UsageError, checked
 from cutline.store import disk
 
 _MARKER = "a cutline demo, format 1"

@@ -7,11 +7,10 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 
-from cutline.argument_checks import check_fields
 from cutline.demo.faults import Fields, Plant, plan
 from cutline.demo.phrases import captions
 from cutline.demo.pictures import Picture, pictures
-from cutline.errors import UsageError
+from cutline.errors import UsageError, check_fields
 from cutline.record import reasons
 
 Form = Literal["loose", "shards", "hostile"]

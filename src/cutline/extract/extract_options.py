@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from cutline.argument_checks import check_fields
-from cutline.errors import UsageError
+from cutline.errors import UsageError, check_fields
 from cutline.plan import planning
 
 

@@ -19,14 +19,13 @@ import pyarrow.compute as pc
 from distributed import Client
 from distributed.metrics import context_meter
 
-from cutline.argument_checks import checked
 from cutline.cluster import running, worker_checks
+from cutline.errors import checked
 from cutline.extract.debris import CAPTION_FILE
 from cutline.extract.extract_options import ExtractOptions
 from cutline.extract.first_wins import EXAMPLES, Settled, settle
 from cutline.extract.member_file import MemberFile
-from cutline.marks import Known, moved_files, shard_versions
-from cutline.plan import free_space, ledger, plan_file, shard_index
+from cutline.plan import free_space, ledger, marks, plan_file, shard_index
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.record import texts
 from cutline.sources import line_format, shard_names, tar_shards
@@ -139,15 +138,17 @@ def extract(
     own = workspace.folder
     with workspace.locked(watcher.say, force=options.force_unlock) as staging:
         store = workspace.store(staging)
-        marks = _has_marks(staging, folder, watcher)
-        context = ExtractContext(shards.source, folder, staging, options.overwrite, marks)
+        has_marks = _has_marks(staging, folder, watcher)
+        context = ExtractContext(shards.source, folder, staging, options.overwrite, has_marks)
         written = worker_checks.writes(folder, workspace, store)
         with worker_checks.checked(client, watcher, written, worker_checks.reads_source(shards)):
             indexes = shard_index.index_shards(shards, store, f"{own}/{SHARDS}", client, watcher)
-            versions = [shard_versions.version_of(index.shard, index.stamp) for index in indexes]
-            known = shard_versions.remember(versions, own, store)
+            versions = [
+                marks.shard_versions.version_of(index.shard, index.stamp) for index in indexes
+            ]
+            known = marks.shard_versions.remember(versions, own, store)
             settled = settle(indexes, store, options.only, _shards_within(folder, shards, options))
-            settled = settled.without_moved(moved_files.read(own, store), known)
+            settled = settled.without_moved(marks.moved_files.read(own, store), known)
             lines, size = settled.lines, options.partition_size
             parts = plan_file.write_plan(lines, size, store, f"{own}/{PLAN}")
             _check_room(lines, parts, context, client, watcher)
@@ -159,7 +160,7 @@ def extract(
 
 
 def _has_marks(staging: str, folder: str, watcher: Watcher) -> bool:
-    kept = shard_versions.are_kept(staging)
+    kept = marks.shard_versions.are_kept(staging)
     if not kept:
         watcher.say(
             f"The file system of {folder} keeps no exact times, by which cutline knows its own"
@@ -338,8 +339,8 @@ def _extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
     counts, written, refused, edited = Counter[str](), 0, [], ""
     lines = part.lines()
     columns = (lines[name].to_pylist() for name in ("path", "offset", "size"))
-    known = shard_versions.read(Workspace.below(context.folder).folder)
-    version = shard_versions.version_of(lines["shard"][0].as_py(), lines["stamp"][0].as_py())
+    known = marks.shard_versions.read(Workspace.below(context.folder).folder)
+    version = marks.shard_versions.version_of(lines["shard"][0].as_py(), lines["stamp"][0].as_py())
     with (
         context.shards.opened_as_listed(lines) as shard,
         SmallFiles(context.folder, context.staging) as files,
@@ -363,7 +364,7 @@ def _extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
     return MembersDone(counts, _bytes_of(lines), written, tuple(refused[:EXAMPLES]), edited)
 
 
-def _put(member: MemberFile, files: SmallFiles, known: Known, context: ExtractContext) -> str:
+def _put(member: MemberFile, files: SmallFiles, known: marks.Known, context: ExtractContext) -> str:
     path = os.fsdecode(member.path)
     if context.overwrite:
         return files.put_made(path, member.write, lambda _: False, lambda *_: "")

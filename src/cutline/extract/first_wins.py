@@ -11,8 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cutline.marks import Known, moved_files, shard_versions
-from cutline.plan import ledger, shard_index
+from cutline.plan import ledger, marks, shard_index
 from cutline.record import reasons
 from cutline.sources import line_format
 from cutline.store import TableStore, parquet
@@ -53,13 +52,15 @@ class Settled:
     passed_over: list[str]
     moved: int = 0
 
-    def without_moved(self, moved: Mapping[bytes, moved_files.Moved], known: Known) -> "Settled":
+    def without_moved(
+        self, moved: Mapping[bytes, marks.moved_files.Moved], known: marks.Known
+    ) -> "Settled":
         """Leave out the members that were moved away as files of the same version."""
         paths = pa.array(list(moved), pa.binary())
         stays = np.ones(len(self.lines), bool)
         for row in np.flatnonzero(pc.is_in(self.lines["path"], paths).to_numpy()).tolist():
             path, shard, stamp = (self.lines[name][row].as_py() for name in MEMBER)
-            version = shard_versions.version_of(shard, stamp)
+            version = marks.shard_versions.version_of(shard, stamp)
             stays[row] = not moved[path].stays_away(version, known)
         mask = pa.array(stays)
         lines, sidecars = self.lines.filter(mask), self.sidecars.filter(mask)

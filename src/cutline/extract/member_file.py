@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cutline.extract.debris import has_ends_of, holds_beginning, is_debris
-from cutline.marks import Known
+from cutline.plan import marks
 from cutline.sources import tar_shards
 
 
@@ -28,7 +28,7 @@ class MemberFile:
         """Return whether a file is the one that an extraction of this version wrote."""
         return status.st_mtime_ns == self.mark and status.st_size == self.size
 
-    def judge(self, known: Known, _: str, file: int) -> str:
+    def judge(self, known: marks.Known, _: str, file: int) -> str:
         """Return why a file that does not fit stays; "" if it is replaced."""
         status = os.fstat(file)
         place = (self.shard, self.offset, file, status.st_size)

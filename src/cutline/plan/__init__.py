@@ -5,16 +5,16 @@ what is in shards for it. A receipt says what became of a part, `timings` how lo
 `ledger` names each sidecar that gave no row.
 """
 
-from cutline.plan import free_space, ledger, plan_file, planning, receipts, shard_index, timings
+from cutline.plan import free_space, ledger, marks, plan_file, planning, receipts, shard_index
 from cutline.plan.receipts import Receipt
 
 __all__ = [
     "Receipt",
     "free_space",
     "ledger",
+    "marks",
     "plan_file",
     "planning",
     "receipts",
     "shard_index",
-    "timings",
 ]

@@ -5,7 +5,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 from itertools import chain
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +23,9 @@ FORMAT: Final = 4
 """The version of the part files; a part of another version is made anew."""
 
 RECEIPT_KEY: Final = b"cutline"
+
+SHOWN: Final = 5
+"""How many of the slowest and of the fastest parts are shown."""
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -139,6 +144,40 @@ class PartsContext:
     source: Source
     files: TableFiles
     identity: bytes
+
+
+def keep_timings(files: TableFiles, receipts: list[Receipt]) -> None:
+    """Publish how long each part took; a part that was used again keeps its timing.
+
+    A part has none if the run that made it was stopped before it got here.
+    """
+    before = {(timing.index, timing.digest): timing for timing in read_timings(files)}
+    each = (one.timing or before.get((one.index, one.digest)) for one in receipts)
+    with files.store.publish(files.timings) as file:
+        file.write(msgspec.json.encode([timing for timing in each if timing]))
+
+
+def read_timings(files: TableFiles) -> list[Timing]:
+    """Read the timings of the parts, as far as they are known."""
+    try:
+        with files.store.open(files.timings) as file:
+            return msgspec.json.decode(file.read(), type=list[Timing])
+    except (FileNotFoundError, ValueError):  # damaged: it may not even be UTF-8
+        return []
+
+
+def slowest(timings: list[Timing]) -> list[Timing]:
+    """Return the parts that took the longest, the slowest first."""
+    return nlargest(SHOWN, timings, key=attrgetter("seconds"))
+
+
+def fastest(timings: list[Timing]) -> list[Timing]:
+    """Return the parts that did the most sidecars a second, except the slowest.
+
+    Those of the fewest seconds would be the ends of shards, which hold hardly anything.
+    """
+    slow = slowest(timings)
+    return nlargest(SHOWN, (one for one in timings if one not in slow), key=attrgetter("rate"))
 
 
 # On a worker from here on.

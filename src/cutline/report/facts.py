@@ -6,7 +6,7 @@ from typing import Final
 import pyarrow as pa
 from distributed import Client
 
-from cutline.plan import ledger, receipts, timings
+from cutline.plan import ledger, receipts
 from cutline.progress import Watcher
 from cutline.report.shapes import Shapes, count_shapes
 from cutline.store import TableFiles, parquet
@@ -71,6 +71,6 @@ def gather(
         rejects=[each for each in counted if each.reason != ledger.DAMAGED],
         damages=next((each for each in counted if each.reason == ledger.DAMAGED), None),
         first=head.first_rows(outputs.table, ROWS),
-        measured=timings.read(outputs),
+        measured=receipts.read_timings(outputs),
         verified=verified,
     )

@@ -7,7 +7,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from cutline.plan import timings
+from cutline.plan import receipts
 from cutline.record import texts
 from cutline.report.facts import Facts
 from cutline.report.plots import library, script_and_divs
@@ -39,8 +39,8 @@ def page(facts: Facts) -> str:
             fine=[check for check, finding in results if not finding.count],
             smallest=simpletuner.DEFAULTS.minimum_image_size,
             first_rows=head.values(facts.first),
-            slowest=timings.slowest(facts.measured),
-            fastest=timings.fastest(facts.measured),
+            slowest=receipts.slowest(facts.measured),
+            fastest=receipts.fastest(facts.measured),
             plots=plots,
             script=script,
             library=library(),

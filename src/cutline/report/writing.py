@@ -5,7 +5,7 @@ from typing import Any
 
 from distributed import Client
 
-from cutline.argument_checks import checked
+from cutline.errors import checked
 from cutline.progress import SILENT, Clock, Summary, Watcher
 from cutline.report.facts import gather
 from cutline.store import TableFiles, disk

@@ -9,9 +9,8 @@ from typing import Annotated, ClassVar, Final, Literal, get_args
 import pyarrow as pa
 from msgspec import Meta
 
-from cutline.argument_checks import check_fields
 from cutline.cluster import worker_checks
-from cutline.errors import UsageError
+from cutline.errors import UsageError, check_fields
 from cutline.plan import planning, receipts
 from cutline.record import Rules
 

@@ -13,10 +13,9 @@ from typing import Any
 import pyarrow as pa
 from distributed import Client
 
-from cutline.argument_checks import checked
 from cutline.cluster import worker_checks
-from cutline.errors import CutlineError
-from cutline.plan import Receipt, ledger, planning, shard_index, timings
+from cutline.errors import CutlineError, checked
+from cutline.plan import Receipt, ledger, planning, receipts, shard_index
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.sources import Origin, open_source, shard_names
 from cutline.store import TableFiles, disk
@@ -109,12 +108,12 @@ def compile_table(
             with clock.stage("rows"):
                 made = make_parts(context, plan.missing, client, watcher)
         with clock.stage("merge"):
-            receipts = sorted([*plan.kept, *made], key=lambda receipt: receipt.index)
-            timings.keep(files, receipts)
-            _check_columns(receipts, options)
+            done = sorted([*plan.kept, *made], key=lambda receipt: receipt.index)
+            receipts.keep_timings(files, done)
+            _check_columns(done, options)
             lost = pa.concat_tables([lost, shard_index.damage_lines(plan.indexes or [])])
-            merged = _merge(files, receipts, options, lost, client)
-    return _summed_up(plan, receipts, merged, context, clock)
+            merged = _merge(files, done, options, lost, client)
+    return _summed_up(plan, done, merged, context, clock)
 
 
 def _merge(

@@ -10,8 +10,7 @@ import orjson
 import pyarrow as pa
 from rich.table import Table
 
-from cutline.argument_checks import checked
-from cutline.errors import UsageError
+from cutline.errors import UsageError, checked
 from cutline.record import texts
 from cutline.store import TableFiles, disk, parquet
 

@@ -7,8 +7,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cutline.argument_checks import checked
-from cutline.errors import CutlineError, UsageError
+from cutline.errors import CutlineError, UsageError, checked
 from cutline.store import disk, parquet
 from cutline.table import DEFAULTS
 from cutline.trainers.formats import Export, Format

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any, Final, TypeAlias
 
-from cutline.argument_checks import checked
-from cutline.errors import CutlineError, UsageError
+from cutline.errors import CutlineError, UsageError, checked
 from cutline.progress import Summary
 from cutline.store import disk, parquet, trouble
 from cutline.trainers.simpletuner import DEFAULTS, LoaderOptions

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, get_args
 
-from cutline.argument_checks import check_fields
-from cutline.errors import UsageError
+from cutline.errors import UsageError, check_fields
 
 IMAGES: Final = frozenset(
     b"jpg jpeg png webp bmp gif tif tiff jfif jpe avif jp2".split()  # as Pillow opens them

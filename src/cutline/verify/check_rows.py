@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cutline.marks import OwnCaptions
+from cutline.plan import marks
 from cutline.record import TOO_LARGE, naming, texts
 from cutline.sources import local_folder
 from cutline.store import parquet
@@ -131,7 +131,7 @@ def _is_unclean(caption: str | None, blank: bool) -> bool:  # noqa: FBT001 - a m
 def check_caption_files(data: str, rows: Rows) -> Findings:
     """Compare the caption files that are there with the table."""
     differing, edited, empty = list[str](), list[str](), list[str]()
-    own = OwnCaptions(data)
+    own = marks.OwnCaptions(data)
     with local_folder.open_folder(data) as root:
         for row, stem in zip(rows.safe, rows.keys, strict=True):
             path, caption = stem + b".txt", rows.captions[row]

@@ -7,8 +7,7 @@ from typing import Annotated, Final, NamedTuple, TypeAlias
 
 from msgspec import Meta
 
-from cutline.argument_checks import check_fields
-from cutline.errors import UsageError
+from cutline.errors import UsageError, check_fields
 from cutline.trainers import simpletuner
 
 FAILURE, WARNING = "failure", "warning"

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from distributed import Client
 
-from cutline.argument_checks import checked
-from cutline.errors import CutlineError, UsageError
-from cutline.marks import caption_marks, moved_files, shard_versions
+from cutline.errors import CutlineError, UsageError, checked
+from cutline.plan import marks
 from cutline.progress import SILENT, Watcher
 from cutline.record import Reject, Rules, judging, texts
 from cutline.sources import local_folder
@@ -65,7 +64,7 @@ def move_orphans(
         with _workspace(source, options, watcher) as (own, store):
             if any(True for _ in _moves_of(found.orphans)):
                 write_list(target, source, _moves_of(found.orphans))
-                moved_files.add(_remembered(_moves_of(found.orphans), source), own, store)
+                marks.moved_files.add(_remembered(_moves_of(found.orphans), source), own, store)
             tally = _move_all(_moves_of(found.orphans), source, target)
     watcher.say(f"Moved {tally.moved:,} files to {target}.")
     tally.check(source, target, "name another folder")
@@ -104,7 +103,7 @@ def restore_orphans(
         _workspace(source, options, watcher) as (own, store),
     ):
         tally = _move_all(read_list(target), target, source)
-        moved_files.forget({one.path for one in read_list(target)}, own, store)
+        marks.moved_files.forget({one.path for one in read_list(target)}, own, store)
     watcher.say(f"Put {tally.moved:,} files back into {source}.")
     tally.check(target, source, "move those elsewhere and run this again")
     remove_folders(target)
@@ -141,7 +140,7 @@ def caption_orphans(
             # Whatever has the name already, such as a link to nowhere, is somebody's.
             if text is not None and not local_folder.is_there(root, path):
                 due.append((path, text.encode()))
-        caption_marks.remember(due, workspace.folder, workspace.store(staging))
+        marks.caption_marks.remember(due, workspace.folder, workspace.store(staging))
         for path, caption in due:
             files.put(os.fsdecode(path), caption)
         files.sync()
@@ -158,14 +157,14 @@ def _workspace(
         yield workspace.folder, workspace.store(staging)
 
 
-def _remembered(moves: Iterable[Move], data: str) -> dict[bytes, moved_files.Moved]:
-    known = shard_versions.read(Workspace.below(data).folder)
+def _remembered(moves: Iterable[Move], data: str) -> dict[bytes, marks.moved_files.Moved]:
+    known = marks.shard_versions.read(Workspace.below(data).folder)
     files = {}
     for one in moves:
         with suppress(OSError):  # it is gone by now
             status = os.lstat(os.path.join(os.fsencode(data), one.path))
             birth = known.birth_of(one.path, status.st_size, status.st_mtime_ns)
-            files[one.path] = moved_files.Moved(birth, known.newest)
+            files[one.path] = marks.moved_files.Moved(birth, known.newest)
     return files
 
 

@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 from distributed import Client
 
-from cutline.argument_checks import checked
 from cutline.cluster import running, worker_checks
+from cutline.errors import checked
 from cutline.progress import SILENT, Clock, Watcher, events
 from cutline.store import TableFiles, disk, parquet
 from cutline.table import Slice, slices_of

@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from cutline.marks import shard_versions
+from cutline.plan.marks import shard_versions
 from cutline.store import TableStore, Workspace
 
 FOLDER: Final = "captions"

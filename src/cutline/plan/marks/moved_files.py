@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cutline.marks.shard_versions import Known
+from cutline.plan.marks.shard_versions import Known
 from cutline.store import TableStore, parquet
 
 MOVED: Final = "moved.parquet"

@@ -18,7 +18,7 @@ from typing import (
     get_type_hints,
 )
 
-from cutline.errors import UsageError
+from cutline.errors.exceptions import UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")

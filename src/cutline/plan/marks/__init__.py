@@ -5,8 +5,8 @@ What an extraction writes bears a time of modification that it alone gives (`sha
 was moved out of the way stays there (`moved_files`).
 """
 
-from cutline.marks import caption_marks, moved_files, shard_versions
-from cutline.marks.caption_marks import OwnCaptions
-from cutline.marks.shard_versions import Known
+from cutline.plan.marks import caption_marks, moved_files, shard_versions
+from cutline.plan.marks.caption_marks import OwnCaptions
+from cutline.plan.marks.shard_versions import Known
 
 __all__ = ["Known", "OwnCaptions", "caption_marks", "moved_files", "shard_versions"]

@@ -1,0 +1,50 @@
+"""The examples in the help of each command; the tests parse them."""
+
+from typing import Final
+
+import click
+
+EXAMPLES: Final = {
+    "compile": [
+        "cutline compile dalle3/data dalle3/dalle3.parquet",
+        "cutline compile 'dalle3/data/*.tar' dalle3/dalle3.parquet",
+        "cutline compile dalle3/data long.parquet --caption-field long_caption",
+    ],
+    "captions": [
+        "cutline captions dalle3/dalle3.parquet dalle3/data",
+        "cutline captions dalle3/data dalle3/data --caption-field long_caption",
+    ],
+    "run": [
+        "cutline run dalle3",
+        "cutline run dalle3 --orphans move",
+        "cutline run dalle3 --no-extract --workers 4",
+    ],
+    "head": [
+        "cutline head dalle3/dalle3.parquet -n 5",
+        "cutline head dalle3/dalle3.rejects.parquet --format csv",
+    ],
+    "demo": ["cutline demo demo3", "cutline demo demo3 --records 5000 --loose"],
+    "extract": [
+        "cutline extract dalle3/data dalle3/data",
+        "cutline extract 'dalle3/data/*.tar' sidecars --only sidecars",
+    ],
+    "verify": [
+        "cutline verify dalle3/dalle3.parquet dalle3/data",
+        "cutline verify dalle3/dalle3.parquet dalle3/data --orphans move=dalle3/orphans",
+        "cutline verify dalle3/dalle3.parquet dalle3/data --check-sizes --sample 1000",
+    ],
+    "loader": [
+        "cutline loader dalle3/dalle3.parquet",
+        "cutline loader dalle3/dalle3.parquet dalle3/data --strategy parquet",
+    ],
+    "export": ["cutline export dalle3/dalle3.parquet --format jsonl"],
+    "report": ["cutline report dalle3/dalle3.parquet dalle3/data"],
+}
+
+
+def add_examples(group: click.Group) -> None:
+    """Put its examples below the help of each command."""
+    for name, lines in EXAMPLES.items():
+        group.commands[name].epilog = "\b\n" + "\n".join(
+            ["Examples:", *(f"  {line}" for line in lines)]
+        )

@@ -1,0 +1,6 @@
+"""What a user is told when a job cannot go on, or was asked for with the wrong kind of argument."""
+
+from cutline.errors.argument_checks import check_fields, checked
+from cutline.errors.exceptions import CutlineError, UsageError, said
+
+__all__ = ["CutlineError", "UsageError", "check_fields", "checked", "said"]
