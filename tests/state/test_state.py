@@ -275,10 +275,10 @@ class States(RuleBasedStateMachine):
 
     def compile(self):
         """Note what the table must be, from the files; return whether it is made."""
-        rows, self.rejects = compiled(self.want.files)
-        made = bool(rows or (self.rejects and not self.want.rows))  # else the table stays
+        rows, rejects = compiled(self.want.files)
+        made = bool(rows or (rejects and not self.want.rows))  # else the table stays
         if made:
-            self.want.rows = rows
+            self.want.rows, self.rejects = rows, rejects
         return made
 
     def check_files(self):
@@ -408,6 +408,13 @@ class States(RuleBasedStateMachine):
             self.check_files()
         else:
             self.note_moved(folder)
+
+    @precondition(lambda self: self.want.rows and not self.unsure)
+    @rule()
+    def caption_orphans(self):
+        command("verify", self.table, self.data, "--orphans", "caption")
+        self.want.caption_orphans(self.rejects)
+        self.check_files()
 
     @precondition(lambda self: self.moved)
     @rule(which=WHICH)
