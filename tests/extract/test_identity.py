@@ -9,6 +9,7 @@ from cutline.extract import extraction
 from cutline.extract.extract_options import ExtractOptions
 from cutline.extract.extraction import extract
 from cutline.plan.marks import shard_versions
+from cutline.store.workspace import LocalDisk
 from jobs_at_work import Listener
 from tar_bytes import END, by_tarfile, member
 
@@ -225,3 +226,24 @@ def test_a_shard_that_was_unfinished_leaves_nothing_of_it_once_it_is_whole(world
     (world.shards / "a.tar").write_bytes(whole)
     assert world.extract().shortfall == ""
     assert world.files() == files
+
+
+def test_an_edit_by_a_tool_that_keeps_the_times_of_files_is_kept(world):
+    world.shard(FIRST)
+    world.extract()
+    before = (world.out / "c.cls").stat()
+    (world.out / "c.cls").write_bytes(b"packed")
+    os.utime(world.out / "c.cls", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert counts(world.extract()) == (0, 4, 1)
+    world.shard(SECOND)
+    assert counts(world.extract()) == (3, 1, 1)
+    assert world.files() == {**SECOND, "c.cls": b"packed"}
+
+
+def test_versions_that_come_later_are_born_later_also_within_a_second(tmp_path):
+    known = shard_versions.Known({})
+    for number in range(20):
+        newest = known.newest
+        known = shard_versions.remember([f"{number}", "0"], f"{tmp_path}", LocalDisk(f"{tmp_path}"))
+        assert known.births[f"{number}"] > newest or not number
+    assert len(known.births) == 20

@@ -7,8 +7,10 @@ unpacked, and the rows of the table. Of cutline nothing is imported here; what a
 """
 
 import io
+import json
 import os
 import tempfile
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
@@ -32,6 +34,11 @@ def picture(width, height):
     out = io.BytesIO()
     Image.new("RGB", (width, height)).save(out, "PNG")
     return out.getvalue()
+
+
+def is_debris(path, file):
+    """Whether a file is a broken one that an extraction makes anew, of any but a caption file."""
+    return file.by == "nobody" and not path.endswith(".txt")
 
 
 def size_of(image):
@@ -129,7 +136,7 @@ class Dataset:
             if version in self.away.get(path, ()):
                 continue
             there = self.files.get(path)
-            if there is None or there.by == "shard" or overwrite:
+            if there is None or there.by == "shard" or overwrite or is_debris(path, there):
                 self.files[path] = File(data, "shard", version)
 
     def moved(self, path):
@@ -174,6 +181,20 @@ class Dataset:
             else:
                 self.files[path] = File(caption.encode(), "captions")
         return edited
+
+    def caption_orphans(self, rejects):
+        """Write the caption files of images that lack nothing but a width in their record."""
+        for path in self.orphans():
+            stem = os.path.splitext(path)[0]
+            sidecar = self.files.get(f"{stem}.json")
+            if (
+                sidecar
+                and f"{stem}.txt" not in self.files
+                and reason_of(path, rejects) == "no_width"
+            ):
+                with suppress(ValueError):
+                    caption = json.loads(sidecar.data)["short_caption"]
+                    self.files[f"{stem}.txt"] = File(caption.encode(), "captions")
 
     # What a trainer finds
 

@@ -346,7 +346,7 @@ def _extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
         SmallFiles(context.folder, context.staging) as files,
     ):
         for path, offset, size in zip(*columns, strict=True):
-            mark = known.mark(version, path) if context.marks else None
+            mark = known.mark(version, path, size) if context.marks else None
             try:
                 outcome = _put(MemberFile(path, shard, offset, size, mark), files, known, context)
             except OSError as error:

@@ -61,7 +61,7 @@ class Settled:
         for row in np.flatnonzero(pc.is_in(self.lines["path"], paths).to_numpy()).tolist():
             path, shard, stamp = (self.lines[name][row].as_py() for name in MEMBER)
             version = marks.shard_versions.version_of(shard, stamp)
-            stays[row] = not moved[path].stays_away(path, version, known)
+            stays[row] = not moved[path].stays_away(version, known)
         mask = pa.array(stays)
         lines, sidecars = self.lines.filter(mask), self.sidecars.filter(mask)
         return replace(self, lines=lines, sidecars=sidecars, moved=len(self.lines) - len(lines))

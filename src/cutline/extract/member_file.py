@@ -33,7 +33,7 @@ class MemberFile:
         status = os.fstat(file)
         place = (self.shard, self.offset, file, status.st_size)
         fills = status.st_size == self.size
-        if status.st_mtime_ns != self.mark and known.wrote(self.path, status.st_mtime_ns):
+        if known.birth_of(self.path, status.st_size, status.st_mtime_ns):
             if not (fills and holds_beginning(*place)):
                 return ""
             with suppress(PermissionError):  # a file of another user

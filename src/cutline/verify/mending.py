@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from time import time_ns
 
 from distributed import Client
 
@@ -159,13 +158,13 @@ def _workspace(
 
 
 def _remembered(moves: Iterable[Move], data: str) -> dict[bytes, marks.moved_files.Moved]:
-    known, now = marks.shard_versions.read(Workspace.below(data).folder), time_ns()
+    known = marks.shard_versions.read(Workspace.below(data).folder)
     files = {}
     for one in moves:
         with suppress(OSError):  # it is gone by now
-            modified = os.lstat(os.path.join(os.fsencode(data), one.path)).st_mtime_ns
-            is_own = known.wrote(one.path, modified)
-            files[one.path] = marks.moved_files.Moved(modified if is_own else None, now)
+            status = os.lstat(os.path.join(os.fsencode(data), one.path))
+            birth = known.birth_of(one.path, status.st_size, status.st_mtime_ns)
+            files[one.path] = marks.moved_files.Moved(birth, known.newest)
     return files
 
 

@@ -53,7 +53,7 @@ class OwnCaptions:
         mark = np.uint64(crc32(path) << 32 | crc32(text))
         at = np.searchsorted(self._marks, mark)
         known = bool(at < len(self._marks) and self._marks[at] == mark)
-        return known or self._known.wrote(path, modified)
+        return known or self._known.birth_of(path, len(text), modified) is not None
 
     @cached_property
     def _marks(self) -> Marks:

@@ -15,23 +15,22 @@ MOVED: Final = "moved.parquet"
 SCHEMA: Final = pa.schema(
     [
         pa.field("path", pa.binary(), nullable=False),
-        pa.field("mark", pa.int64()),
-        pa.field("moved", pa.int64(), nullable=False),
+        pa.field("birth", pa.int64()),
+        pa.field("newest", pa.int64(), nullable=False),
     ]
 )
 
 
 class Moved(NamedTuple):
-    """The mark of a file that was moved, None for somebody's, and when, in nanoseconds."""
+    """When the version of a file that was moved was born, None for somebody's, and the newest."""
 
-    mark: int | None
-    time: int
+    birth: int | None
+    newest: int
 
-    def stays_away(self, path: bytes, version: str, known: Known) -> bool:
+    def stays_away(self, version: str, known: Known) -> bool:
         """Return whether a version of a shard has nothing newer than what was moved."""
-        if self.mark is None:
-            return known.births.get(version, self.time + 1) <= self.time
-        return known.mark(version, path) == self.mark
+        birth = known.births[version]
+        return birth <= self.newest if self.birth is None else birth == self.birth
 
 
 def read(folder: str, store: TableStore) -> dict[bytes, Moved]:

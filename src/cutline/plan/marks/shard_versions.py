@@ -2,8 +2,8 @@
 
 A version is a shard with its stamp, and is born when it is first unpacked into a folder: a second,
 and nanoseconds that are a hash. The mark of a file is the birth of its version, with a hash of its
-path added to the nanoseconds. It is set before the file gets its name, so that both appear in one
-step, and whoever edits or touches the file changes it.
+path and size added to the nanoseconds. It is set before the file gets its name, so that both appear
+in one step, and whoever edits or touches the file changes it, or its size if he keeps its time.
 """
 
 import os
@@ -37,14 +37,20 @@ class Known:
     def _every(self) -> frozenset[int]:
         return frozenset(self.births.values())
 
-    def mark(self, version: str, path: bytes) -> int | None:
+    @cached_property
+    def newest(self) -> int:
+        """The last birth; those of versions that come later are later."""
+        return max(self._every, default=0)
+
+    def mark(self, version: str, path: bytes, size: int) -> int | None:
         """Return the mark of a file; None if its version is not known."""
         birth = self.births.get(version)
-        return None if birth is None else _moved(birth, _hash(path))
+        return None if birth is None else _moved(birth, _file_hash(path, size))
 
-    def wrote(self, path: bytes, modified: int) -> bool:
-        """Return whether a file with this time of modification is as an extraction wrote it."""
-        return bool(self.births) and _moved(modified, -_hash(path)) in self._every
+    def birth_of(self, path: bytes, size: int, modified: int) -> int | None:
+        """Return the birth of the version that a file is of; None if no extraction wrote it so."""
+        birth = _moved(modified, -_file_hash(path, size)) if self.births else 0
+        return birth if birth in self._every else None
 
 
 def version_of(shard: str, stamp: str) -> str:
@@ -64,7 +70,8 @@ def read(folder: str) -> Known:
 def remember(versions: Iterable[str], folder: str, store: TableStore) -> Known:
     """Add versions to those of the folder of a workspace, durably, before they are unpacked."""
     births = read(folder).births
-    current = {one: births.get(one) or _birth(one) for one in versions}
+    second = max(int(time()), 1 + max(births.values(), default=0) // SECOND)
+    current = {one: births.get(one) or _birth(one, second) for one in versions}
     if not current.keys() <= births.keys():
         gone = sorted(births.keys() - current.keys(), key=births.__getitem__)[-FORMER:]
         births = {**{one: births[one] for one in gone}, **current}
@@ -76,7 +83,7 @@ def remember(versions: Iterable[str], folder: str, store: TableStore) -> Known:
 def are_kept(staging: str) -> bool:
     """Try whether the file system of a staging folder keeps marks."""
     path = f"{staging}/{disk.unique()}"
-    mark = _birth(path)
+    mark = _birth(path, int(time()))
     with open(path, "xb") as file:
         file.write(b"mark")
         file.flush()
@@ -89,13 +96,17 @@ def are_kept(staging: str) -> bool:
     return kept
 
 
-def _birth(version: str) -> int:
-    return int(time()) * SECOND + _hash(version.encode())
+def _birth(version: str, second: int) -> int:
+    return second * SECOND + _hash(version.encode())
 
 
 def _moved(modified: int, nanoseconds: int) -> int:
     second = modified // SECOND * SECOND
     return second + (modified - second + nanoseconds) % SECOND
+
+
+def _file_hash(path: bytes, size: int) -> int:
+    return _hash(b"%d %b" % (size, path))
 
 
 def _hash(name: bytes) -> int:
