@@ -1,8 +1,11 @@
 """What cannot be pickled never leaves a worker."""
 
+import pickle
+
 import pytest
 
 from cutline.cluster import running
+from cutline.cluster.fitness import UnfitError
 from cutline.cluster.flattening import flattened
 from cutline.errors import CutlineError, UsageError
 from cutline.progress import SILENT
@@ -58,6 +61,14 @@ def test_an_error_whose_cause_cannot_be_pickled_is_caught_as_what_it_is(
     bag = running.bag_of([1], work, cause, None, stage="fail")
     with pytest.raises(CutlineError, match=r"^A task failed on its worker \(Un.*: refused"):
         list(running.results(bag, client, SILENT))
+
+
+def test_a_worker_that_is_not_fit_is_told_as_itself_whatever_its_cause_was():
+    error = UnfitError(0, "tcp://127.0.0.1:1", "node lacks msgspec")
+    error.__cause__ = UnsendableError("refused")
+    assert flattened(error) is error
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert pickle.loads(pickle.dumps(error)).worker == error.worker
 
 
 def test_an_error_that_can_be_sent_stays_as_it_is():

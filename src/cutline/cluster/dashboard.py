@@ -10,20 +10,15 @@ from typing import Any, Final
 import dask
 from distributed import Client, performance_report
 
+from cutline.cluster.starting import LOOPBACK
 from cutline.errors import CutlineError, UsageError
 from cutline.process import private_api
 
 PLAIN_LINK: Final = "{scheme}://{host}:{port}/status"
-"""How Dask writes the link unless told otherwise."""
-
-LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
-"""Where a dashboard listens that only its own host reaches."""
+"""Dask's default of ``distributed.dashboard.link``."""
 
 EVERYWHERE: Final = {"", "0.0.0.0", "::"}  # noqa: S104 - read, not asked for
 """How a server names its address if it listens on all."""
-
-OWN_LINK: Final = "{scheme}://{host}:{port}/status"
-"""Dask's default of ``distributed.dashboard.link``."""
 
 
 def check_dashboard_address(address: str) -> None:
@@ -74,7 +69,7 @@ def where(client: Client) -> list[str]:
     inside = "127.0.0.1" if address in EVERYWHERE | LOOPBACK else address
     shown = host if address in EVERYWHERE and away else inside
     link = f"http://{shown}:{port}/status"
-    if dask.config.get("distributed.dashboard.link") != OWN_LINK:
+    if dask.config.get("distributed.dashboard.link") != PLAIN_LINK:
         link = client.dashboard_link or link  # through a proxy that somebody has set up
     lines = [f"The dashboard is at {link}"]
     if away:

@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import socket
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -138,19 +138,6 @@ class Terms:
 
 _FIT: Final = set[str]()
 """The runs that this process may work for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Guarded:
-    """A task that is done only where the terms of its run are met."""
-
-    terms: Terms
-    task: Callable[[], object]
-
-    def __call__(self) -> object:
-        """Check this process, and do the task."""
-        self.terms.check()
-        return self.task()
 
 
 def mark_of(path: str) -> Mark | None:

@@ -18,7 +18,7 @@ from cutline.progress import SILENT, Watcher
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
-LOOPBACK: Final = "127.0.0.1"
+HOST: Final = "127.0.0.1"
 """Nothing of a local cluster listens on the network unless it is asked to."""
 
 
@@ -40,7 +40,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     workers: Count | None = None
     threads_per_worker: Count = 1
     memory_limit: str = "auto"
-    dashboard_address: str = f"{LOOPBACK}:8787"
+    dashboard_address: str = f"{HOST}:8787"
 
     def __post_init__(self) -> None:
         """Refuse an amount of memory that Dask cannot read, and an address that cannot be one."""
@@ -99,7 +99,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
             n_workers=self.workers or CPU_COUNT,
             threads_per_worker=self.threads_per_worker,
             memory_limit=self.memory_limit,
-            host=LOOPBACK,
+            host=HOST,
             # It never leaves this machine, whatever Dask's configuration asks for elsewhere, which
             # may have no certificates for a scheduler and workers.
             protocol="tcp://",

@@ -18,7 +18,7 @@ from distributed.comm import CommClosedError
 from tornado.ioloop import PeriodicCallback
 
 from cutline.cluster import health, worker_checks
-from cutline.cluster.fitness import Guarded, Terms
+from cutline.cluster.fitness import Terms
 from cutline.cluster.flattening import in_one_sentence
 from cutline.errors import CutlineError
 from cutline.process import private_api
@@ -108,15 +108,14 @@ def sent(
     The watcher follows them once the block asks for them. What is not done by the end of the block
     is cancelled.
     """
-    tasks = tasks_of(bag)
+    checks = worker_checks.current() if client is not None else None
+    tasks = tasks_of(bag, checks.terms if checks else None)
     stage = events.Stage(key_split(bag.name), len(tasks), load or Load(len(tasks)))
     if client is None:
         yield _followed(_computed(tasks), stage, watcher)
         return
     with _told_if_gone(client):
         show_captions_page(client, watcher.say)
-        if checks := worker_checks.current():
-            tasks = tasks_of(bag, checks.terms)
         identity, futures = events.submit(tasks, client, stage)
         try:
             yield _followed(_completed(tasks, futures, client, watcher), stage, watcher)
@@ -154,7 +153,9 @@ def tasks_of(bag: db.Bag, terms: Terms | None = None) -> list[Delayed]:
 
 
 def _run(terms: Terms | None, task: Callable[[], Any]) -> Any:  # noqa: ANN401 - of any task
-    return in_one_sentence(Guarded(terms, task) if terms else task)
+    if terms is not None:
+        in_one_sentence(terms.check)
+    return in_one_sentence(task)
 
 
 def _followed(
