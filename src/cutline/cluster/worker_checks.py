@@ -38,7 +38,7 @@ ANSWERS_WITHIN: Final = 100
 """Seconds that a worker has to look at its folders, longer than entries may lag."""
 
 WITNESS: Final = "witness"
-"""The name of the file, among a job's own, that workers look for."""
+"""The name of the file, among the attempts of a run, that workers look for: no kill leaves it."""
 
 
 def check_scheduler(client: Client) -> None:
@@ -58,7 +58,7 @@ def check_scheduler(client: Client) -> None:
 
 def writes(folder: str, workspace: Workspace, store: TableStore) -> fitness.Written:
     """Return that workers write below a folder, to a store of the run that holds its workspace."""
-    return fitness.Written(folder, store, f"{workspace.folder}/{WITNESS}")
+    return fitness.Written(folder, store, f"{workspace.attempts}/{WITNESS}")
 
 
 def reads(folder: str, paths: Iterable[str]) -> fitness.Read:

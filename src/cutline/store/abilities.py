@@ -21,6 +21,8 @@ _MARK: Final = 1_000_000_001_123_456_789
 FAT keeps every second second, sshfs whole seconds, CIFS tenths of microseconds.
 """
 
+_BYTES: Final = b"cutline"
+
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 _known: dict[tuple[str, int], "Abilities"] = {}
@@ -103,9 +105,8 @@ def _replace(folder: int, place: str) -> int:
             os.close(file)
         with suppress(OSError):
             os.rename(new, old, src_dir_fd=folder, dst_dir_fd=folder)
-            status = os.stat(old, dir_fd=folder)
-            if status.st_size:
-                return status.st_mtime_ns
+            if (kept := _read_back(old, folder)) is not None:
+                return kept
         raise _unsafe(place, "does not replace a file in one step")
     finally:
         for name in (old, new):
@@ -125,7 +126,7 @@ def _link(folder: int) -> int | None:
             link_unnamed(file, name, folder)
         finally:
             os.close(file)
-        status = os.stat(name, dir_fd=folder)
+        return _read_back(name, folder)
     except OSError as error:
         if error.errno in _NO_LINK:
             return None
@@ -133,12 +134,24 @@ def _link(folder: int) -> int | None:
     finally:
         with suppress(OSError):
             os.unlink(name, dir_fd=folder)
-    return status.st_mtime_ns if status.st_size else None
 
 
 def _write(file: int) -> None:
-    os.write(file, b"cutline")
+    os.write(file, _BYTES)
     os.utime(file, ns=(_MARK, _MARK))
+
+
+def _read_back(name: str, folder: int) -> int | None:
+    """Return the time of modification of a file that has what was written, or None.
+
+    It is opened, since on FUSE a status comes from the kernel's memory for a second after the file
+    itself is gone.
+    """
+    file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return os.fstat(file).st_mtime_ns if os.read(file, 2 * len(_BYTES)) == _BYTES else None
+    finally:
+        os.close(file)
 
 
 def _unsafe(place: str, fault: str) -> CutlineError:
