@@ -5,19 +5,20 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import pyarrow.compute as pc
 from distributed import Client
+from msgspec import Meta
 
 from cutline.captions import CaptionsSummary, write_captions
-from cutline.errors import CutlineError, UsageError, checked
+from cutline.errors import CutlineError, UsageError, check_fields, checked
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.plan import ledger
 from cutline.progress import SILENT, Clock, Summary, Watcher
 from cutline.record import texts
 from cutline.report import ReportSummary, write_report
-from cutline.sources import local_folder, shard_names
+from cutline.sources import local_folder, passing_over, shard_names
 from cutline.store import disk
 from cutline.table import DEFAULTS, CompileOptions, CompileSummary, compile_table
 from cutline.trainers import EntrySummary, add_entry, simpletuner
@@ -34,10 +35,25 @@ class RunOptions:
         Replace also files that somebody made or edited.
     orphans
         Move images without row to the folder orphans beside the table, numbered if that is taken.
+    check_sizes
+        Compare all of the table's sizes with what the images' own headers say.
+    sample
+        Compare so many sizes, evenly spread over the table.  [default: 1,000]
     """
 
     overwrite: bool = False
     orphans: Literal["move"] | None = None
+    check_sizes: bool = False
+    sample: Annotated[int | None, Meta(ge=1)] = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values that are out of range."""
+        check_fields(self)
+        self.verifying(force_unlock=False)
+
+    def verifying(self, *, force_unlock: bool) -> VerifyOptions:
+        """Return how to verify."""
+        return VerifyOptions(sizes=self.check_sizes, sample=self.sample, force_unlock=force_unlock)
 
 
 RUN_DEFAULTS: Final = RunOptions()
@@ -105,37 +121,88 @@ def run(
         The job cannot go on; the same call goes on from where it stopped.
     """
     clock = Clock()
-    table, data = layout(root)
-    for line in [*shard_names.passed_over(root, data), *shard_names.passed_over(data)]:
-        watcher.say(line)
-    unpacking = ExtractOptions(
-        overwrite=chosen.overwrite,
-        max_rejects=options.max_rejects,
-        allow_damaged=options.allow_damaged,
-        force_unlock=options.force_unlock,
-    )
-    shards = _shards_of(root)
-    extracted = extract(shards, data, unpacking, client=client, watcher=watcher) if shards else None
-    with _blamed_on(extracted):
-        lost = extracted.lost if extracted else ledger.EMPTY
-        source = local_folder.Folder(data)
-        compiled = compile_table(source, table, options, lost=lost, client=client, watcher=watcher)
-    _check_listed(compiled, extracted)
-    captions = write_captions(
-        table, data, options, overwrite=chosen.overwrite, client=client, watcher=watcher
-    )
-    checked = VerifyOptions(force_unlock=options.force_unlock)
-    verified = verify_dataset(table, data, checked, client=client, watcher=watcher)
-    if (folder := verified.orphan_folder) and chosen.orphans == "move":
-        verified = move_orphans(table, data, folder, checked, client=client, watcher=watcher)
-    elif folder:
-        command = shlex.join(["cutline", "run", os.fspath(root), "--orphans", "move"])
-        watcher.say(f"`{command}` moves images without row out of the way.")
-    entry = add_entry(table, data)
-    for line in entry.lines:
-        watcher.say(line)
-    report = write_report(table, verified, client=client, watcher=watcher)
+    job = _Run(os.fspath(root), *layout(root), options, chosen, client, watcher)
+    job.tell_passed_over()
+    extracted = job.extract()
+    compiled = job.compile(extracted)
+    captions = job.write_captions()
+    verified = job.verify()
+    entry = job.add_entry()
+    report = write_report(job.table, verified, client=client, watcher=watcher)
     return RunSummary(compiled, captions, clock.total(), extracted, verified, entry, report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What the steps of a run share; each is a method, in order."""
+
+    root: str
+    table: str
+    data: str
+    options: CompileOptions
+    chosen: RunOptions
+    client: Client | None
+    watcher: Watcher
+
+    def tell_passed_over(self) -> None:
+        for folder in ([self.root, self.data], [self.data]):
+            for line in shard_names.passed_over(*folder):
+                self.watcher.say(line)
+
+    def extract(self) -> ExtractSummary | None:
+        if not (shards := _shards_of(self.root)):
+            return None
+        unpacking = ExtractOptions(
+            overwrite=self.chosen.overwrite,
+            max_rejects=self.options.max_rejects,
+            allow_damaged=self.options.allow_damaged,
+            force_unlock=self.options.force_unlock,
+        )
+        return extract(shards, self.data, unpacking, client=self.client, watcher=self.watcher)
+
+    def compile(self, extracted: ExtractSummary | None) -> CompileSummary:
+        with _blamed_on(extracted):
+            compiled = compile_table(
+                local_folder.Folder(self.data),
+                self.table,
+                self.options,
+                lost=extracted.lost if extracted else ledger.EMPTY,
+                client=self.client,
+                watcher=self.watcher,
+            )
+        _check_listed(compiled, extracted)
+        return compiled
+
+    def write_captions(self) -> CaptionsSummary:
+        return write_captions(
+            self.table,
+            self.data,
+            self.options,
+            overwrite=self.chosen.overwrite,
+            client=self.client,
+            watcher=self.watcher,
+        )
+
+    def verify(self) -> VerifySummary:
+        how = self.chosen.verifying(force_unlock=self.options.force_unlock)
+        verified = verify_dataset(
+            self.table, self.data, how, client=self.client, watcher=self.watcher
+        )
+        folder = verified.orphan_folder
+        if folder and self.chosen.orphans == "move":
+            return move_orphans(
+                self.table, self.data, folder, how, client=self.client, watcher=self.watcher
+            )
+        if folder:
+            command = shlex.join(["cutline", "run", self.root, "--orphans", "move"])
+            self.watcher.say(f"`{command}` moves images without row out of the way.")
+        return verified
+
+    def add_entry(self) -> EntrySummary:
+        entry = add_entry(self.table, self.data)
+        for line in entry.lines:
+            self.watcher.say(line)
+        return entry
 
 
 def run_in_place(
@@ -223,14 +290,14 @@ def _dataset_above(path: str) -> str | None:
 
 def _loose_sample(folder: str) -> str | None:
     """Return the name of a sidecar that lies directly in a folder beside its image, if one does."""
-    stems: dict[bool, set[bytes]] = {True: set(), False: set()}
+    names: dict[bool, dict[bytes, bytes]] = {True: {}, False: {}}
     for entry in local_folder.scanned(os.fsencode(folder), b"", local_folder.refuse):
         stem, extension = os.path.splitext(entry.name)
-        is_sidecar = extension == b".json"
+        is_sidecar = passing_over.is_sidecar_name(entry.name)
         if is_sidecar or extension[1:].lower() in simpletuner.IMAGES:
-            stems[is_sidecar].add(stem)
-            if stem in stems[not is_sidecar]:
-                return texts.shown_path(stem) + ".json"
+            names[is_sidecar][stem] = entry.name
+            if stem in names[not is_sidecar]:
+                return texts.shown_path(names[True][stem])
     return None
 
 

@@ -104,7 +104,9 @@ def run_command(
     """
     if no_extract and chosen != recipe.RUN_DEFAULTS:
         with one_sentence():
-            raise UsageError("Only files can be replaced or moved: leave --no-extract out.")
+            raise UsageError(
+                "Only files can be replaced, moved or checked: leave --no-extract out."
+            )
     if no_extract:
         run_job(job, recipe.run_in_place, root, options)
     else:

@@ -31,7 +31,7 @@ EXAMPLES: Final = {
     "verify": [
         "cutline verify dalle3/dalle3.parquet dalle3/data",
         "cutline verify dalle3/dalle3.parquet dalle3/data --orphans move=dalle3/orphans",
-        "cutline verify dalle3/dalle3.parquet dalle3/data --check-sizes --sample 1000",
+        "cutline verify dalle3/dalle3.parquet dalle3/data --check-sizes",
     ],
     "loader": [
         "cutline loader dalle3/dalle3.parquet",

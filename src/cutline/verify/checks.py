@@ -47,8 +47,6 @@ class VerifyOptions:
     def __post_init__(self) -> None:
         """Raise UsageError for values that are out of range."""
         check_fields(self)
-        if self.strategy not in simpletuner.STRATEGIES:
-            raise UsageError(f"The caption strategy is one of {', '.join(simpletuner.STRATEGIES)}.")
         if self.sample is not None and self.sample < 1:
             raise UsageError("A sample has at least one image: raise --sample.")
 
