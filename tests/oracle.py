@@ -241,7 +241,7 @@ def sidecar_paths(folder):
     root = os.fsencode(folder)
     for place, folders, files in os.walk(root):
         seen = [name for name in folders + files if not name.startswith(b".")]
-        sidecars = [name for name in seen if name.endswith(b".json")]
+        sidecars = [name for name in seen if name.lower().endswith(b".json")]
         found += [os.path.relpath(os.path.join(place, name), root) for name in sidecars]
         folders[:] = [name for name in folders if name in seen and name not in sidecars]
     return sorted(found)

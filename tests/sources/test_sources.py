@@ -49,6 +49,7 @@ NESTED = {
     "b.json": record("b.png"),
     "a/z.json": record("z.png"),
     "a.json": record("a.png"),
+    "a.JSON": record("upper.png"),
     "a/b/c/d.json": record("d.png"),
     "a-1.json": record("a1.png"),
     "B.json": record("B.png"),
@@ -64,7 +65,6 @@ PASSED_OVER = {
     ".hidden.json": record("h1.png"),
     ".hidden/a.json": record("h2.png"),
     "a/.hidden/a.json": record("h3.png"),
-    "a.JSON": record("h4.png"),
     "a.json.gz": b"",
     "json": b"",
     "a.txt": b"a caption",
@@ -82,7 +82,7 @@ def test_a_listing_is_in_the_order_of_the_paths_bytes(nested):
     assert found == sorted([*map(os.fsencode, NESTED), b"folder.json"])
     assert found == oracle.sidecar_paths(nested)
     assert found.index(b"10.json") < found.index(b"9.json") < found.index(b"B.json")
-    assert found.index(b"a.json") < found.index(b"a/z.json")
+    assert found.index(b"a.JSON") < found.index(b"a.json") < found.index(b"a/z.json")
 
 
 def test_a_listing_over_a_url_is_the_same(nested):
@@ -98,9 +98,10 @@ def test_folders_that_are_links_are_not_entered(tmp_path):
     assert paths(open_source(file_url(folder))) == [b"a.json"]
 
 
-def test_a_link_that_leads_to_itself_is_no_shard_and_stops_nobody(tmp_path):
+def test_a_link_that_leads_to_itself_is_a_shard_that_cannot_be_looked_at(tmp_path):
     os.symlink("loop.tar", tmp_path / "loop.tar")
-    assert open_source(tmp_path) == Folder(os.fspath(tmp_path))
+    with pytest.raises(UsageError, match=r"loop\.tar cannot be looked at \(Too many .* away"):
+        open_source(tmp_path)
 
 
 def test_the_source_itself_may_be_a_link(tmp_path):
@@ -152,7 +153,7 @@ names = st.builds(
 
 @given(st.lists(names, min_size=1, max_size=4).map(b"/".join))
 def test_a_path_of_a_url_is_judged_as_the_walk_of_a_folder_would(path):
-    *folders, name = path.split(b"/")
+    *folders, name = path.lower().split(b"/")
     hidden = any(one.startswith(b".") and one != b".." for one in (*folders, name))
     found = name.endswith(b".json") and not any(one.endswith(b".json") for one in folders)
     assert is_sidecar(path.split(b"/")) == (found and not hidden)

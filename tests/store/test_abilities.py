@@ -106,6 +106,16 @@ def test_a_file_system_that_keeps_no_nanoseconds_is_told_from_one_that_does(
         assert files.keeps_nanoseconds == kept
 
 
+def test_a_file_system_on_which_nobody_sets_times_keeps_none_and_is_good_for_files(
+    tmp_path, staging, monkeypatch
+):
+    monkeypatch.setattr(os, "utime", failing(errno.EPERM))
+    with SmallFiles(os.fspath(tmp_path), staging) as files:
+        assert not files.keeps_nanoseconds
+        assert files.put("a", b"x") == "written"
+    assert tree(tmp_path) == {"a": b"x", "staging": None}
+
+
 def test_a_file_system_that_cannot_replace_a_file_in_one_step_is_refused(
     tmp_path, staging, monkeypatch
 ):

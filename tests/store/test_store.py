@@ -102,14 +102,19 @@ def test_attempts_at_the_same_name_do_not_meet(tmp_path, staging):
 
 
 def test_what_a_killed_process_left_beside_a_name_is_removed_and_nothing_else(tmp_path):
-    left, near = tmp_path / f".x.{'0' * 32}", tmp_path / f".xy.{'0' * 32}"
+    others = {f".xy.{'0' * 40}": b"of another name", f".x.{'0' * 40}": b"of another host"}
+    for name, data in others.items():
+        (tmp_path / name).write_bytes(data)
+    with suppress(SystemExit), publish(os.fspath(tmp_path / "x")):
+        (attempt,) = {*tree(tmp_path)} - {*others}
+        raise SystemExit
+    left = tmp_path / (attempt[:-32] + "0" * 32)
     left.write_bytes(b"half")
-    near.write_bytes(b"of another name")
     with publish(os.fspath(tmp_path / "x")) as file:
         assert not left.exists()
         put(tmp_path / "x", b"another one at the same time")
         file.write(b"this")
-    assert tree(tmp_path) == {"x": b"this", near.name: b"of another name"}
+    assert tree(tmp_path) == {"x": b"this", **others}
 
 
 def test_an_attempt_that_somebody_takes_for_a_dead_ones_is_begun_again(tmp_path, monkeypatch):

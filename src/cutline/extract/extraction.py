@@ -160,7 +160,8 @@ def extract(
 
 
 def _has_marks(staging: str, folder: str, watcher: Watcher) -> bool:
-    kept = marks.shard_versions.are_kept(staging)
+    with SmallFiles(folder, staging) as files:
+        kept = files.keeps_nanoseconds
     if not kept:
         watcher.say(
             f"The file system of {folder} keeps no exact times, by which cutline knows its own"

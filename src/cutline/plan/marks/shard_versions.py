@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from cutline.store import TableStore, disk
+from cutline.store import TableStore
 
 VERSIONS: Final = "versions.json"
 """In the workspace of a folder: each version that was unpacked there, and its birth."""
@@ -78,22 +78,6 @@ def remember(versions: Iterable[str], folder: str, store: TableStore) -> Known:
         with store.publish(f"{folder}/{VERSIONS}") as file:
             file.write(msgspec.json.encode(births))
     return Known(births)
-
-
-def are_kept(staging: str) -> bool:
-    """Try whether the file system of a staging folder keeps marks."""
-    path = f"{staging}/{disk.unique()}"
-    mark = _birth(path, int(time()))
-    with open(path, "xb") as file:
-        file.write(b"mark")
-        file.flush()
-        try:
-            os.utime(file.fileno(), ns=(mark, mark))
-        except OSError:
-            return False
-    kept = os.stat(path).st_mtime_ns == mark
-    os.unlink(path)
-    return kept
 
 
 def _birth(version: str, second: int) -> int:
