@@ -15,7 +15,7 @@ from cutline import CutlineError, RunOptions, recipe
 from cutline.cli.commands import cutline as command
 from jobs_at_work import Listener
 from sidecars import as_bytes, record
-from tar_bytes import END, by_tarfile, member
+from tar_bytes import END, by_tarfile, header, member
 from trees import tree
 
 MOVE = RunOptions(orphans="move")
@@ -179,6 +179,22 @@ def test_orphans_that_another_tool_unpacked_stay_away_too(dataset):
     assert dataset.run().shortfall
     assert dataset.run(MOVE).shortfall == ""
     assert dataset.run().shortfall == ""
+
+
+def test_a_folder_that_is_moved_as_a_sidecar_stays_away_until_it_is_put_back(dataset):
+    folder = header(b"alone.json/", 0, flag=b"5")
+    shard = folder + by_tarfile([*samples(), ("alone.jpg", jpeg(9))])
+    (dataset.data / "p.tar").write_bytes(shard)
+    dataset.run()
+    before = tree(dataset.data)
+    assert dataset.run(MOVE).shortfall == ""
+    assert (dataset.root / "orphans/alone.json").is_dir()
+    assert dataset.run().shortfall == ""
+    assert not {"alone.jpg", "alone.json"} & {path.name for path in dataset.data.iterdir()}
+    table, data = recipe.layout(dataset.root)
+    cutline.restore_orphans(table, data, dataset.root / "orphans")
+    assert tree(dataset.data) == before
+    assert not (dataset.root / "orphans").exists()
 
 
 def test_what_was_put_back_is_unpacked_and_looked_at_as_before(dataset):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from cutline.errors import UsageError, check_fields
+from cutline.errors import check_fields
 from cutline.plan import planning
 
 
@@ -39,6 +39,4 @@ class ExtractOptions:
     def __post_init__(self) -> None:
         """Raise UsageError for values that are out of range."""
         check_fields(self)
-        if self.only not in {None, "images", "sidecars"}:
-            raise UsageError(f"There are no {self.only} to extract: give images or sidecars.")
         planning.check_numbers(self.partition_size, self.max_rejects)

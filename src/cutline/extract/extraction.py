@@ -152,7 +152,7 @@ def extract(
             lines, size = settled.lines, options.partition_size
             parts = plan_file.write_plan(lines, size, store, f"{own}/{PLAN}")
             _check_room(lines, parts, context, client, watcher)
-            done = [_make_folders(settled.folders, context)]
+            done = [_make_folders(settled.folders["path"].unique().to_pylist(), context)]
             done += _write_files(parts, _bytes_of(lines), context, client, watcher)
         workspace.discard(SHARDS, PLAN, FORMER)
     _tell(done, settled, folder, watcher)
@@ -288,7 +288,7 @@ def _made_folder(data: disk.AnyPath) -> str:
 def _make_folders(paths: list[bytes], context: ExtractContext) -> MembersDone:
     refused = []
     with SmallFiles(context.folder) as files:
-        for path in paths:
+        for path in sorted(filter(None, paths)):
             try:
                 files.enter(os.fsdecode(path))
             except OSError as error:

@@ -36,15 +36,15 @@ AS_REJECT: Final[dict[str, reasons.Reason]] = {"duplicate": "duplicate"}
 class Settled:
     """The members that become files, in source order, and how many do not, by reason.
 
-    `folders` are the paths of members that are folders. `lost` are the sidecars that become no
-    file, as lines of a ledger, with the reasons that a compile from the shards has for them.
-    `sidecars` tells of each line whether it is one. `moved` counts the members that are not
-    unpacked, because orphans were moved with them.
-    `passed_over` are the members that macOS, Windows or a NAS has left, which are no loss.
+    `folders` are the members that are folders. `lost` are the sidecars that become no file, as
+    lines of a ledger, with the reasons that a compile from the shards has for them. `sidecars`
+    tells of each line whether it is one. `moved` counts the files that are not unpacked, because
+    orphans were moved with them. `passed_over` are the members that macOS, Windows or a NAS has
+    left, which are no loss.
     """
 
     lines: pa.Table
-    folders: list[bytes]
+    folders: pa.Table
     rejects: Counter[str]
     examples: list[str]
     lost: pa.Table
@@ -56,15 +56,29 @@ class Settled:
         self, moved: Mapping[bytes, marks.moved_files.Moved], known: marks.Known
     ) -> "Settled":
         """Leave out the members that were moved away as files of the same version."""
-        paths = pa.array(list(moved), pa.binary())
-        stays = np.ones(len(self.lines), bool)
-        for row in np.flatnonzero(pc.is_in(self.lines["path"], paths).to_numpy()).tolist():
-            path, shard, stamp = (self.lines[name][row].as_py() for name in MEMBER)
-            version = marks.shard_versions.version_of(shard, stamp)
-            stays[row] = not moved[path].stays_away(version, known)
-        mask = pa.array(stays)
+        mask, folders = (
+            pa.array(_comes(members, moved, known)) for members in (self.lines, self.folders)
+        )
         lines, sidecars = self.lines.filter(mask), self.sidecars.filter(mask)
-        return replace(self, lines=lines, sidecars=sidecars, moved=len(self.lines) - len(lines))
+        return replace(
+            self,
+            lines=lines,
+            folders=self.folders.filter(folders),
+            sidecars=sidecars,
+            moved=len(self.lines) - len(lines),
+        )
+
+
+def _comes(
+    members: pa.Table, moved: Mapping[bytes, marks.moved_files.Moved], known: marks.Known
+) -> npt.NDArray[np.bool_]:
+    comes = np.ones(len(members), bool)
+    found = pc.is_in(members["path"], pa.array(list(moved), pa.binary()))
+    for row in np.flatnonzero(found.to_numpy()).tolist():
+        path, shard, stamp = (members[name][row].as_py() for name in MEMBER)
+        version = marks.shard_versions.version_of(shard, stamp)
+        comes[row] = not moved[path].stays_away(version, known)
+    return comes
 
 
 def settle(
@@ -95,8 +109,9 @@ def settle(
     of_shards = regular & _would_replace(members, shards)
     regular &= ~of_shards
     files = regular.copy()
-    folders = members["path"].filter(pc.equal(members["reason"], "directory")).unique().to_pylist()
-    files[regular] = _first_of_each(members["path"].filter(pa.array(regular)), folders)
+    folders = members.filter(pa.array(_has_reason(members, "directory"))).select(MEMBER)
+    names = folders["path"].unique().to_pylist()
+    files[regular] = _first_of_each(members["path"].filter(pa.array(regular)), names)
     system = members.filter(pa.array(_has_reason(members, "system_file")))
     refused = {
         "duplicate": members.filter(pa.array(regular & ~files)),
@@ -107,7 +122,7 @@ def settle(
     return Settled(
         lines=members.filter(pa.array(files)).select(line_format.LINES.names),
         sidecars=members["sidecar"].filter(pa.array(files)),
-        folders=sorted(filter(None, folders)),
+        folders=folders,
         passed_over=[
             line_format.shown_source(shard, path)
             for shard, path in zip(

@@ -1,7 +1,7 @@
 """What a job has to do, as a plan of parts, and what of it is done.
 
 `planning` makes the plan of a compile in one call; `plan_file` keeps it, and `shard_index` lists
-what is in shards for it. A receipt says what became of a part, `timings` how long it took, and the
+what is in shards for it. `receipts` say what became of each part and how long it took, and the
 `ledger` names each sidecar that gave no row.
 """
 
