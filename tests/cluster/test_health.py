@@ -4,7 +4,7 @@ import signal
 from distributed import Client, LocalCluster
 
 from cutline.cluster import running
-from cutline.cluster.health import Worker, changes, silences, silent_of
+from cutline.cluster.health import Worker, changes, heard_of, silences, silent_of
 from jobs_at_work import Listener
 
 FINE = Worker(paused=False, spills=False)
@@ -47,19 +47,23 @@ def heard(at):
     return Worker(paused=False, spills=False, name="w", host="10.0.0.1", last_seen=at)
 
 
-def test_a_worker_that_was_not_heard_of_between_two_looks_is_told_once_and_so_is_its_return():
-    first, second = {"a": heard(1.0), "b": heard(1.0)}, {"a": heard(1.0), "b": heard(9.0)}
-    silent = silent_of(first, second)
-    (line,) = silences(frozenset(), silent, second)
-    assert line.startswith("Worker w on 10.0.0.1 is silent: ")
-    assert list(silences(silent, silent_of(second, second), second)) == [
-        "Worker w on 10.0.0.1 is silent: its tasks wait for it, and others do them if it is lost."
-    ]  # now b
-    back = {"a": heard(11.0), "b": heard(11.0)}
-    assert list(silences(silent, silent_of(second, back), back)) == [
-        "Worker w on 10.0.0.1 is heard of again."
-    ]
-    assert list(silences(silent, frozenset(), {})) == []
+def test_a_worker_is_silent_after_nine_seconds_without_a_word_and_not_before():
+    looks = [(0, 1.0), (3, 2.0), (6, 2.0), (9, 2.0), (12, 2.0), (15, 14.0)]
+    told, known, silent = [], {}, frozenset()
+    for clock, last_seen in looks:
+        now = {"a": heard(last_seen), "b": heard(clock + 1.0)}
+        known = heard_of(known, now, clock)
+        still = silent_of(known, clock)
+        told += [(clock, line) for line in silences(silent, still, now)]
+        silent = still
+    assert [clock for clock, _ in told] == [12, 15]
+    assert told[0][1].startswith("Worker w on 10.0.0.1 is silent: its tasks wait for it, and")
+    assert told[1][1] == "Worker w on 10.0.0.1 is heard of again."
+
+
+def test_a_silent_worker_that_is_lost_is_not_heard_of_again():
+    assert heard_of({"a": (1.0, 0.0)}, {}, 9.0) == {}
+    assert list(silences(frozenset("a"), frozenset(), {})) == []
 
 
 def test_spilling_is_told_once():

@@ -131,14 +131,12 @@ def test_the_link_of_the_client_may_be_down_for_a_while(run, hosts):
     run.end()
 
 
-@pytest.mark.xfail(reason="waits for the watch on silent workers", strict=False)
 def test_a_node_that_is_cut_off_is_told_in_time(run, hosts):
     hosts["odd"].cut()
     assert run.is_told_in_time("worker-odd", "node-odd")
 
 
 @pytest.mark.cluster_long
-@pytest.mark.xfail(reason="waits for the watch on silent workers", strict=False)
 def test_a_node_that_is_cut_off_for_good_loses_nothing(run, hosts):
     hosts["odd"].cut()
     run.end(420)

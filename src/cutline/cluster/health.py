@@ -1,7 +1,13 @@
 """What happens to the workers of a cluster, in words: lost, joined, short of memory."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
+
+SILENCE: Final = 8.5
+"""Seconds without a word of a worker that make it silent; of a thousand each speaks every six."""
+
+Heard: TypeAlias = tuple[float, float]
+"""When a scheduler heard of a worker last, and since when, on our clock, that is the last time."""
 
 
 class Worker(NamedTuple):
@@ -28,16 +34,18 @@ def workers_of(scheduler: Mapping[str, Any]) -> dict[str, Worker]:
     }
 
 
-def silent_of(before: Mapping[str, Worker], now: Mapping[str, Worker]) -> frozenset[str]:
-    """Return the workers that the scheduler has not heard of between two looks.
+def heard_of(
+    before: Mapping[str, Heard], now: Mapping[str, Worker], clock: float
+) -> dict[str, Heard]:
+    """Return what was heard of each worker at a look, from what was heard at the one before."""
+    heard = {address: (worker.last_seen, clock) for address, worker in now.items()}
+    same = {one: last for one, last in before.items() if one in now and last[0] == heard[one][0]}
+    return heard | same
 
-    A worker that is alive is heard of every second, of a thousand each every five.
-    """
-    return frozenset(
-        address
-        for address in before.keys() & now.keys()
-        if 0 < before[address].last_seen == now[address].last_seen
-    )
+
+def silent_of(heard: Mapping[str, Heard], clock: float) -> frozenset[str]:
+    """Return the workers that have been silent for too long."""
+    return frozenset(address for address, (_, since) in heard.items() if clock - since > SILENCE)
 
 
 def silences(

@@ -24,8 +24,8 @@ from cutline.errors import CutlineError
 from cutline.process import private_api
 from cutline.progress import Load, Watcher, events, show_captions_page
 
-LOOK_EVERY: Final = 10
-"""Seconds between two looks at the workers of a cluster."""
+LOOK_EVERY: Final = 3
+"""Seconds between two looks at the workers of a cluster: a silent one is told after 12 at most."""
 
 TASKS_A_THREAD: Final = 4
 """The most tasks of quick things for each thread of a cluster: a slow one holds up little."""
@@ -237,21 +237,21 @@ def _looked_after(client: Client, watcher: Watcher) -> Iterator[None]:
     loop = client.loop
     assert loop is not None  # the client is connected
     before = health.workers_of(client.scheduler_info(n_workers=-1))
+    heard = health.heard_of({}, before, time.monotonic())
     silent: frozenset[str] = frozenset()
-    looked = time.monotonic()
     if idle := health.why_idle(before):
         watcher.say(idle)
 
     async def look() -> None:
-        nonlocal before, silent, looked
+        nonlocal before, heard, silent
         identity = await private_api.identity_of(client)
         if identity is not None:
-            now = health.workers_of(identity)
-            long = time.monotonic() - looked > LOOK_EVERY / 2  # the last look may follow at once
-            still = health.silent_of(before, now) if long else silent
+            now, clock = health.workers_of(identity), time.monotonic()
+            heard = health.heard_of(heard, now, clock)
+            still = health.silent_of(heard, clock)
             for line in [*health.changes(before, now), *health.silences(silent, still, now)]:
                 watcher.say(line)
-            before, silent, looked = now, still, time.monotonic()
+            before, silent = now, still
 
     looking = PeriodicCallback(look, 1000 * LOOK_EVERY)
     loop.add_callback(looking.start)
