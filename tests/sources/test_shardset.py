@@ -43,6 +43,11 @@ def test_a_folder_that_holds_both_is_one_of_sidecars_but_extract_sees_its_shards
     assert open_source(f"{folder}/*.tar").names == ("a.tar",)
 
 
+def test_what_the_trainer_writes_beside_shards_is_no_sidecar_that_would_hide_them(touch):
+    folder = touch("a.tar", "aspect_ratio_bucket_indices_x.json", "multidatabackend.json")
+    assert open_source(f"{folder}").names == ("a.tar",)
+
+
 def test_a_folder_of_neither_is_one_of_sidecars(touch):
     assert open_source(f"{touch('x.jpg', 'deep/1.json')}") == Folder(f"{touch()}")
 

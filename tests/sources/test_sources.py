@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import oracle
 from cutline.errors import CutlineError, UsageError
 from cutline.record.outcome import TOO_LARGE, Reject
-from cutline.sources.base import CONCURRENT_READS, batches, is_sidecar
+from cutline.sources.base import CONCURRENT_READS, batches
 from cutline.sources.local_folder import (
     WIDE,
     Folder,
@@ -20,6 +20,7 @@ from cutline.sources.local_folder import (
     shown_refusals,
 )
 from cutline.sources.opening import open_source
+from cutline.sources.passing_over import is_sidecar
 from cutline.sources.remote_folder import RemoteFolder
 from sidecars import as_bytes, numbered, record, write_sidecars
 from trees import make_unlistable
@@ -143,6 +144,13 @@ def test_what_is_of_systems_of_the_trainer_or_of_other_jobs_is_no_sidecar(tmp_pa
     write_sidecars(tmp_path, {path: record()})
     found = open_source(place.format(tmp_path)).list()["path"].to_pylist()
     assert found == [b"LOST.DIR/k.json", b"car.parts/b.json"]
+
+
+@pytest.mark.parametrize("place", ["{}", "file://{}"])
+def test_a_folder_that_is_called_like_a_file_of_the_trainer_is_a_folder(tmp_path, place):
+    write_sidecars(tmp_path, {"multidatabackend.json/a.json": record()})
+    found = open_source(place.format(tmp_path)).list()["path"].to_pylist()
+    assert found == [b"multidatabackend.json/a.json"]
 
 
 components = st.binary(min_size=1, max_size=4).map(lambda name: name.replace(b"/", b"."))

@@ -9,7 +9,6 @@ from rich.text import Text
 # All control characters (Unicode category Cc), and the two others where str.splitlines breaks.
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
-
 _NOTHING: Final = re.compile(
     "[\\s\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]*"
 )

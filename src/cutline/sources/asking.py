@@ -174,6 +174,8 @@ def _causes(error: BaseException | None) -> Iterator[Exception]:
 
 def _status(error: Exception) -> int:
     """Return the HTTP status that an exception tells of, in the words of its package, or 0."""
+    if type(error).__module__ == "aiohttp.http_exceptions":
+        return 0  # its parser has 400 for a body that is cut short, which the server never said
     response = getattr(error, "response", None)
     if isinstance(response, Mapping):  # of botocore
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")

@@ -8,7 +8,6 @@ import pyarrow as pa
 from cutline.errors import said
 from cutline.record import TOO_LARGE, Reject
 from cutline.sources.line_format import Sidecar, Stamp
-from cutline.sources.passing_over import is_sidecar_name, may_hold_sidecars
 
 CONCURRENT_READS: Final = 32
 """Reads asked for at once from a file system that is not local: latency is what costs there."""
@@ -39,16 +38,6 @@ class Source(Protocol):
 
     def read(self, lines: pa.Table) -> Iterator[Sidecar]:
         """Read the sidecars of some lines."""
-
-
-def is_sidecar(path: Sequence[bytes]) -> bool:
-    """Return whether the components of a path are those of a sidecar, as in a local folder.
-
-    Hidden files and a system's own are not. A folder named ``x.json`` is one that cannot be read.
-    """
-    *folders, name = path
-    inside = any(map(is_sidecar_name, folders))
-    return is_sidecar_name(name) and not inside and may_hold_sidecars(folders)
 
 
 def too_large(size: int) -> Reject:

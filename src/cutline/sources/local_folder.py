@@ -28,7 +28,6 @@ UNSEEN: Final = (0, 0, 0, 0)
 WIDE: Final = 2**26
 """Bytes that a listing may take as strings of one width; the real dataset's takes 2**25."""
 
-
 LISTED: Final = 4096
 """Files of a folder that some are chosen from."""
 
@@ -137,9 +136,8 @@ def _walk_folder(root: bytes, refused: Callable[[OSError], None]) -> list[bytes]
         prefix = prefixes.pop()
         for entry in scanned(root, prefix, refused):
             name = entry.name
-            if name[-5:].lower() == b".json":
-                if is_sidecar_name(name):
-                    found.append(prefix + name)
+            if is_sidecar_name(name):
+                found.append(prefix + name)
             elif entry.is_dir(follow_symlinks=False) and may_hold_sidecars([name]):
                 prefixes.append(prefix + name + b"/")
     return found

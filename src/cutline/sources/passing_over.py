@@ -31,8 +31,9 @@ def is_sidecar_name(name: bytes) -> bool:
     >>> is_sidecar_name(b"a.JSON"), is_sidecar_name(b"aspect_ratio_bucket_indices_x.json")
     (True, False)
     """
-    own = name.startswith(b"aspect_ratio_bucket_") or name == b"multidatabackend.json"
-    return name[-5:].lower() == b".json" and not own and not name.startswith(b".")
+    if name[-5:].lower() != b".json":
+        return False
+    return not name.startswith((b".", b"aspect_ratio_bucket_")) and name != b"multidatabackend.json"
 
 
 def may_hold_sidecars(folders: Iterable[bytes]) -> bool:
@@ -47,6 +48,16 @@ def may_hold_sidecars(folders: Iterable[bytes]) -> bool:
         (name.startswith(b".") and name != b"..") or _OURS.fullmatch(name) or is_of_system(name)
         for name in folders
     )
+
+
+def is_sidecar(path: Sequence[bytes]) -> bool:
+    """Return whether the components of a path are those of a sidecar, as in a local folder.
+
+    Hidden files and a system's own are not. A folder named ``x.json`` is one that cannot be read.
+    """
+    *folders, name = path
+    inside = any(map(is_sidecar_name, folders))
+    return is_sidecar_name(name) and not inside and may_hold_sidecars(folders)
 
 
 def is_of_system(folder: bytes) -> bool:

@@ -19,13 +19,13 @@ from cutline.sources.asking import GONE, RemoteError, asked
 from cutline.sources.base import (
     CONCURRENT_READS,
     batches,
-    is_sidecar,
     stamp,
     too_large,
     unreadable,
 )
 from cutline.sources.line_format import Sidecar, Stamp, lines_of
 from cutline.sources.local_folder import refuse
+from cutline.sources.passing_over import is_sidecar
 from cutline.sources.remote_file import open_filesystem, whole
 
 FLAT: Final = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "obs", "hf"}

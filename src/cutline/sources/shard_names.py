@@ -14,6 +14,7 @@ from cutline.errors import UsageError
 from cutline.sources import shard_rules
 from cutline.sources.asking import GONE, RemoteError, asked
 from cutline.sources.local_folder import answer
+from cutline.sources.passing_over import is_sidecar_name
 from cutline.sources.remote_file import open_filesystem
 from cutline.sources.shard_rules import OTHER_ARCHIVE, is_shard, is_shard_name
 from cutline.sources.tar_shards import Shards
@@ -215,7 +216,7 @@ def holds_shards(folder: str) -> bool:
     """
     found = False
     for name, kind in _entries(folder):
-        if name.lower().endswith(".json"):
+        if is_sidecar_name(os.fsencode(name)):
             return False
         found = found or (kind != "folder" and is_shard_name(name))
     return found

@@ -7,8 +7,7 @@ from itertools import islice
 from typing import Final, NamedTuple, TypeAlias
 
 from cutline.record import texts
-from cutline.sources.base import is_sidecar
-from cutline.sources.passing_over import is_left_by_system, is_sidecar_name
+from cutline.sources.passing_over import is_left_by_system, is_sidecar, is_sidecar_name
 from cutline.sources.tar.header import Kind
 from cutline.sources.tar.walking import Member
 from cutline.store import disk
@@ -21,7 +20,6 @@ SYSTEM_FILE: Final = "system_file"
 NAME_MAX: Final = 255
 PATH_MAX: Final = 4096
 """Bytes that Linux allows in a name and in a path."""
-
 
 LINKS: Final = 100_000
 """Hard links of a shard whose targets are looked for; a hostile one has one in each block."""
