@@ -182,13 +182,13 @@ def test_orphans_that_another_tool_unpacked_stay_away_too(dataset):
 
 
 def test_a_folder_that_is_moved_as_a_sidecar_stays_away_until_it_is_put_back(dataset):
-    folder = header(b"alone.json/", 0, flag=b"5")
+    folder = header(b"alone.json/", 0, flag=b"5") + member(b"alone.json/text", b"In it")
     shard = folder + by_tarfile([*samples(), ("alone.jpg", jpeg(9))])
     (dataset.data / "p.tar").write_bytes(shard)
     dataset.run()
     before = tree(dataset.data)
     assert dataset.run(MOVE).shortfall == ""
-    assert (dataset.root / "orphans/alone.json").is_dir()
+    assert (dataset.root / "orphans/alone.json/text").read_bytes() == b"In it"
     assert dataset.run().shortfall == ""
     assert not {"alone.jpg", "alone.json"} & {path.name for path in dataset.data.iterdir()}
     table, data = recipe.layout(dataset.root)

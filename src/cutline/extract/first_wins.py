@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
@@ -73,11 +73,15 @@ def _comes(
     members: pa.Table, moved: Mapping[bytes, marks.moved_files.Moved], known: marks.Known
 ) -> npt.NDArray[np.bool_]:
     comes = np.ones(len(members), bool)
-    found = pc.is_in(members["path"], pa.array(list(moved), pa.binary()))
-    for row in np.flatnonzero(found.to_numpy()).tolist():
+    itself = pc.is_in(members["path"], pa.array(list(moved), pa.binary()))
+    # A folder that has the name of a sidecar was moved with what is in it.
+    within = pc.match_substring(members["path"], b".json/", ignore_case=True)
+    for row in np.flatnonzero(pc.or_(itself, within).to_numpy()).tolist():
         path, shard, stamp = (members[name][row].as_py() for name in MEMBER)
         version = marks.shard_versions.version_of(shard, stamp)
-        comes[row] = not moved[path].stays_away(version, known)
+        above = accumulate(path.split(b"/"), lambda folder, name: folder + b"/" + name)
+        gone = (moved[each] for each in above if each in moved)
+        comes[row] = not any(each.stays_away(version, known) for each in gone)
     return comes
 
 
