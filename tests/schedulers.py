@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cutline
-from processes import PACKAGES
+from processes import PACKAGES, PATIENCE
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def running(module, *arguments, **options):
         yield process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def root(request, tmp_path_factory):
     """A demo of a size as its command makes it, and what it prints."""
     folder = tmp_path_factory.mktemp("demo") / f"of_{request.param}"
     made = run("cutline", "demo", folder, "--loose", "--records", request.param)
-    assert (made.returncode, made.stderr) == (0, "")
+    assert (made.returncode, made.stderr) == (0, f"Now prepare it: cutline run {folder}\n")
     return folder, json.loads(made.stdout)
 
 
