@@ -15,6 +15,7 @@ import time
 
 import psutil
 import pytest
+from distributed import Client
 
 import cutline
 from cutline import DemoOptions, make_demo
@@ -119,7 +120,7 @@ class Separate:
         return psutil.Process((self.processes | {"client": client})[victim].pid)
 
     def mend(self):
-        """Start what is not there: the scheduler, two nannies."""
+        """Start what is not there, the scheduler and two nannies, and wait for a worker."""
         if "scheduler" not in self.processes or self.processes["scheduler"].poll() is not None:
             self.stop()
             self.start("scheduler", "scheduler", "--host=127.0.0.1", "--port=0")
@@ -130,6 +131,8 @@ class Separate:
         for nanny in ("nanny", "other nanny"):
             if nanny not in self.processes or self.processes[nanny].poll() is not None:
                 self.start(nanny, "worker", self.address, "--nthreads=1", "--no-dashboard")
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=120)  # a command waits for 15 s
 
     def start(self, name, *command):
         keep = subprocess.PIPE if name == "scheduler" else subprocess.DEVNULL
