@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import random
+import struct
 import sys
 from typing import Any
 
@@ -31,6 +32,11 @@ WORDS = TEXT.split()
 
 def words(source: random.Random, count: int) -> str:
     return " ".join(source.choices(WORDS, k=count)).capitalize() + "."
+
+
+def image_header(width: int, height: int) -> bytes:
+    """Return the first 33 bytes of a PNG, which are read for its size."""
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s2I9x", 13, b"IHDR", width, height)
 
 
 def sidecar(number: int) -> tuple[str, dict[str, Any]]:

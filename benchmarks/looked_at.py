@@ -38,8 +38,8 @@ def main(command: list[str]) -> str | int:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None  # it is a pipe
         for line in process.stderr:
-            if line.startswith(SAID):
-                look(line.removeprefix(SAID).strip())
+            if SAID in line:
+                look(line.partition(SAID)[2].strip())
                 said = ""
     return said or process.returncode
 

@@ -2,9 +2,9 @@
 
     python samples.py TABLE DATA
 
-The images are empty, because `cutline verify` lists them and opens none. The caption files hold
-what the table says; those of records that gave no row hold something, so that verify has orphans
-to explain and finds nothing that fails.
+The images are headers only, because `cutline verify` lists them and opens a thousand for their
+sizes. The caption files hold what the table says; those of records that gave no row hold something,
+so that verify has orphans to explain and finds nothing that fails.
 """
 
 import multiprocessing
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import contenders
-from data import PROCESSES
+from data import PROCESSES, image_header
 from measure import run
 from room import Room, fresh_data
 
@@ -31,22 +31,25 @@ def samples_in(room: Room, data: str) -> Iterator[str]:
         yield f"{folder}/data"
 
 
-def captions_of(table: str) -> list[tuple[str, str]]:
-    """Read the filename and the caption of each record, with or without a row."""
+def files_of(table: str) -> list[tuple[str, bytes]]:
+    """Return the names and the contents of what stands beside each record, row or not."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - the bench itself is to stay small
 
-    rows = pq.read_table(table, columns=["filename", "caption"])
+    rows = pq.read_table(table).to_pylist()
     rejects = pq.read_table(table.replace(".parquet", ".rejects.parquet"), columns=["filename"])
-    pairs = zip(rows["filename"].to_pylist(), rows["caption"].to_pylist(), strict=True)
-    return [*pairs, *((filename, "no row") for filename in rejects["filename"].to_pylist())]
+    none = {"width": 1, "height": 1, "caption": "no row"}
+    files = []
+    for row in [*rows, *(reject | none for reject in rejects.to_pylist())]:
+        files.append((row["filename"], image_header(row["width"], row["height"])))
+        files.append((f"{os.path.splitext(row['filename'])[0]}.txt", row["caption"].encode()))
+    return files
 
 
 def write_slice(table: str, data: str, first: int) -> None:
     at = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
-    for filename, caption in captions_of(table)[first::PROCESSES]:
-        os.close(os.open(filename, NEW, 0o644, dir_fd=at))
-        file = os.open(f"{os.path.splitext(filename)[0]}.txt", NEW, 0o644, dir_fd=at)
-        os.write(file, caption.encode())
+    for name, content in files_of(table)[first::PROCESSES]:
+        file = os.open(name, NEW, 0o644, dir_fd=at)
+        os.write(file, content)
         os.close(file)
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import contenders
 from bench import stop
+from data import image_header
 from measure import ContenderError, Runs, run, say
 from room import Room, open_room
 from slow.mounts import NoFuseError, hosts
@@ -206,13 +207,13 @@ def slow_mounts(room: Room, options: argparse.Namespace) -> Iterator[Verdict]:
 
 
 def add_images(data: str) -> None:
-    """Make an empty image for each row: a table is verified against names."""
+    """Make the header of an image for each row, which a table is verified against."""
     for name in os.listdir(data):
         with open(f"{data}/{name}", "rb") as file:
             sidecar = json.load(file)
         if "width" in sidecar:
-            with open(f"{data}/{sidecar['image_name']}", "xb"):
-                pass
+            with open(f"{data}/{sidecar['image_name']}", "xb") as image:
+                image.write(image_header(sidecar["width"], sidecar["height"]))
 
 
 def show(title: str, times: dict[tuple[str, str], Runs]) -> None:

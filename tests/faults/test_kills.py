@@ -15,23 +15,25 @@ import time
 
 import psutil
 import pytest
+from distributed import Client
 
 import cutline
 from cutline import DemoOptions, make_demo
 
-KILLS = int(os.environ.get("CUTLINE_KILLS", "50"))
+KILLS = int(os.environ.get("CUTLINE_KILLS", "20"))
 SEED = int(os.environ.get("CUTLINE_SEED", str(random.randrange(10**6))))
-OPTIONS = cutline.CompileOptions(partition_size=200, max_rejects=1)
+SIDECARS = 8_000  # a hundred parts
+OPTIONS = cutline.CompileOptions(partition_size=80, max_rejects=1)
 NOTES = {"merged", "timings"}
 OUTPUTS = ("x.parquet", "x.rejects.parquet", "x.parts", "x.cutline")
 
 
 class Dataset:
-    """20,000 sidecars, and the outputs of an undisturbed run."""
+    """The sidecars, and the outputs of an undisturbed run."""
 
     def __init__(self, root):
         self.root = root
-        make_demo(root, DemoOptions(20_000, images=False))
+        make_demo(root, DemoOptions(SIDECARS, images=False))
         self.resume()
         self.right = self.outputs()
         assert sum(name.startswith("part-") for name in self.right) == 100
@@ -59,7 +61,7 @@ class Dataset:
     def start(self, *options):
         """Start the command, and wait until it is at work."""
         command = [sys.executable, "-m", "cutline", "compile", f"{self.root}/data"]
-        command += [f"{self.root}/x.parquet", "--partition-size=200", "--max-rejects=1", "--quiet"]
+        command += [f"{self.root}/x.parquet", "--partition-size=80", "--max-rejects=1", "--quiet"]
         job = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
         while job.poll() is None and not os.path.exists(f"{self.root}/x.cutline/plan.parquet"):
             time.sleep(0.005)
@@ -118,7 +120,7 @@ class Separate:
         return psutil.Process((self.processes | {"client": client})[victim].pid)
 
     def mend(self):
-        """Start what is not there: the scheduler, two nannies."""
+        """Start what is not there, the scheduler and two nannies, and wait for a worker."""
         if "scheduler" not in self.processes or self.processes["scheduler"].poll() is not None:
             self.stop()
             self.start("scheduler", "scheduler", "--host=127.0.0.1", "--port=0")
@@ -129,6 +131,8 @@ class Separate:
         for nanny in ("nanny", "other nanny"):
             if nanny not in self.processes or self.processes[nanny].poll() is not None:
                 self.start(nanny, "worker", self.address, "--nthreads=1", "--no-dashboard")
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=120)  # a command waits for 15 s
 
     def start(self, name, *command):
         keep = subprocess.PIPE if name == "scheduler" else subprocess.DEVNULL
@@ -154,7 +158,7 @@ def test_a_kill_at_any_time_costs_one_more_run_and_no_byte(dataset, kind, capsys
     try:
         for number in range(KILLS):
             victim = cluster.victims[number % len(cluster.victims)]
-            landed += kill(dataset, cluster, victim, chance.uniform(0, 1.2))
+            landed += kill(dataset, cluster, victim, chance.uniform(0, 0.8))
             cluster.mend()
     finally:
         cluster.stop()
@@ -180,6 +184,6 @@ def kill(dataset, cluster, victim, delay):
         assert client.returncode == 0 or said.count("\n") == 1, said
     assert client.returncode or os.path.exists(f"{dataset.root}/x.parquet")
     summary = dataset.resume()
-    assert summary.sidecars == 20_000
+    assert summary.sidecars == SIDECARS
     assert dataset.outputs() == dataset.right, f"{victim} killed after {delay:.3f} s"
     return unfinished
