@@ -9,6 +9,7 @@ from cutline import (
     CompileOptions,
     CutlineError,
     Rules,
+    RunOptions,
     UsageError,
     compile_table,
     move_orphans,
@@ -91,6 +92,19 @@ def test_captions_that_cannot_be_written_are_the_shortfall_of_the_run(root):
     assert summary.shortfall == f"{summary.captions.shortfall} {summary.verify.shortfall}"
     assert summary.shortfall.startswith("1 caption file")
     assert ": images_without_caption_file 1; write" in summary.verify.shortfall
+
+
+def test_a_run_reads_the_headers_of_as_many_images_as_it_is_told(root):
+    for number in range(10):
+        (root / f"data/{number:03}.png").write_bytes(b"no header")
+    asked = [RunOptions(sample=3), RunOptions(check_sizes=True)]
+    checks = [run(str(root), chosen=chosen).verify.findings for chosen in asked]
+    assert [check["unreadable_images"].count for check in checks] == [3, 10]
+
+
+def test_a_sample_of_no_image_is_refused_before_anything_is_done():
+    with pytest.raises(UsageError, match="raise --sample"):
+        RunOptions(sample=0)
 
 
 def test_orphans_are_the_shortfall_of_the_run_with_the_command_that_mends(root):
@@ -309,15 +323,17 @@ def test_the_data_folder_of_a_plain_download_is_refused(tmp_path):
         run_in_place(str(tmp_path / "set" / "data"))
 
 
-def test_loose_samples_in_the_folder_of_a_dataset_are_told_where_to_go(root):
-    write_sidecars(root, {"a.b.json": record("a.b.JPG")})
+@pytest.mark.parametrize("name", ["a.b.json", "a.b.JSON"])
+def test_loose_samples_in_the_folder_of_a_dataset_are_told_where_to_go(root, name):
+    write_sidecars(root, {name: record("a.b.JPG")})
     (root / "a.b.JPG").touch()
-    with pytest.raises(UsageError, match=r"such as a\.b\.json: move them into .*/flowers/data, or"):
+    with pytest.raises(UsageError, match=rf"such as {name}: move them into .*/flowers/data, or"):
         run(str(root))
 
 
 def test_json_files_and_pictures_of_a_dataset_that_are_no_samples_stop_nobody(root):
-    for name in ("README.md", "dataset_infos.json", "multidatabackend.json", "preview.png"):
+    names = ("README.md", "dataset_infos.json", "multidatabackend.json", "preview.png")
+    for name in (*names, "._preview.json", "._preview.png"):
         (root / name).write_text("{}")
     assert run(str(root)).compile.rows == 10
 
