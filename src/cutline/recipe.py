@@ -102,12 +102,9 @@ def run(
     ----------
     root
         The folder of the dataset. Tar shards in ROOT and ``ROOT/data`` are unpacked into
-        ``ROOT/data``, where images and sidecars are; files that are there already are kept. The
-        table is ``ROOT/X.parquet``, where X is the name of the folder.
-    options
-        How to compile.
-    chosen
-        What else to do.
+        ``ROOT/data``; what is there is kept. The table is ``ROOT/X.parquet`` of a ROOT X.
+    options, chosen
+        How to compile, and what else to do.
     client
         The Dask cluster to work on; without one, Dask's scheduler of this process.
     watcher
