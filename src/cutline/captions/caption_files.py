@@ -151,7 +151,7 @@ def write_captions(
         written = worker_checks.writes(folder, workspace, workspace.store(staging))
         if slices := slices_of(table):
             _warn_of_no_images(slices[0], folder, watcher)
-            read = worker_checks.reads(os.path.dirname(table), [table])
+            read = worker_checks.reads_table(table)
             with worker_checks.checked(client, watcher, written, read):
                 _check_room(slices, context, client, watcher)
                 counts.update(_write_caption_files(slices, context, client, watcher))

@@ -7,6 +7,7 @@ reason, and sent away; the others go on.
 
 import asyncio
 import logging
+import os
 import pickle
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ from cutline.cluster import fitness
 from cutline.errors import CutlineError, said
 from cutline.progress import SILENT, Watcher
 from cutline.sources import Origin, local_folder, shard_names
-from cutline.store import TableStore, Workspace
+from cutline.store import TableStore, Workspace, disk
 
 MAKERS: Final = ("plan", "record", "sources", "store", "table")
 """The packages of cutline whose code decides the bytes of a part."""
@@ -65,6 +66,12 @@ def reads(folder: str, paths: Iterable[str]) -> fitness.Read:
     """Return that workers read a folder, such as these files in it."""
     marks = ((path, fitness.mark_of(path)) for path in paths)
     return fitness.Read(folder, tuple((path, mark) for path, mark in marks if mark))
+
+
+def reads_table(table: str) -> fitness.Read:
+    """Return that workers read a table, by its path or URL."""
+    path = disk.absolute(table.removeprefix("file://"))  # a worker may be in another folder
+    return reads(os.path.dirname(path), [path])
 
 
 def reads_folder(folder: str, extension: str = "") -> fitness.Read:

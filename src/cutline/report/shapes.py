@@ -1,6 +1,5 @@
 """Counts of what the rows of a table look like; below the driver is what runs on workers."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -97,7 +96,7 @@ def count_shapes(table: str, client: Client | None, watcher: Watcher) -> Shapes:
     if not slices:
         return Shapes()
     bag = running.bag_of(slices, _count_slices, stage="report-rows")
-    read = worker_checks.reads(os.path.dirname(table), [table])
+    read = worker_checks.reads_table(table)
     with worker_checks.checked(client, watcher, read):
         return sum(running.results(bag, client, watcher), Shapes())
 

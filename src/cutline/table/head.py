@@ -35,7 +35,7 @@ def first_rows(path: disk.AnyPath, count: int) -> pa.Table:
     """
     if count < 0:
         raise UsageError(f"The number of rows is 0 or more, not {count}.")
-    path = os.fspath(path)
+    path = os.fspath(path).removeprefix("file://")
     rows: list[pa.Table] = []
     for part in _part_files(path) or [path]:
         rows.append(_first_of_file(part, count))
