@@ -253,7 +253,7 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
 def _check_root(path: str, data: str) -> None:
     """Refuse what is in a dataset already, and a dataset that a run has made there by mistake."""
     dataset = _dataset_above(path)
-    sample = _loose_sample(path) if os.path.isdir(path) else None
+    sample = _loose_sample(path, alone=not os.path.isdir(data)) if os.path.isdir(path) else None
     above, name = os.path.split(path)
     if name == "data" and (sample or (not os.path.isdir(data) and _shards_of(path))):
         dataset = dataset or above  # nothing but a plain download of the hub may be there yet
@@ -264,9 +264,10 @@ def _check_root(path: str, data: str) -> None:
             " own."
         )
     if sample:
+        table = shlex.join(["cutline", "compile", path, f"{path}.parquet"])
         raise UsageError(
             f"The folder {path} holds images and sidecars itself, such as {sample}: move them into"
-            f" {data}, or run the folder whose data they are."
+            f" {data}, run the folder whose data they are, or make a table alone with `{table}`."
         )
     if os.path.isdir(f"{data}/data") and os.path.exists(f"{data}/data.parquet"):
         raise UsageError(
@@ -285,15 +286,15 @@ def _dataset_above(path: str) -> str | None:
     return None
 
 
-def _loose_sample(folder: str) -> str | None:
-    """Return the name of a sidecar that lies directly in a folder beside its image, if one does."""
+def _loose_sample(folder: str, *, alone: bool) -> str | None:
+    """Return the name of a sidecar directly in a folder that is beside its image, or `alone`."""
     names: dict[bool, dict[bytes, bytes]] = {True: {}, False: {}}
     for entry in local_folder.scanned(os.fsencode(folder), b"", local_folder.refuse):
         stem, extension = os.path.splitext(entry.name)
         is_sidecar = passing_over.is_sidecar_name(entry.name)
         if is_sidecar or extension[1:].lower() in simpletuner.IMAGES:
             names[is_sidecar][stem] = entry.name
-            if stem in names[not is_sidecar]:
+            if stem in names[not is_sidecar] or (alone and is_sidecar):
                 return texts.shown_path(names[True][stem])
     return None
 

@@ -167,13 +167,16 @@ def test_the_board_of_a_job_equals_its_summary(tmp_path, demo_root):
     ):
         table = str(tmp_path / "t.parquet")
         summary = compile_table(str(folder / "data"), table, options, client=client)
-        (first,) = stages_on(client)
+        first, merged = stages_on(client)
         compile_table(str(folder / "data"), table, options, client=client)
-        second = stages_on(client)[1]
-    duplicates = summary.rejects.pop("duplicate")  # found by the merge
-    rows, rejects = summary.rows + duplicates, summary.rejects
+        second = stages_on(client)[2]
+    rejects = {**summary.rejects}
+    duplicates = rejects.pop("duplicate")  # found by the merge
+    rows = summary.rows + duplicates
     assert first == ("compile-rows", summary.sidecars, True, {"rows": rows}, rejects)
-    assert second == ("check-parts", 4, True, {"rows kept": rows}, rejects)
+    assert (merged[0], merged[3]["rows"]) == ("merge", summary.rows)
+    assert second[0] == "check-parts"
+    assert second[3:] == ({"rows kept": summary.rows}, summary.rejects)
 
 
 def test_a_board_of_another_version_is_refused(monkeypatch):
@@ -225,8 +228,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("address", "has_board"), [("none", "False"), ("127.0.0.1:0", "True")])
-def test_nobody_pays_for_a_dashboard_that_nobody_looks_at(tmp_path, demo_root, address, has_board):
+@pytest.mark.parametrize(("address", "has_board"), [("none", False), ("127.0.0.1:0", True)])
+def test_bokeh_is_loaded_for_a_dashboard_only(tmp_path, demo_root, address, has_board):
     """In a process of its own, where the scheduler of a local cluster is."""
     (tmp_path / "job.py").write_text(UNSEEN)
     folder, _ = demo_root
@@ -237,8 +240,10 @@ def test_nobody_pays_for_a_dashboard_that_nobody_looks_at(tmp_path, demo_root, a
         text=True,
         check=True,
     )
-    assert ran.stdout.splitlines() == ["[]", has_board]
-    assert [line[9:].partition(":")[0] for line in ran.stderr.splitlines()] == ["compile-rows"]
+    loaded, board = ran.stdout.splitlines()
+    assert (loaded != "[]", board) == (has_board, str(has_board))
+    told = [line[9:].partition(":")[0] for line in ran.stderr.splitlines()]
+    assert told == ["compile-rows"]
 
 
 @pytest.mark.parametrize("packages", [{"bokeh"}, set()], ids=["without bokeh", "with bokeh"])
@@ -260,6 +265,6 @@ def test_a_scheduler_without_cutline_is_refused_in_a_sentence(tmp_path, demo_roo
     with scheduler(tmp_path, **without({"cutline"}, tmp_path)) as there:
         ran = run_on(there, folder, tmp_path)
     assert ran.returncode == 1
-    assert ran.stderr.splitlines() == [
+    assert ran.stderr.splitlines()[-1] == (
         "cutline: The scheduler lacks cutline, and has to read its tasks: install it there."
-    ]
+    )

@@ -262,7 +262,7 @@ def test_the_end_of_a_run_fits_a_terminal(tmp_path):
     assert len(lines) <= 20  # 24, with the sentence about what is wrong and the prompt
     assert max(map(len, lines)) <= 80
     assert [line for line in lines if re.search(r"images without row +FAILS +\d", line)]
-    assert [line for line in lines if re.search(r"1\d checks ok", line)]
+    assert [line for line in lines if re.search(r"\d\d checks ok", line)]
     assert [line for line in lines if re.search(r" ok  +0", line)] == []
 
 
