@@ -85,8 +85,8 @@ def test_an_id_names_files(name):
 
 
 def test_unknown_words_are_answered_with_the_known_ones():
-    assert "textfile, parquet" in refused(strategy="filename")
-    assert "area, pixel, pixel_area" in refused(resolution_type="megapixel")
+    assert "give 'textfile' or 'parquet'" in refused(strategy="filename")
+    assert "give 'area' or 'pixel' or 'pixel_area'" in refused(resolution_type="megapixel")
 
 
 sizes = st.one_of(
