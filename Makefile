@@ -27,7 +27,7 @@ demo: $(PLAIN)  ## make a small dataset with planted faults, prepare it, and sho
 	rm -rf demo
 	$(BIN)/python jobs/demo.py demo
 
-test: $(SETUP)  ## the tests (under 8 minutes on 2 cores)
+test: $(SETUP)  ## the tests (aimed at 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2
 
 check: $(SETUP)  ## ruff, formatting, mypy strict, and which package imports which
