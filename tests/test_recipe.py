@@ -327,7 +327,7 @@ def test_the_data_folder_of_a_plain_download_is_refused(tmp_path):
 def test_loose_samples_in_the_folder_of_a_dataset_are_told_where_to_go(root, name):
     write_sidecars(root, {name: record("a.b.JPG")})
     (root / "a.b.JPG").touch()
-    with pytest.raises(UsageError, match=rf"such as {name}: move them into .*/flowers/data, or"):
+    with pytest.raises(UsageError, match=rf"such as {name}: move them into .*/flowers/data, run"):
         run(str(root))
 
 

@@ -253,7 +253,8 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
 def _check_root(path: str, data: str) -> None:
     """Refuse what is in a dataset already, and a dataset that a run has made there by mistake."""
     dataset = _dataset_above(path)
-    sample = _loose_sample(path, alone=not os.path.isdir(data)) if os.path.isdir(path) else None
+    alone = not (os.path.isdir(data) or (os.path.isdir(path) and _shards_of(path)))
+    sample = _loose_sample(path, alone=alone) if os.path.isdir(path) else None
     above, name = os.path.split(path)
     if name == "data" and (sample or (not os.path.isdir(data) and _shards_of(path))):
         dataset = dataset or above  # nothing but a plain download of the hub may be there yet
