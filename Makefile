@@ -4,6 +4,9 @@ BIN := .venv/bin
 SETUP := .venv/.installed-dev
 PLAIN := .venv/.installed
 
+# Each of a thousand processes that the tests start would compile 150 modules, which pip does once.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dist test test-bench test-state test-faults test-filesystems test-browser \
 	test-cluster test-cluster-long cluster-tools check bench bench-slow pictures clean
@@ -28,7 +31,7 @@ demo: $(PLAIN)  ## make a small dataset with planted faults, prepare it, and sho
 	$(BIN)/python jobs/demo.py demo
 
 test: $(SETUP)  ## the tests (aimed at 8 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(SETUP)  ## ruff, formatting, mypy strict, and which package imports which
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 import cutline
+import jobs_at_work
 from cutline import Address
 from cutline.cluster import connecting, running
 from cutline.errors import CutlineError
@@ -220,7 +221,7 @@ def test_workers_are_looked_at_often():
 
 
 def test_a_scheduler_that_dies_ends_the_job_with_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(jobs_at_work.__file__))
     with (
         scheduler(tmp_path) as there,
         connecting.connect(Address(there["address"])) as client,
