@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cutline.plan.beside import PAIRED
 from cutline.sources import line_format
 from cutline.store import TableStore, parquet
 
@@ -47,9 +48,7 @@ def write_plan(lines: pa.Table, partition_size: int, store: TableStore, plan: st
     parts: list[Part] = []
     with (
         store.publish(plan) as file,
-        pq.ParquetWriter(
-            file, line_format.LINES, use_dictionary=["stamp", "shard", "fault"]
-        ) as writer,
+        pq.ParquetWriter(file, lines.schema, use_dictionary=["stamp", "shard", "fault"]) as writer,
     ):
         for own in cut(lines, partition_size):
             writer.write_table(own, row_group_size=len(own))
@@ -61,7 +60,7 @@ def read_plan(store: TableStore, plan: str) -> list[Part]:
     """Read the parts of a plan; none if it is damaged, of another version, or not there."""
     try:
         with parquet.opened_parquet(store, plan) as file:
-            if file.schema_arrow != line_format.LINES:
+            if file.schema_arrow not in {line_format.LINES, PAIRED}:
                 return []
             shards = file.read(["shard"])["shard"].to_pylist()
             groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]

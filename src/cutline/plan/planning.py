@@ -14,7 +14,7 @@ from distributed import Client
 
 from cutline.cluster import running
 from cutline.errors import CutlineError, UsageError
-from cutline.plan import shard_index
+from cutline.plan import beside, shard_index
 from cutline.plan.plan_file import Part, cut, read_plan, write_plan
 from cutline.plan.receipts import PartsContext, Receipt, check_parts, still_settled
 from cutline.plan.shard_index import ShardIndex
@@ -35,11 +35,17 @@ class PlanOptions:
         Sidecars a part.
     fresh
         Use nothing that an earlier run has left.
+    images
+        Find also the image beside each sidecar.
+    measure
+        Measure it where that is needed.
     """
 
     identity: bytes
     partition_size: int
     fresh: bool = False
+    images: bool = False
+    measure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ def make_plan(
     CutlineError
         The source cannot be listed, or holds no sidecar.
     """
-    context = PartsContext(source_of(origin), files, options.identity)
+    context = PartsContext(source_of(origin, options), files, options.identity)
     with _checked(context, options, client, watcher) as before:
         refused = list[OSError]()
         lines, indexes = _listed(origin, files, options, client, watcher, refused)
@@ -147,9 +153,10 @@ def make_plan(
     return Plan(parts, kept, indexes, unlisted)
 
 
-def source_of(origin: Origin) -> Source:
+def source_of(origin: Origin, options: PlanOptions) -> Source:
     """Return what reads the sidecars of a source on a worker."""
-    return origin.source if isinstance(origin, shard_names.ShardSet) else origin
+    source: Source = origin.source if isinstance(origin, shard_names.ShardSet) else origin
+    return beside.PicturedSource(source, options.measure) if options.images else source
 
 
 @contextmanager
@@ -179,12 +186,13 @@ def _listed(
     refused: list[OSError],
 ) -> tuple[pa.Table, list[ShardIndex] | None]:
     if not isinstance(origin, shard_names.ShardSet):
-        return origin.list(refused.append), None
+        lines = origin.list(refused.append)
+        return (beside.paired(lines, origin.images()) if options.images else lines), None
     files.store.make_folder(files.workspace.folder)
     indexes = shard_index.index_shards(
         origin, files.store, files.indexes, client, watcher, fresh=options.fresh
     )
-    lines = shard_index.sidecar_lines(indexes, files.store)
+    lines = shard_index.sidecar_lines(indexes, files.store, images=options.images)
     if not len(lines) and shard_index.damaged(indexes):
         raise CutlineError(shard_index.shortfall(indexes, "the table"))
     return lines, indexes

@@ -17,10 +17,12 @@ from typing import Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from distributed import Client
 
 from cutline.cluster import running
+from cutline.plan import beside
 from cutline.plan.ledger import DAMAGED, EMPTY, LEDGER
 from cutline.progress import Watcher, events
 from cutline.sources import line_format, shard_names, tar_shards
@@ -128,11 +130,21 @@ def _at_once(shards: shard_names.ShardSet, client: Client | None) -> int:
     return max(running.things_a_task(count, client), min(AT_ONCE, fair))
 
 
-def sidecar_lines(indexes: list[ShardIndex], store: TableStore) -> pa.Table:
-    """Return the lines of the sidecars of all shards: by sorted shard, then in member order."""
-    members = (member_lines(index, ["sidecar"], store) for index in indexes)
-    lines = [table.filter(table["sidecar"]).select(line_format.LINES.names) for table in members]
-    return pa.concat_tables(lines)
+def sidecar_lines(indexes: list[ShardIndex], store: TableStore, *, images: bool) -> pa.Table:
+    """Return the lines of the sidecars of all shards: by sorted shard, then in member order.
+
+    With `images`, each line has also the image beside it.
+    """
+    return pa.concat_tables(_sidecar_lines(index, store, images) for index in indexes)
+
+
+def _sidecar_lines(index: ShardIndex, store: TableStore, images: bool) -> pa.Table:  # noqa: FBT001
+    members = member_lines(index, ["sidecar", "reason"], store)
+    lines = members.filter(members["sidecar"]).select(line_format.LINES.names)
+    if not images:
+        return lines
+    files = members.filter(pc.is_null(members["reason"])).select(line_format.LINES.names)
+    return beside.paired(lines, files)
 
 
 def member_lines(index: ShardIndex, more: list[str], store: TableStore) -> pa.Table:

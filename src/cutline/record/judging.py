@@ -81,6 +81,8 @@ def judge(path: bytes, data: bytes, rules: Rules, beside: Beside = NOTHING) -> O
         return record
     fields = rules.fields
     filename = _filename(path, record, fields.image, beside.path)
+    if isinstance(filename, Reject) and filename.reason == "no_image":
+        return filename  # where images are measured, it has no size for that reason
     named = None if isinstance(filename, Reject) else filename
     (wide, width), (high, height) = (first_value(record, each) for each in fields[1:3])
     if beside.size and (width is None or height is None):

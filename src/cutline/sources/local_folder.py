@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from heapq import nsmallest
 from itertools import islice
@@ -14,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from cutline.errors import CutlineError, said
-from cutline.record import TOO_LARGE, Reject, texts
-from cutline.sources.base import too_large, unreadable
+from cutline.record import TOO_LARGE, Reject, naming, texts
+from cutline.sources.base import Head, too_large, unreadable
 from cutline.sources.line_format import Sidecar, Stamp, lines_of
 from cutline.sources.passing_over import is_sidecar_name, may_hold_sidecars
 
@@ -71,7 +72,16 @@ class Folder:
         CutlineError
             The folder itself cannot be listed.
         """
-        return lines_of(_sorted_array(_walk_folder(os.fsencode(self.root), refused)))
+        return self._listed(is_sidecar_name, refused)
+
+    def images(self) -> pa.Table:
+        """Return a line for each image; a folder that cannot be listed has none."""
+        return self._listed(naming.is_image, lambda _: None)
+
+    def _listed(
+        self, wanted: Callable[[bytes], bool], refused: Callable[[OSError], None]
+    ) -> pa.Table:
+        return lines_of(_sorted_array(_walk_folder(os.fsencode(self.root), wanted, refused)))
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Return the stamps of the sidecars of some lines."""
@@ -87,6 +97,12 @@ class Folder:
         with open_folder(self.root) as root:
             for path in lines["path"].to_pylist():
                 yield read_file(root, path)
+
+    @contextmanager
+    def heads(self, lines: pa.Table) -> Iterator[Head]:  # noqa: ARG002 - as of `Source`
+        """Open what reads the first bytes of files."""
+        with open_folder(self.root) as root:
+            yield partial(_head, root)
 
 
 @contextmanager
@@ -129,14 +145,16 @@ def _sorted_array(paths: list[bytes]) -> pa.Array:
     return pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers).cast(pa.binary())
 
 
-def _walk_folder(root: bytes, refused: Callable[[OSError], None]) -> list[bytes]:
-    """Return the sidecars below a folder, as paths relative to it, in no order."""
+def _walk_folder(
+    root: bytes, wanted: Callable[[bytes], bool], refused: Callable[[OSError], None]
+) -> list[bytes]:
+    """Return the files below a folder whose names are wanted, relative to it, in no order."""
     found, prefixes = [], [b""]
     while prefixes:
         prefix = prefixes.pop()
         for entry in scanned(root, prefix, refused):
             name = entry.name
-            if is_sidecar_name(name):
+            if wanted(name):
                 found.append(prefix + name)
             elif entry.is_dir(follow_symlinks=False) and may_hold_sidecars([name]):
                 prefixes.append(prefix + name + b"/")
@@ -231,6 +249,17 @@ def read_file(root: int, path: bytes) -> Sidecar:
         return path, unreadable(error), UNSEEN
     finally:
         os.close(descriptor)
+
+
+def _head(root: int, path: bytes, _: int | None, length: int) -> bytes:
+    try:
+        descriptor = os.open(path, OPEN_FLAGS, dir_fd=root)
+        try:
+            return os.read(descriptor, length)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return b""
 
 
 def _read_descriptor(descriptor: int, status: os.stat_result) -> bytes | Reject:

@@ -84,7 +84,10 @@ class CompileOptions:
     @property
     def planning(self) -> planning.PlanOptions:
         """The options that decide the plan."""
-        return planning.PlanOptions(self.identity(), self.partition_size, self.fresh)
+        rules = self.rules
+        return planning.PlanOptions(
+            self.identity(), self.partition_size, self.fresh, rules.uses_images, rules.measure
+        )
 
     def identity(self) -> bytes:
         """Return all that changes the bytes of a part but its sidecars, written down."""

@@ -99,7 +99,7 @@ def compile_table(
     table_files = TableFiles.of(table)
     needed = partial(planning.space_to_finish, table_files)
     with table_files.locked(watcher.say, force=options.force_unlock, needed=needed) as files:
-        context = CompileContext(planning.source_of(origin), files, options)
+        context = CompileContext(planning.source_of(origin, options.planning), files, options)
         written = worker_checks.writes(os.path.dirname(files.table), files.workspace, files.store)
         read = worker_checks.reads_source(origin)
         with worker_checks.checked(client, watcher, written, read):
@@ -152,6 +152,7 @@ def _summed_up(
     clock: Clock,
 ) -> CompileSummary:
     allowed = context.options.allow_damaged
+    named = context.options.rules.fields.image  # of `x.jpg.json`, the image has another stem
     damage = "" if allowed else shard_index.shortfall(plan.indexes or [], "the table")
     return CompileSummary(
         table=context.files.table,
@@ -160,7 +161,7 @@ def _summed_up(
         rejects=merged.rejects,
         parts=len(plan.parts),
         reused_parts=len(plan.kept),
-        stem_mismatches=sum(receipt.stem_mismatches for receipt in receipts),
+        stem_mismatches=sum(receipt.stem_mismatches for receipt in receipts) if named else 0,
         seconds=clock.total(),
         stages=clock.stages,
         damaged_shards=None if plan.indexes is None else len(plan.damaged),
