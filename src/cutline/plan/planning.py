@@ -19,7 +19,7 @@ from cutline.plan.plan_file import Part, cut, read_plan, write_plan
 from cutline.plan.receipts import PartsContext, Receipt, check_parts, still_settled
 from cutline.plan.shard_index import ShardIndex
 from cutline.progress import Watcher
-from cutline.sources import Origin, Source, local_folder, shard_names
+from cutline.sources import Origin, Source, line_format, local_folder, shard_names
 from cutline.store import TableFiles
 
 
@@ -165,7 +165,8 @@ def _checked(
 ) -> Iterator[_Before]:
     """Check the parts that are there while the block runs."""
     files = context.files
-    planned = [] if options.fresh else read_plan(files.store, files.plan)
+    schema = beside.PAIRED if options.images else line_format.LINES
+    planned = [] if options.fresh else read_plan(files.store, files.plan, [schema])
     names = files.store.sizes(files.parts) if planned else {}
     there = [part for part in planned if files.part_name(part.index) in names]
     if not there:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 import msgspec
 import orjson
 
-from cutline.record.dialects import Rules, first_value, value_at
+from cutline.record.dialects import DIALECTS, Rules, first_value, value_at
 from cutline.record.naming import image_filename
 from cutline.record.outcome import Outcome, Reject, Row
 from cutline.record.reading import read_json
@@ -27,7 +27,18 @@ _FIELDS: Final = [("width", _Pixels), ("height", _Pixels), ("image_name", str), 
 Size: TypeAlias = tuple[int, int]
 """Width and height in pixels."""
 
-__all__ = ["Beside", "Outcome", "Pictured", "Rules", "captions", "judge", "judge_by", "parse"]
+__all__ = [
+    "DIALECTS",
+    "Beside",
+    "Outcome",
+    "Pictured",
+    "Rules",
+    "captions",
+    "judge",
+    "judge_by",
+    "judge_record",
+    "parse",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +88,13 @@ def judge(path: bytes, data: bytes, rules: Rules, beside: Beside = NOTHING) -> O
     Reject(reason='no_width', detail='the record has no width', filename=None)
     """
     record = parse(data)
-    if isinstance(record, Reject):
-        return record
+    return record if isinstance(record, Reject) else judge_record(path, record, rules, beside)
+
+
+def judge_record(
+    path: bytes, record: Mapping[str, Any], rules: Rules, beside: Beside = NOTHING
+) -> Outcome:
+    """Return what `judge` does, of a sidecar that is parsed."""
     fields = rules.fields
     filename = _filename(path, record, fields.image, beside.path)
     if isinstance(filename, Reject) and filename.reason == "no_image":
