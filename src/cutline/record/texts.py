@@ -47,6 +47,17 @@ def captions_in(cell: str | Sequence[str | None] | None) -> list[str]:
     return [text for text in cell or () if text is not None]
 
 
+def caption_file(cell: str | Sequence[str | None] | None) -> str | None:
+    r"""Return what the caption file of a cell holds, a line for each caption; None if it has none.
+
+    Examples
+    --------
+    >>> caption_file(["A cat.", "A pet."])
+    'A cat.\nA pet.'
+    """
+    return cell if isinstance(cell, str) else "\n".join(captions_in(cell)) or None
+
+
 def is_whole(text: str) -> bool:
     r"""Return whether text can be written: JSON may hold half a character, as ``\ud83d``."""
     try:
