@@ -8,6 +8,8 @@ has changed, and the new plan has the same sidecars in the same part.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import pyarrow as pa
 from distributed import Client
@@ -17,10 +19,24 @@ from cutline.errors import CutlineError, UsageError
 from cutline.plan import beside, shard_index
 from cutline.plan.plan_file import Part, cut, read_plan, write_plan
 from cutline.plan.receipts import PartsContext, Receipt, check_parts, still_settled
+from cutline.plan.selection import Selection
 from cutline.plan.shard_index import ShardIndex
 from cutline.progress import Watcher
 from cutline.sources import Origin, Source, line_format, local_folder, shard_names
 from cutline.store import TableFiles
+
+__all__ = [
+    "ALL",
+    "Plan",
+    "PlanOptions",
+    "Selection",
+    "check_numbers",
+    "make_plan",
+    "source_of",
+    "space_to_finish",
+]
+
+ALL: Final = Selection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,8 @@ class PlanOptions:
         Find also the image beside each sidecar.
     measure
         Measure it where that is needed.
+    selection
+        Which sidecars to take.
     """
 
     identity: bytes
@@ -46,6 +64,7 @@ class PlanOptions:
     fresh: bool = False
     images: bool = False
     measure: bool = False
+    selection: Selection = ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +206,22 @@ def _listed(
     refused: list[OSError],
 ) -> tuple[pa.Table, list[ShardIndex] | None]:
     if not isinstance(origin, shard_names.ShardSet):
-        lines = origin.list(refused.append)
-        return (beside.paired(lines, origin.images()) if options.images else lines), None
+        lines = options.selection.of(origin.list(refused.append, options.selection.limit))
+        return (beside.paired(lines, origin.images(lines)) if options.images else lines), None
     files.store.make_folder(files.workspace.folder)
-    indexes = shard_index.index_shards(
-        origin, files.store, files.indexes, client, watcher, fresh=options.fresh
+    index = partial(
+        shard_index.index_shards,
+        store=files.store,
+        folder=files.indexes,
+        client=client,
+        watcher=watcher,
+        fresh=options.fresh,
     )
+    indexes = shard_index.index_enough(origin, options.selection.limit, index, files.store)
     lines = shard_index.sidecar_lines(indexes, files.store, images=options.images)
     if not len(lines) and shard_index.damaged(indexes):
         raise CutlineError(shard_index.shortfall(indexes, "the table"))
-    return lines, indexes
+    return options.selection.of(lines), indexes
 
 
 def _drop_old(files: TableFiles, parts: list[Part], kept: list[Receipt]) -> None:

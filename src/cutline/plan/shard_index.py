@@ -6,11 +6,12 @@ changed is used again. The driver comes first; below it is what runs on a worker
 """
 
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Final
@@ -116,6 +117,23 @@ def index_shards(
     paths = {f"{folder}/{name}" for name in store.sizes(folder)}
     for path in paths.difference(index.path for index in indexes):
         store.remove(path)  # of a shard that is gone
+    return indexes
+
+
+def index_enough(
+    shards: shard_names.ShardSet,
+    limit: int | None,
+    index: Callable[[shard_names.ShardSet], list[ShardIndex]],
+    store: TableStore,
+) -> list[ShardIndex]:
+    """Index shards; with a limit, from the first one until they have so many sidecars."""
+    if limit is None:
+        return index(shards)
+    for count in (2**step for step in itertools.count()):
+        indexes = index(replace(shards, names=shards.names[:count]))
+        found = len(sidecar_lines(indexes, store, images=False))
+        if count >= len(shards.names) or found >= limit:
+            break
     return indexes
 
 

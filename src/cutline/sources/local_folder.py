@@ -59,29 +59,42 @@ class Folder:
     def __str__(self) -> str:
         return self.root
 
-    def list(self, refused: Callable[[OSError], None] = refuse) -> pa.Table:
+    def list(
+        self, refused: Callable[[OSError], None] = refuse, limit: int | None = None
+    ) -> pa.Table:
         """Return a line for each sidecar.
 
         Parameters
         ----------
         refused
             Called with the error of each folder below that cannot be listed; by default raises.
+        limit
+            Return only the first ones, and list no folder that comes after them.
 
         Raises
         ------
         CutlineError
             The folder itself cannot be listed.
         """
-        return self._listed(is_sidecar_name, refused)
+        root = os.fsencode(self.root)
+        if limit is None:
+            return lines_of(_sorted_array(_walk_folder(root, refused)))
+        return lines_of(_sorted_array([*islice(_walk_in_order(root, refused), limit)]))
 
-    def images(self) -> pa.Table:
-        """Return a line for each image; a folder that cannot be listed has none."""
-        return self._listed(naming.is_image, lambda _: None)
-
-    def _listed(
-        self, wanted: Callable[[bytes], bool], refused: Callable[[OSError], None]
-    ) -> pa.Table:
-        return lines_of(_sorted_array(_walk_folder(os.fsencode(self.root), wanted, refused)))
+    def images(self, sidecars: pa.Table) -> pa.Table:
+        """Return a line for each image in the folders of some sidecars."""
+        root = os.fsencode(self.root)
+        paths = sidecars["path"].to_pylist()
+        return lines_of(
+            _sorted_array(
+                [
+                    prefix + entry.name
+                    for prefix in {b"".join(path.rpartition(b"/")[:2]) for path in paths}
+                    for entry in scanned(root, prefix, lambda _: None)
+                    if naming.is_image(entry.name)
+                ]
+            )
+        )
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Return the stamps of the sidecars of some lines."""
@@ -145,20 +158,35 @@ def _sorted_array(paths: list[bytes]) -> pa.Array:
     return pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers).cast(pa.binary())
 
 
-def _walk_folder(
-    root: bytes, wanted: Callable[[bytes], bool], refused: Callable[[OSError], None]
-) -> list[bytes]:
-    """Return the files below a folder whose names are wanted, relative to it, in no order."""
+def _walk_folder(root: bytes, refused: Callable[[OSError], None]) -> list[bytes]:
+    """Return the sidecars below a folder, as paths relative to it, in no order."""
     found, prefixes = [], [b""]
     while prefixes:
         prefix = prefixes.pop()
         for entry in scanned(root, prefix, refused):
             name = entry.name
-            if wanted(name):
+            if is_sidecar_name(name):
                 found.append(prefix + name)
             elif entry.is_dir(follow_symlinks=False) and may_hold_sidecars([name]):
                 prefixes.append(prefix + name + b"/")
     return found
+
+
+def _walk_in_order(root: bytes, refused: Callable[[OSError], None]) -> Iterator[bytes]:
+    """Yield the same in the order of the paths; a folder is listed when its turn has come."""
+    waiting = [b"/"]
+    while waiting:
+        path = waiting.pop()
+        if not path.endswith(b"/"):
+            yield path
+            continue
+        found, prefix = [], path.lstrip(b"/")
+        for entry in scanned(root, prefix, refused):
+            if is_sidecar_name(entry.name):
+                found.append(prefix + entry.name)
+            elif entry.is_dir(follow_symlinks=False) and may_hold_sidecars([entry.name]):
+                found.append(prefix + entry.name + b"/")
+        waiting += sorted(found, reverse=True)
 
 
 def scanned(

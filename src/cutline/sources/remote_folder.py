@@ -46,20 +46,25 @@ class RemoteFolder:
     def __str__(self) -> str:
         return self.url
 
-    def list(self, refused: Callable[[OSError], None] = refuse) -> pa.Table:
+    def list(
+        self, refused: Callable[[OSError], None] = refuse, limit: int | None = None
+    ) -> pa.Table:
         """Return a line for each sidecar; parameters are those of `Folder.list`."""
-        return self._listed(lambda path: is_sidecar(path.split(b"/")), refused)
+        return self._listed(lambda path: is_sidecar(path.split(b"/")), refused, limit)
 
-    def images(self) -> pa.Table:
+    def images(self, sidecars: pa.Table) -> pa.Table:  # noqa: ARG002 - as of `Folder`
         """Return a line for each image; a folder that cannot be listed has none."""
         return self._listed(naming.is_image, lambda _: None)
 
     def _listed(
-        self, wanted: Callable[[bytes], bool], refused: Callable[[OSError], None]
+        self,
+        wanted: Callable[[bytes], bool],
+        refused: Callable[[OSError], None],
+        limit: int | None = None,
     ) -> pa.Table:
         fs, root = open_filesystem(self.url)
         found = dict(_below(fs, root, self.url, refused))
-        paths = sorted(filter(wanted, found))
+        paths = sorted(filter(wanted, found))[:limit]
         infos = [_resolved(fs, found[path], self.url) for path in paths]
         # Without a stamp nobody knows whether a file has changed, so it must always seem changed.
         unknown = f"listed {uuid.uuid4()}"

@@ -30,6 +30,8 @@ class CompileOptions:
     ----------
     rules
         What of a record goes into its row.
+    selection
+        Which sidecars to take.
     partition_size
         Sidecars a part.
     max_rejects
@@ -48,6 +50,7 @@ class CompileOptions:
     """Columns that every table has, before those of `rules`."""
 
     rules: Rules = field(default_factory=Rules)
+    selection: planning.Selection = planning.ALL
     partition_size: Annotated[int, Meta(ge=1)] = 10_000
     max_rejects: Annotated[float, Meta(ge=0, le=1)] = 0.1
     compression: Codec = "zstd"
@@ -86,7 +89,12 @@ class CompileOptions:
         """The options that decide the plan."""
         rules = self.rules
         return planning.PlanOptions(
-            self.identity(), self.partition_size, self.fresh, rules.uses_images, rules.measure
+            self.identity(),
+            self.partition_size,
+            self.fresh,
+            rules.uses_images,
+            rules.measure,
+            self.selection,
         )
 
     def identity(self) -> bytes:
