@@ -97,14 +97,14 @@ def test_captions_that_cannot_be_written_are_the_shortfall_of_the_run(root):
 def test_a_run_reads_the_headers_of_as_many_images_as_it_is_told(root):
     for number in range(10):
         (root / f"data/{number:03}.png").write_bytes(b"no header")
-    asked = [RunOptions(sample=3), RunOptions(check_sizes=True)]
+    asked = [RunOptions(headers=3), RunOptions(check_sizes=True)]
     checks = [run(str(root), chosen=chosen).verify.findings for chosen in asked]
     assert [check["unreadable_images"].count for check in checks] == [3, 10]
 
 
 def test_a_sample_of_no_image_is_refused_before_anything_is_done():
-    with pytest.raises(UsageError, match="raise --sample"):
-        RunOptions(sample=0)
+    with pytest.raises(UsageError, match="raise --headers"):
+        RunOptions(headers=0)
 
 
 def test_orphans_are_the_shortfall_of_the_run_with_the_command_that_mends(root):

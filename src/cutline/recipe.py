@@ -37,14 +37,14 @@ class RunOptions:
         Move images without row to the folder orphans beside the table, numbered if that is taken.
     check_sizes
         Compare all of the table's sizes with what the images' own headers say.
-    sample
+    headers
         Compare so many sizes, evenly spread over the table.  [default: 1,000]
     """
 
     overwrite: bool = False
     orphans: Literal["move"] | None = None
     check_sizes: bool = False
-    sample: Annotated[int | None, Meta(ge=1)] = None
+    headers: Annotated[int | None, Meta(ge=1)] = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for values that are out of range."""
@@ -53,7 +53,9 @@ class RunOptions:
 
     def verifying(self, *, force_unlock: bool) -> VerifyOptions:
         """Return how to verify."""
-        return VerifyOptions(sizes=self.check_sizes, sample=self.sample, force_unlock=force_unlock)
+        return VerifyOptions(
+            sizes=self.check_sizes, headers=self.headers, force_unlock=force_unlock
+        )
 
 
 RUN_DEFAULTS: Final = RunOptions()
@@ -150,6 +152,7 @@ class _Run:
         if not (shards := _shards_of(self.root)):
             return None
         unpacking = ExtractOptions(
+            selection=self.options.selection,
             overwrite=self.chosen.overwrite,
             max_rejects=self.options.max_rejects,
             allow_damaged=self.options.allow_damaged,

@@ -78,7 +78,8 @@ def captions_command(
     The options of a compile are for sidecars; what is in a table is written as it is.
     """
     with one_sentence():
-        if is_table(source) and options.rules != DEFAULTS.rules:
+        what = options.rules, options.selection
+        if is_table(source) and what != (DEFAULTS.rules, DEFAULTS.selection):
             raise UsageError(
                 f"The captions are in the table {source} already: compile it with these options,"
                 " or name the sidecars."

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cutline.errors import CutlineError, UsageError, checked
+from cutline.record import Rules
 from cutline.store import disk, parquet
-from cutline.table import DEFAULTS
+from cutline.table import DEFAULTS, CompileOptions
 from cutline.trainers.formats import Export, Format
 from cutline.trainers.imagefolder import IMAGEFOLDER
 from cutline.trainers.jsonl import JSONL
@@ -19,6 +20,9 @@ BATCH: Final = 8192
 """Rows that are in memory at a time, and in a row group of ``metadata.parquet``."""
 
 SCHEMA: Final = DEFAULTS.schema
+
+SEVERAL: Final = CompileOptions(Rules(every_caption=True)).schema
+"""That of a table with a list of captions."""
 
 FORMATS: Final[dict[str, Format]] = {"jsonl": JSONL, "imagefolder": IMAGEFOLDER, "kohya": KOHYA}
 
@@ -93,7 +97,10 @@ def _row_batches(file: pq.ParquetFile, asked: Export) -> Iterator[pa.RecordBatch
 
 def _cast_rows(batch: pa.RecordBatch, asked: Export) -> pa.RecordBatch:
     columns = []
-    for field in SCHEMA:
+    schema = SCHEMA
+    if not parquet.is_text(batch["caption"].type) and parquet.is_captions(batch["caption"].type):
+        schema = SEVERAL
+    for field in schema:
         column = batch[field.name]
         try:
             columns.append(column.cast(field.type))
@@ -102,7 +109,7 @@ def _cast_rows(batch: pa.RecordBatch, asked: Export) -> pa.RecordBatch:
                 f"{asked.table} has a column {field.name} of {column.type}, not all of which can be"
                 f" {field.type}: compile it with cutline."
             ) from error
-    return pa.record_batch(columns, schema=SCHEMA)
+    return pa.record_batch(columns, schema=schema)
 
 
 def _check_rows(rows: pa.RecordBatch, asked: Export) -> None:

@@ -7,6 +7,8 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
+from cutline.record import texts
+
 Rows: TypeAlias = Iterator[pa.RecordBatch]
 """Checked rows of the table, in batches of its four columns."""
 
@@ -43,11 +45,14 @@ class Format(NamedTuple):
 
 
 def samples(batches: Rows, asked: Export) -> Iterator[tuple[str, str, list[int]]]:
-    """Yield each image's absolute path, its caption, and its width and height."""
+    """Yield each image's absolute path, its caption, and its width and height.
+
+    Several captions are lines of one: sd-scripts picks one of them with its ``enable_wildcard``.
+    """
     for rows in batches:
         width, height, captions, filenames = (column.to_pylist() for column in rows.columns)
         for row in zip(filenames, captions, width, height, strict=True):
-            yield f"{asked.data}/{row[0]}", row[1], [row[2], row[3]]
+            yield f"{asked.data}/{row[0]}", texts.caption_file(row[1]) or "", [row[2], row[3]]
 
 
 def is_within(folder: str, above: str) -> bool:

@@ -32,7 +32,7 @@ class VerifyOptions:
         How many sidecars there should be; another number is no failure.
     sizes
         Compare all of the table's sizes with what the images' own headers say.
-    sample
+    headers
         Compare so many sizes, evenly spread over the table.  [default: 1,000]
     force_unlock
         Take over a lock whose owner cannot be asked, because it is on another host.
@@ -41,19 +41,19 @@ class VerifyOptions:
     strategy: simpletuner.Strategy = "textfile"
     expect: int | None = None
     sizes: Annotated[bool, Meta(extra={"flag": "--check-sizes"})] = False
-    sample: Annotated[int | None, Meta(ge=1)] = None
+    headers: Annotated[int | None, Meta(ge=1)] = None
     force_unlock: bool = False
 
     def __post_init__(self) -> None:
         """Raise UsageError for values that are out of range."""
         check_fields(self)
-        if self.sample is not None and self.sample < 1:
-            raise UsageError("A sample has at least one image: raise --sample.")
+        if self.headers is not None and self.headers < 1:
+            raise UsageError("The sizes of at least one image are compared: raise --headers.")
 
     @property
     def compared(self) -> int | None:
         """How many sizes are compared at most; None for all."""
-        return self.sample or (None if self.sizes else SAMPLE)
+        return self.headers or (None if self.sizes else SAMPLE)
 
 
 DEFAULTS: Final = VerifyOptions()
