@@ -147,7 +147,7 @@ class _Run:
                 self.watcher.say(line)
 
     def extract(self) -> ExtractSummary | None:
-        if not (shards := _shards_of(self.root)):
+        if not (shards := shard_names.shards_in_root(self.root)):
             return None
         unpacking = ExtractOptions(
             overwrite=self.chosen.overwrite,
@@ -222,7 +222,7 @@ def run_in_place(
     """
     clock = Clock()
     table, data = layout(root)
-    shards = _shards_of(root)
+    shards = shard_names.shards_in_root(root)
     if not shards:
         raise UsageError(f"There is no .tar file in {root} or {data}: leave --no-extract out.")
     compiled = compile_table(shards, table, options, client=client, watcher=watcher)
@@ -242,7 +242,7 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     path = disk.absolute(root)
     data = os.path.join(path, "data")
     _check_root(path, data)
-    if not os.path.isdir(data) and not (os.path.isdir(path) and _shards_of(path)):
+    if not os.path.isdir(data) and not (os.path.isdir(path) and shard_names.shards_in_root(path)):
         hints = shard_names.passed_over(root)
         raise UsageError(
             " ".join([f"The folder {data} is not there: put images and sidecars into it.", *hints])
@@ -255,7 +255,9 @@ def _check_root(path: str, data: str) -> None:
     dataset = _dataset_above(path)
     sample = _loose_sample(path, alone=not os.path.isdir(data)) if os.path.isdir(path) else None
     above, name = os.path.split(path)
-    if name == "data" and (sample or (not os.path.isdir(data) and _shards_of(path))):
+    if name == "data" and (
+        sample or (not os.path.isdir(data) and shard_names.shards_in_root(path))
+    ):
         dataset = dataset or above  # nothing but a plain download of the hub may be there yet
     if dataset:
         raise UsageError(
@@ -297,17 +299,6 @@ def _loose_sample(folder: str, *, alone: bool) -> str | None:
             if stem in names[not is_sidecar] or (alone and is_sidecar):
                 return texts.shown_path(names[True][stem])
     return None
-
-
-def _shards_of(root: disk.AnyPath) -> list[str]:
-    # A plain download of the hub puts them into ROOT/data.
-    folders = (os.fspath(root), os.path.join(root, "data"))
-    return [
-        path
-        for folder in folders
-        if os.path.isdir(folder)
-        for path in shard_names.shard_paths(folder)
-    ]
 
 
 def _check_listed(compiled: CompileSummary, extracted: ExtractSummary | None) -> None:

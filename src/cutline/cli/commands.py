@@ -1,6 +1,5 @@
 """The command line: parse, call, print."""
 
-import os
 import shlex
 import sys
 from dataclasses import replace
@@ -31,6 +30,7 @@ from cutline.cli.jobs import JobOptions, run_job
 from cutline.demo import DemoOptions, Form, make_demo
 from cutline.errors import UsageError
 from cutline.extract import ExtractOptions, extract
+from cutline.progress import on_stderr
 from cutline.record import Rules
 from cutline.report import report_table
 from cutline.table import DEFAULTS, CompileOptions, compile_table, head
@@ -198,28 +198,19 @@ def verify_command(
     metavar="FILE",
     help="The file.  [default: multidatabackend.json beside TABLE]",
 )
-@click.option(
-    "--id",
-    "name",
-    metavar="NAME",
-    help="The dataset's name; the trainer names its caches by it.  [default: that of TABLE]",
-)
-@taking(options=LoaderOptions, without={"id"})
-def loader_command(
-    table: str, data: str | None, out: str | None, name: str | None, options: LoaderOptions
-) -> None:
+@taking(options=LoaderOptions)
+def loader_command(table: str, data: str | None, out: str | None, options: LoaderOptions) -> None:
     """Write the dataset's entry into the trainer's file; an entry of the same id is replaced.
 
-    DATA is by default the folder data beside TABLE.
+    DATA is by default the folder data beside TABLE; for webshart, the folder of its shards.
     """
     with one_sentence():
-        name = name or os.path.basename(os.path.abspath(table)).removesuffix(".parquet")
-        options = replace(options, id=name)
-        path = out or loader.entry_file(table)
-        folder = data or loader.beside(table, "data")
+        path, name = out or loader.entry_file(table), options.name_for(table)
+        folder = data or loader.folder_of(table, options)
         entries = write_loader(table, folder, path, options)
-    tell(f"The entry {options.id} is in {path}")
-    for line in loader.same_images(path, entries, options.id, folder):
+        lines = loader.same_images(path, entries, name, folder) + loader.stale_caches(path, table)
+    tell(f"The entry {name} is in {path}")
+    for line in lines:
         tell(line)
 
 
@@ -238,13 +229,17 @@ def loader_command(
 def export_command(table: str, data: str | None, form: str, out: str | None) -> None:
     """Write TABLE in the format of another trainer.
 
-    DATA is by default the folder data beside TABLE.
+    DATA is by default the folder data beside TABLE. For webshart and wids it is the shards that
+    TABLE was compiled from, a folder or a glob; by default those beside TABLE and in data there.
     """
     folder = data or loader.beside(table, "data")
     with one_sentence():
         path = out or FORMATS[form].default_name(table, folder)
-        rows = export(table, path, form, folder)
+        rows = export(table, path, form, data, watcher=on_stderr())
+        lines = loader.stale_caches(loader.entry_file(table), table) if form == "webshart" else []
     tell(f"Wrote {rows:,} rows to {path}")
+    for line in lines:
+        tell(line)
 
 
 @cutline.command("report")
