@@ -114,7 +114,7 @@ def add_entry(table: str, data: str, options: LoaderOptions = DEFAULTS) -> Entry
             write_loader(table, data, out, options)
         if not shortfall:
             lines += [*same_images(out, entries, name, data), *_without_images(out, entries, name)]
-        lines += stale_caches(out, table)
+        lines += about_caches(out, table)
     except CutlineError as error:
         refused = f"The trainer's file {out} was not written: {error}"
         return EntrySummary(out, name, written=False, shortfall=refused)
@@ -219,20 +219,26 @@ def same_images(path: str, entries: list[Entry], name: str, data: str) -> list[s
     ]
 
 
-def stale_caches(path: str, table: disk.AnyPath) -> list[str]:
-    """Return a sentence about each cache of the trainer that holds an older index of a table."""
+def stale_caches(path: str, table: str) -> list[str]:
+    """Return the folders in which webshart keeps an older index of a table, by the entries there.
+
+    Raises what `write_loader` raises for a file that is no list of entries.
+    """
     index = TableFiles.of(table).webshart
     caches = [
-        cache
+        entry["webshart"].get("cache_dir")
         for entry in _read_entries(path)
         if _is_folder(entry.get("metadata"), index) and isinstance(entry.get("webshart"), dict)
-        for cache in [entry["webshart"].get("cache_dir")]
-        if isinstance(cache, str) and webshart.is_stale(cache, index)
     ]
+    return [one for one in caches if isinstance(one, str) and webshart.is_stale(one, index)]
+
+
+def about_caches(path: str, table: str) -> list[str]:
+    """Return a sentence about each of the `stale_caches`."""
     return [
-        f"The index {index} is newer than what webshart keeps of it in {cache} and never looks at"
-        f" again: remove that folder before you train, `{shlex.join(['rm', '-r', cache])}`."
-        for cache in caches
+        f"The index of {table} is newer than what webshart keeps of it and never looks at again:"
+        f" remove that before you train, `{shlex.join(['rm', '-r', cache])}`."
+        for cache in stale_caches(path, table)
     ]
 
 
@@ -250,8 +256,8 @@ def _about_own(
             f" `{shlex.join(again)}`."
         )
     if (images and not _is_folder(images, data)) or _with_entry(entries, entry) != entries:
-        kept = f"{path} has an entry {name!r} of its own: left as it is,"
-        return [f"{kept} `{shlex.join(again)}` replaces it."], ""
+        kept = f"{path} has an entry {name!r} of its own: left as it is."
+        return [kept, f"`{shlex.join(again)}` replaces it."], ""
     return [], ""
 
 

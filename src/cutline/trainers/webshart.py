@@ -18,7 +18,7 @@ from cutline.progress import Clock, Summary, Watcher
 from cutline.sources import shard_names
 from cutline.store import TableFiles, disk
 from cutline.trainers.formats import ShardFormat
-from cutline.trainers.in_shards import ShardedTable, sharded_table
+from cutline.trainers.in_shards import ShardedTable, sharded_table, shards_of
 
 CACHE: Final = "metadata_cache"
 """Where the trainer has webshart cache the index, below the ``cache_dir`` of the entry."""
@@ -65,13 +65,13 @@ def write_index(
         It cannot be written; the index that was there is as it was.
     """
     clock = Clock()
-    _check_places(shards)
+    check_places(shards)
     with TableFiles.of(table).locked(watcher.say, force=force_unlock) as files:
         sharded = sharded_table(files, shards, client, watcher)
         _check_own(files.webshart)
         rows = 0
         with files.store.publish_folder(files.webshart) as folder:
-            for name, content, count in index_files(sharded):
+            for name, content, count in _index_files(sharded):
                 with open(f"{folder}/{name}", "wb") as file:
                     file.write(content)
                 rows += count
@@ -95,12 +95,12 @@ def _write(
     return write_index(table, shards, client=client, watcher=watcher).rows
 
 
-def index_files(sharded: ShardedTable) -> Iterator[tuple[str, bytes, int]]:
+def _index_files(sharded: ShardedTable) -> Iterator[tuple[str, bytes, int]]:
     """Yield the name of the index of each shard, its content, and how many samples it has."""
     for index, samples in sharded.samples():
         with sharded.shards.source.opened(index.shard) as shard:
-            content = {"filesize": shard.size, "files": _entries(samples)}
-        yield index_name(index.shard), orjson.dumps(content), len(samples)
+            content = index_of(shard.size, samples)
+        yield index_name(index.shard), content, len(samples)
 
 
 def index_name(shard: str) -> str:
@@ -108,16 +108,26 @@ def index_name(shard: str) -> str:
     return os.path.splitext(shard)[0] + ".json"
 
 
-def _entries(samples: pa.Table) -> dict[str, dict[str, Any]]:
+def index_of(filesize: int, samples: pa.Table) -> bytes:
+    """Return the index of a shard of some bytes: a JSON object of its samples by filename."""
     names = ("filename", "offset", "length", "width", "height", "caption")
     columns = (samples[name].to_pylist() for name in names)
-    return {
+    entries = {
         name: {"offset": at, "length": size, "width": wide, "height": high, "captions": text}
         for name, at, size, wide, high, text in zip(*columns, strict=True)
     }
+    return orjson.dumps({"filesize": filesize, "files": entries})
 
 
-def _check_places(shards: shard_names.ShardSet) -> None:
+def open_sharded(
+    files: TableFiles, data: shard_names.Where, client: Client | None, watcher: Watcher
+) -> ShardedTable:
+    """Open a table, whose lock is held, with its shards; what is raised is as of `write_index`."""
+    return sharded_table(files, shards_of(files.table, data), client, watcher)
+
+
+def check_places(shards: shard_names.ShardSet) -> None:
+    """Raise UsageError if webshart would not find some of the shards."""
     for name in shards.names:
         if "/" in name:
             raise UsageError(
