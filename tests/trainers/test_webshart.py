@@ -168,10 +168,10 @@ def test_shards_that_webshart_would_not_find_are_refused(dataset):
     dataset.write(a=sample("x")).compile()
     (dataset.data / "sub").mkdir()
     shutil.copy(dataset.data / "a.tar", dataset.data / "sub/b.tar")
-    with pytest.raises(UsageError, match="in several folders, such as sub/b.tar"):
+    with pytest.raises(UsageError, match=r"in several folders, such as sub/b\.tar"):
         write(dataset, data=[dataset.data / "a.tar", dataset.data / "sub/b.tar"])
     os.rename(dataset.data / "a.tar", dataset.data / "a.TAR")
-    with pytest.raises(UsageError, match="let its name end in .tar"):
+    with pytest.raises(UsageError, match=r"let its name end in \.tar"):
         write(dataset)
 
 
@@ -282,7 +282,8 @@ def test_a_cache_of_an_older_index_is_told_until_it_is_removed(dataset):
     (told,) = loader.about_caches(out, str(dataset.table))
     assert f"`rm -r {cache}`" in told
     summary = verify(dataset)
-    assert summary.shortfall.endswith(f"stale_caches 1; remove what webshart keeps with `rm -r {cache}`.")
+    mend = f"remove what webshart keeps with `rm -r {cache}`."
+    assert summary.shortfall.endswith(f"stale_caches 1; {mend}")
     shutil.rmtree(cache)
     assert loader.about_caches(out, str(dataset.table)) == []
     assert verify(dataset).shortfall == ""
