@@ -71,7 +71,7 @@ def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
     files = TableFiles.at(table)
     version = files.store.version(files.table)
     schema = metadata.schema.to_arrow_schema()
-    kinds = {"caption": ("text", parquet.is_text), "filename": ("text", parquet.is_text)}
+    kinds = {"caption": ("text", parquet.is_captions), "filename": ("text", parquet.is_text)}
     kinds |= dict.fromkeys(numbers, ("whole numbers", pa.types.is_integer))
     parquet.check_once(schema, f"The table {files.table}", kinds)
     for column, (kind, fits) in kinds.items():
