@@ -63,7 +63,7 @@ class RunOptions:
             raise UsageError("The trainer is verified as it will train: choose one strategy.")
         if self.in_place and self.loader.strategy == "parquet":
             raise UsageError("The trainer finds no images: leave --no-extract or --strategy out.")
-        if self.without_files and (self.orphans or self.extract != ExtractOptions()):
+        if self.without_files and (self.orphans or self.extract.overwrite):
             raise UsageError("Only files can be replaced or moved: leave --no-extract out.")
 
     @property

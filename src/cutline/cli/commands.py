@@ -196,7 +196,8 @@ def verify_command(
 ) -> None:
     """Check what the trainer will find in TABLE and the folder DATA.
 
-    The caption fields are where `--orphans caption` looks for captions.
+    With the strategy webshart DATA is the folder of the shards that TABLE was compiled from. The
+    caption fields are where `--orphans caption` looks for captions.
     """
     if orphans is None:
         run_job(job, verify_dataset, table, data, options)
