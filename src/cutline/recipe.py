@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal
 
 import pyarrow.compute as pc
@@ -21,41 +21,55 @@ from cutline.report import ReportSummary, write_report
 from cutline.sources import local_folder, passing_over, shard_names
 from cutline.store import disk
 from cutline.table import DEFAULTS, CompileOptions, CompileSummary, compile_table
-from cutline.trainers import EntrySummary, add_entry, simpletuner
-from cutline.verify import VerifyOptions, VerifySummary, move_orphans, verify_dataset
+from cutline.trainers import EntrySummary, LoaderOptions, loader, simpletuner, webshart
+from cutline.verify import (
+    VerifyOptions,
+    VerifySummary,
+    caption_orphans,
+    move_orphans,
+    verify_dataset,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a run does besides compiling.
+    """How to do what a run does besides compiling: the options of each of its steps.
+
+    What a step shares with the compile is that of the compile: `max_rejects`, `allow_damaged` and
+    `force_unlock`.
 
     Attributes
     ----------
-    overwrite
-        Replace also files that somebody made or edited.
+    extract, verify, loader
+        How to unpack, to verify, and to make the trainer's entry.
     orphans
-        Move images without row to the folder orphans beside the table, numbered if that is taken.
-    check_sizes
-        Compare all of the table's sizes with what the images' own headers say.
-    headers
-        Compare so many sizes, evenly spread over the table.  [default: 1,000]
+        Move images without row to the folder orphans beside the table, numbered if that is taken;
+        or caption them.
+    in_place
+        Unpack nothing: make the table from the shards, and an index with which the trainer reads
+        them in place, as with the strategy webshart.
     """
 
-    overwrite: bool = False
-    orphans: Literal["move"] | None = None
-    check_sizes: bool = False
-    headers: Annotated[int | None, Meta(ge=1)] = None
+    extract: ExtractOptions = field(default_factory=ExtractOptions)
+    verify: VerifyOptions = field(default_factory=VerifyOptions)
+    loader: LoaderOptions = field(default_factory=LoaderOptions)
+    orphans: Literal["move", "caption"] | None = None
+    in_place: Annotated[bool, Meta(extra={"flag": "--no-extract"})] = False
 
     def __post_init__(self) -> None:
-        """Raise UsageError for values that are out of range."""
+        """Raise UsageError for values that are out of range or contradict each other."""
         check_fields(self)
-        self.verifying(force_unlock=False)
+        if self.verify.strategy != self.loader.strategy:
+            raise UsageError("The trainer is verified as it will train: choose one strategy.")
+        if self.in_place and self.loader.strategy == "parquet":
+            raise UsageError("The trainer finds no images: leave --no-extract or --strategy out.")
+        if self.without_files and (self.orphans or self.extract.overwrite):
+            raise UsageError("Only files can be replaced or moved: leave --no-extract out.")
 
-    def verifying(self, *, force_unlock: bool) -> VerifyOptions:
-        """Return how to verify."""
-        return VerifyOptions(
-            sizes=self.check_sizes, headers=self.headers, force_unlock=force_unlock
-        )
+    @property
+    def without_files(self) -> bool:
+        """Whether the trainer reads the shards, and nothing is unpacked."""
+        return self.in_place or self.loader.strategy == "webshart"
 
 
 RUN_DEFAULTS: Final = RunOptions()
@@ -69,14 +83,15 @@ class RunSummary(Summary):
     captions: CaptionsSummary | None
     seconds: float
     extract: ExtractSummary | None = None
+    index: webshart.IndexSummary | None = None
     verify: VerifySummary | None = None
     loader: EntrySummary | None = None
     report: ReportSummary | None = None
 
     def steps(self) -> list[Summary]:
         """Return the summaries of the steps that were done, in order."""
-        every = (self.extract, self.compile, self.captions, self.verify, self.loader, self.report)
-        return [step for step in every if step]
+        made = (self.extract, self.compile, self.captions, self.index)
+        return [step for step in (*made, self.verify, self.loader, self.report) if step]
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that ``--json`` prints: each step that was done under its own name."""
@@ -104,7 +119,8 @@ def run(
     ----------
     root
         The folder of the dataset. Tar shards in ROOT and ``ROOT/data`` are unpacked into
-        ``ROOT/data``; what is there is kept. The table is ``ROOT/X.parquet`` of a ROOT X.
+        ``ROOT/data``, unless the trainer is to read them in place; what is there is kept. The table
+        is ``ROOT/X.parquet`` of a ROOT X.
     options, chosen
         How to compile, and what else to do.
     client
@@ -121,14 +137,36 @@ def run(
     """
     clock = Clock()
     job = _Run(os.fspath(root), *layout(root), options, chosen, client, watcher)
+    if chosen.without_files:
+        return _run_in_place(job, clock)
     job.tell_passed_over()
     extracted = job.extract()
     compiled = job.compile(extracted)
-    captions = job.write_captions()
-    verified = job.verify()
-    entry = job.add_entry()
+    captions = job.write_captions() if chosen.loader.strategy == "textfile" else None
+    verified = job.verify(chosen.verify)
+    entry = job.add_entry(job.data, chosen.loader)
     report = write_report(job.table, verified, client=client, watcher=watcher)
-    return RunSummary(compiled, captions, clock.total(), extracted, verified, entry, report)
+    return RunSummary(compiled, captions, clock.total(), extracted, None, verified, entry, report)
+
+
+def _run_in_place(job: "_Run", clock: Clock) -> RunSummary:
+    shards = job.shards()
+    webshart.check_places(shards)
+    compiled = compile_table(shards, job.table, job.options, client=job.client, watcher=job.watcher)
+    index = verified = entry = None
+    if compiled.rows:
+        index = webshart.write_index(
+            job.table,
+            shards,
+            client=job.client,
+            watcher=job.watcher,
+            force_unlock=job.options.force_unlock,
+        )
+        job = replace(job, data=shards.root)
+        verified = job.verify(replace(job.chosen.verify, strategy="webshart"))
+        entry = job.add_entry(shards.root, replace(job.chosen.loader, strategy="webshart"))
+    report = write_report(job.table, verified, client=job.client, watcher=job.watcher)
+    return RunSummary(compiled, None, clock.total(), None, index, verified, entry, report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +187,11 @@ class _Run:
                 self.watcher.say(line)
 
     def extract(self) -> ExtractSummary | None:
-        if not (shards := _shards_of(self.root)):
+        if not (shards := shard_names.shards_in_root(self.root)):
             return None
-        unpacking = ExtractOptions(
+        unpacking = replace(
+            self.chosen.extract,
             selection=self.options.selection,
-            overwrite=self.chosen.overwrite,
             max_rejects=self.options.max_rejects,
             allow_damaged=self.options.allow_damaged,
             force_unlock=self.options.force_unlock,
@@ -178,13 +216,13 @@ class _Run:
             self.table,
             self.data,
             self.options,
-            overwrite=self.chosen.overwrite,
+            overwrite=self.chosen.extract.overwrite,
             client=self.client,
             watcher=self.watcher,
         )
 
-    def verify(self) -> VerifySummary:
-        how = self.chosen.verifying(force_unlock=self.options.force_unlock)
+    def verify(self, how: VerifyOptions) -> VerifySummary:
+        how = replace(how, force_unlock=self.options.force_unlock)
         verified = verify_dataset(
             self.table, self.data, how, client=self.client, watcher=self.watcher
         )
@@ -193,44 +231,30 @@ class _Run:
             return move_orphans(
                 self.table, self.data, folder, how, client=self.client, watcher=self.watcher
             )
+        if folder and self.chosen.orphans == "caption":
+            rules = self.options.rules
+            return caption_orphans(
+                self.table, self.data, rules, how, client=self.client, watcher=self.watcher
+            )
         if folder:
-            command = shlex.join(["cutline", "run", self.root, "--orphans", "move"])
-            self.watcher.say(f"`{command}` moves images without row out of the way.")
+            command = ["cutline", "run", self.root, "--orphans", "move"]
+            if how.strategy != RUN_DEFAULTS.verify.strategy:
+                command += ["--strategy", how.strategy]
+            self.watcher.say(f"`{shlex.join(command)}` moves images without row out of the way.")
         return verified
 
-    def add_entry(self) -> EntrySummary:
-        entry = add_entry(self.table, self.data)
+    def add_entry(self, data: str, options: LoaderOptions) -> EntrySummary:
+        entry = loader.add_entry(self.table, data, options)
         for line in entry.lines:
             self.watcher.say(line)
         return entry
 
-
-def run_in_place(
-    root: disk.AnyPath,
-    options: CompileOptions = DEFAULTS,
-    *,
-    client: Client | None = None,
-    watcher: Watcher = SILENT,
-) -> RunSummary:
-    """Make the table and the report from the shards alone; parameters are those of `run`.
-
-    No caption files are written: the images that they belong beside are in the shards.
-
-    Raises
-    ------
-    UsageError
-        There is no such folder, or no shard in it.
-    CutlineError
-        The job cannot go on; the same call goes on from where it stopped.
-    """
-    clock = Clock()
-    table, data = layout(root)
-    shards = _shards_of(root)
-    if not shards:
-        raise UsageError(f"There is no .tar file in {root} or {data}: leave --no-extract out.")
-    compiled = compile_table(shards, table, options, client=client, watcher=watcher)
-    report = write_report(table, None, client=client, watcher=watcher)
-    return RunSummary(compiled, None, clock.total(), report=report)
+    def shards(self) -> shard_names.ShardSet:
+        if not (found := shard_names.shards_in_root(self.root)):
+            raise UsageError(
+                f"There is no .tar file in {self.root} or {self.data}: leave --no-extract out."
+            )
+        return shard_names.open_shards(found)
 
 
 def layout(root: disk.AnyPath) -> tuple[str, str]:
@@ -245,7 +269,7 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     path = disk.absolute(root)
     data = os.path.join(path, "data")
     _check_root(path, data)
-    if not os.path.isdir(data) and not (os.path.isdir(path) and _shards_of(path)):
+    if not os.path.isdir(data) and not _has_shards(path):
         hints = shard_names.passed_over(root)
         raise UsageError(
             " ".join([f"The folder {data} is not there: put images and sidecars into it.", *hints])
@@ -256,10 +280,11 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
 def _check_root(path: str, data: str) -> None:
     """Refuse what is in a dataset already, and a dataset that a run has made there by mistake."""
     dataset = _dataset_above(path)
-    alone = not (os.path.isdir(data) or (os.path.isdir(path) and _shards_of(path)))
+    shards_alone = not os.path.isdir(data) and _has_shards(path)
+    alone = not os.path.isdir(data) and not shards_alone
     sample = _loose_sample(path, alone=alone) if os.path.isdir(path) else None
     above, name = os.path.split(path)
-    if name == "data" and (sample or (not os.path.isdir(data) and _shards_of(path))):
+    if name == "data" and (sample or shards_alone):
         dataset = dataset or above  # nothing but a plain download of the hub may be there yet
     if dataset:
         raise UsageError(
@@ -278,6 +303,10 @@ def _check_root(path: str, data: str) -> None:
             f"The folder {data} holds a dataset that a run has made in it, so each sample would"
             f" come twice: move {data}/data and {data}/data.* away."
         )
+
+
+def _has_shards(path: str) -> bool:
+    return os.path.isdir(path) and bool(shard_names.shards_in_root(path))
 
 
 def _dataset_above(path: str) -> str | None:
@@ -301,17 +330,6 @@ def _loose_sample(folder: str, *, alone: bool) -> str | None:
             if stem in names[not is_sidecar] or (alone and is_sidecar):
                 return texts.shown_path(names[True][stem])
     return None
-
-
-def _shards_of(root: disk.AnyPath) -> list[str]:
-    # A plain download of the hub puts them into ROOT/data.
-    folders = (os.fspath(root), os.path.join(root, "data"))
-    return [
-        path
-        for folder in folders
-        if os.path.isdir(folder)
-        for path in shard_names.shard_paths(folder)
-    ]
 
 
 def _check_listed(compiled: CompileSummary, extracted: ExtractSummary | None) -> None:

@@ -34,7 +34,7 @@ class ExtractOptions:
     selection: planning.Selection = planning.ALL
     only: Literal["images", "sidecars"] | None = None
     overwrite: bool = False
-    partition_size: Annotated[int, Meta(ge=1)] = 5_000
+    partition_size: Annotated[int, Meta(ge=1, extra={"flag": None})] = 5_000
     max_rejects: Annotated[float, Meta(ge=0, le=1)] = 0.1
     allow_damaged: bool = False
     force_unlock: bool = False

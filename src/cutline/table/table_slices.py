@@ -1,7 +1,7 @@
 """A table cut into slices: rows that are read together, at most a row group of a compile."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -39,6 +39,16 @@ class Slice:
             rows = rows.slice(self.start, self.rows)
             rows.validate(full=True)
         return rows
+
+    @staticmethod
+    def between(slices: Iterable["Slice"], start: int, stop: int) -> Iterator["Slice"]:
+        """Yield slices of the rows from `start` to `stop`, out of all slices of a table."""
+        first = 0
+        for one in slices:
+            begin, end = max(start, first), min(stop, first + one.rows)
+            if begin < end:
+                yield replace(one, start=one.start + begin - first, rows=end - begin)
+            first += one.rows
 
 
 def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:

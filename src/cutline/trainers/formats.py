@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 import pyarrow as pa
+from distributed import Client
 
+from cutline.progress import Watcher
 from cutline.record import texts
+from cutline.sources import shard_names
 
 Rows: TypeAlias = Iterator[pa.RecordBatch]
 """Checked rows of the table, in batches of its four columns."""
@@ -41,6 +44,21 @@ class Format(NamedTuple):
         """Return the path that the readers look at: in DATA, or beside the table."""
         if self.suffix.startswith("/"):
             return data + self.suffix
+        return os.path.splitext(os.path.abspath(table))[0] + self.suffix
+
+
+class ShardFormat(NamedTuple):
+    """A format of a table whose images stay in the shards that it was compiled from.
+
+    `write` is called with the table, the shards, the path to make, a client and a watcher, and
+    returns how many samples it wrote.
+    """
+
+    suffix: str
+    write: Callable[[str, shard_names.ShardSet, str, Client | None, Watcher], int]
+
+    def default_name(self, table: str, data: object) -> str:  # noqa: ARG002
+        """Return the path that it makes, beside the table."""
         return os.path.splitext(os.path.abspath(table))[0] + self.suffix
 
 

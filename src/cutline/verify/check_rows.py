@@ -222,13 +222,18 @@ def _own_size(root: int, filename: str, size: Size) -> Size | None:
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
         with open(descriptor, "rb", closefd=False) as file:
-            own: Size = imagesize.get(file, exif_rotation=True)
-            # imagesize does not see how a PNG or a WebP is turned. Pillow does, but may have to
-            # read all of it, so it is asked only before a row is called wrong.
-            swapped = own != size and own == size[::-1]
-            return size if swapped and _is_turned(file) else own
+            return size_in(file, size)
     finally:
         os.close(descriptor)
+
+
+def size_in(file: BinaryIO, size: Size) -> Size:
+    """Return the size of an image as it is shown; `size` is what its row says."""
+    own: Size = imagesize.get(file, exif_rotation=True)
+    # imagesize does not see how a PNG or a WebP is turned. Pillow does, but may have to read all of
+    # it, so it is asked only before a row is called wrong.
+    swapped = own != size and own == size[::-1]
+    return size if swapped and _is_turned(file) else own
 
 
 def _is_turned(file: BinaryIO) -> bool:

@@ -27,7 +27,7 @@ class VerifyOptions:
     ----------
     strategy
         Where the trainer takes captions from: ``textfile`` or ``parquet``; with the second,
-        no caption file has to be there.
+        no caption file has to be there. With ``webshart`` the images are in shards.
     expect
         How many sidecars there should be; another number is no failure.
     sizes
@@ -100,6 +100,8 @@ CHECKS: Final = (
         "unlisted_folders", FAILURE, "folders that cannot be listed: neither checked nor compiled"
     ),
     Check("linked_folders", WARNING, "links to folders: neither entered here nor compiled"),
+    Check("index_entries", FAILURE, "entries of webshart's index that are not as the shards are"),
+    Check("stale_caches", FAILURE, "folders in which webshart keeps an older index"),
     Check("wrong_sizes", FAILURE, "rows whose size is not the image's own"),
     Check("unreadable_images", FAILURE, "images without a header that tells their size"),
 )
@@ -111,6 +113,15 @@ CAPTION_FILE_CHECKS: Final = (
     "empty_caption_files",
     "caption_files_without_image",
 )
+
+INDEX_CHECKS: Final = ("index_entries", "stale_caches")
+
+SHARD_CHECKS: Final = (
+    *("schema", "nulls", "bad_sizes", "empty_captions", "unclean_captions", "unsafe_filenames"),
+    *("duplicate_filenames", "rows_without_image", "sidecar_count", *INDEX_CHECKS),
+    *("wrong_sizes", "unreadable_images"),
+)
+"""What is checked of a table whose images are in shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +160,8 @@ def merged(several: Iterable[Findings]) -> Findings:
 
 def looked_for(options: VerifyOptions) -> list[str]:
     """Return the names of the checks that are made, in order."""
-    skipped: set[str] = set()
+    every = {check.name for check in CHECKS}
+    skipped = every - {*SHARD_CHECKS} if options.strategy == "webshart" else {*INDEX_CHECKS}
     if options.strategy != "textfile":
         skipped.update(CAPTION_FILE_CHECKS)
     if options.expect is None:
