@@ -17,14 +17,13 @@ import pyarrow as pa
 
 from cutline.record import judging, naming, texts
 from cutline.sources import Source, line_format
-from cutline.sources.line_format import LINES
 
 Head: TypeAlias = Callable[[bytes, int | None, int], bytes]
 
-IMAGES: Final = pa.schema([(f"image_{field.name}", field.type) for field in LINES])
+IMAGES: Final = pa.schema([(f"image_{field.name}", field.type) for field in line_format.LINES])
 """The columns of a sidecar's image: those of a line, all null if it has none."""
 
-PAIRED: Final = pa.schema([*LINES, *IMAGES])
+PAIRED: Final = pa.schema([*line_format.LINES, *IMAGES])
 """A line of a listing, and the image of its sidecar."""
 
 _HEADS: Final = (2**16, 2**20, 2**24)
@@ -53,7 +52,7 @@ def _places(names: list[bytes]) -> dict[bytes, int]:
 
 def image_lines(lines: pa.Table) -> pa.Table:
     """Return the images of some lines as lines of a listing, in which the path may be null."""
-    return lines.select(IMAGES.names).rename_columns(LINES.names)
+    return lines.select(IMAGES.names).rename_columns(line_format.LINES.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ class PicturedSource:
         names = [path and texts.shown_path(path) for path in images["path"].to_pylist()]
         if not self.measure:
             return [(name,) for name in names]
-        there = images.set_column(0, LINES.field("path"), images["path"].fill_null(b""))
+        there = images.set_column(0, line_format.LINES.field("path"), images["path"].fill_null(b""))
         return [
             (name, *stamp) for name, stamp in zip(names, self.source.stamps(there), strict=True)
         ]
