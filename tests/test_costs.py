@@ -2,6 +2,8 @@
 
 import json
 import os
+import stat
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
@@ -22,18 +24,36 @@ def near(estimate, truth):
 
 
 def tree(folder):
-    """All that is below a folder, with times and inodes: nothing may touch it unseen."""
-    return {
-        os.path.join(place, name): os.lstat(os.path.join(place, name))
+    """All that is below a folder, with inodes, sizes and times but for those of reading."""
+    paths = [
+        os.path.join(place, name)
         for place, folders, files in os.walk(folder)
-        for name in [".", *folders, *files]
-    }
+        for name in [*folders, *files]
+    ]
+    return {path: Seen.of(path) for path in [os.fspath(folder), *paths]}
+
+
+class Seen(NamedTuple):
+    mode: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+    @classmethod
+    def of(cls, path):
+        one = os.lstat(path)
+        return cls(one.st_mode, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns)
+
+    @property
+    def is_file(self):
+        return stat.S_ISREG(self.mode)
 
 
 def written(before, after):
     """How many files and folders are new, and the bytes of the files."""
-    new = [status for path, status in after.items() if path not in before]
-    sizes = [status.st_size for status in new if status.st_mode & 0o100000]
+    new = [one for path, one in after.items() if path not in before]
+    sizes = [one.size for one in new if one.is_file]
     return len(new), len(sizes), sum(sizes)
 
 
@@ -85,9 +105,9 @@ def test_an_extraction_is_near_what_was_told(shards, tmp_path):
     summary = extract(root / "data", tmp_path / "data")
     assert near(cost["files"], summary.files)
     used = sum(
-        space.room_for(status.st_size, tmp_path).bytes
-        for path, status in tree(tmp_path / "data").items()
-        if status.st_mode & 0o100000 and ".cutline" not in path
+        space.room_for(one.size, tmp_path).bytes
+        for path, one in tree(tmp_path / "data").items()
+        if one.is_file and ".cutline" not in path
     )
     assert near(cost["bytes"], used)
     again = costs.of_extract(root / "data", tmp_path / "data")
@@ -105,8 +125,8 @@ def test_captions_of_a_table_are_counted(shards, tmp_path):
     assert (cost["rows"], cost["files"]) == (expected.rows, expected.rows)
     assert cost["estimated"] == ["bytes", "minutes"]
     write_captions(table, data)
-    texts = [status for path, status in tree(data).items() if path.endswith(".txt")]
-    used = sum(space.room_for(status.st_size, data).bytes for status in texts)
+    texts = [one for path, one in tree(data).items() if path.endswith(".txt")]
+    used = sum(space.room_for(one.size, data).bytes for one in texts)
     assert near(cost["bytes"], used)
     assert told("captions", table, data)["files"] == 0
 

@@ -5,9 +5,11 @@ job would write. Nothing is changed. Every number that is not counted is called 
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from random import Random
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,8 +25,12 @@ from cutline.sources import Origin, local_folder, open_source, shard_names, tar_
 from cutline.store import SmallFiles, TableFiles, disk, space
 from cutline.table import DEFAULTS, CompileOptions, slices_of, trial
 
+Item = TypeVar("Item")
+
 SAMPLED: Final = 4_000
 """Rows and members that are looked at."""
+
+NAMED: Final = ["filename", "caption"]
 
 WRITTEN: Final = 100
 """Files that are written to see how long it takes."""
@@ -151,10 +157,11 @@ def of_captions(
     if is_table(path):
         slices = slices_of(path)
         few = slices[:: 1 + len(slices) // 8]
-        rows = pa.concat_tables([one.read(["filename", "caption"]) for one in few])
+        rows = pa.concat_tables([one.read(NAMED) for one in few])
         return _captions_cost(rows, sum(one.rows for one in slices), folder, workers)
     with trial.tried(open_source(path), options) as sample:
-        cost = _captions_cost(sample.read_rows(), _scaled(sample, sample.rows), folder, workers)
+        rows = round(sample.scaled(sample.rows))
+        cost = _captions_cost(sample.read_rows(), rows, folder, workers)
         compiled = _compile_cost(sample, TableFiles.at(f"{folder}/x.parquet"), options, workers)
     return replace(cost, minutes=_sum(cost.minutes, compiled.minutes), estimated=ESTIMATED)
 
@@ -183,6 +190,8 @@ def of_run(
 ) -> RunCost:
     """Return what each step of `run` that writes many files would take; it raises the same."""
     table, data = recipe.layout(root)
+    if chosen.without_files:
+        recipe.check_shards(root)
     shards = shard_names.shards_in_root(root)
     origin: Origin = shard_names.open_shards(shards) if shards else local_folder.Folder(data)
     with trial.tried(origin, options) as sample:
@@ -190,7 +199,7 @@ def of_run(
         if chosen.without_files:
             return RunCost([compiled, _index_cost(sample, TableFiles.of(table), workers)])
         unpacked = [_extract_cost(sample, data, None, workers)] if shards else []
-        rows = _scaled(sample, sample.rows)
+        rows = round(sample.scaled(sample.rows))
         captions = _captions_cost(sample.read_rows(), rows, data, workers)
     captioned = [captions] if chosen.loader.strategy == "textfile" else []
     return RunCost([*unpacked, compiled, *(replace(one, estimated=ESTIMATED) for one in captioned)])
@@ -199,105 +208,100 @@ def of_run(
 ESTIMATED: Final = ("rows", "files", "bytes", "inodes")
 
 
-def _scaled(sample: trial.Trial, count: float) -> int:
-    """Return how much the whole source has, if the sidecars of the sample have so much."""
-    return round(count * _sidecars(sample) / max(sample.sidecars, 1))
-
-
-def _sidecars(sample: trial.Trial) -> float:
-    return sample.listed / sample.share
-
-
 def _compile_cost(
     sample: trial.Trial, files: TableFiles, options: CompileOptions, workers: int
 ) -> Cost:
-    sidecars = round(_sidecars(sample))
-    indexes = round(len(sample.indexes or []) / sample.share)
-    parts = max(1, indexes) * -(-sidecars // max(1, indexes) // options.partition_size)
-    rejects = parts if sample.rejects else 0
+    parts = max(1, sample.shards) * -(
+        -sample.total // max(1, sample.shards) // options.partition_size
+    )
     own = sample.files
-    rows = sum(map(sample.size, (own.table, own.ledger, own.parts, own.rejects, own.plan)))
-    listed = round(sample.size(own.indexes) / sample.share)
-    count = OWN_FILES + parts + rejects + indexes
+    made = sum(map(sample.size, (own.table, own.ledger, own.parts, own.rejects, own.plan)))
+    indexes = sample.size(own.indexes) / sample.share
+    count = OWN_FILES + parts + (parts if sample.rejects else 0) + sample.shards
     counts = {
-        "sidecars": sidecars,
-        "rows": _scaled(sample, sample.rows),
+        "sidecars": sample.total,
+        "rows": round(sample.scaled(sample.rows)),
         "files": count,
-        "bytes": _scaled(sample, rows) + listed + TIMING * parts,
-        "inodes": count + 3 + bool(indexes),
+        "bytes": round(sample.scaled(made) + indexes) + TIMING * parts,
+        "inodes": count + 3 + bool(sample.shards),
     }
     estimated = ("sidecars", *ESTIMATED) if sample.share < 1 else ESTIMATED
-    reading = _scaled(sample, 1) * sample.seconds if sample.sidecars else 0.0
-    minutes = _minutes(sample.listing / sample.share + reading / workers)
-    return Cost("compile", os.path.dirname(files.table), counts, estimated, minutes, workers)
+    seconds = sample.listing / sample.share + sample.scaled(sample.seconds) / workers
+    where = os.path.dirname(files.table)
+    return Cost("compile", where, counts, estimated, _minutes(seconds), workers)
 
 
 def _index_cost(sample: trial.Trial, files: TableFiles, workers: int) -> Cost:
-    rows, shards = _scaled(sample, sample.rows), len(sample.indexes or []) / sample.share
-    texts = sample.read_rows()
-    length = sum(map(len, map(_text, texts["caption"].to_pylist()))) / max(len(texts), 1)
-    names = pc.sum(pc.binary_length(texts["filename"])).as_py() / max(len(texts), 1)
-    size = round(rows * (length + names + ENTRY))
-    counts = {"rows": rows, "files": round(shards), "bytes": size, "inodes": round(shards) + 1}
-    minutes = _minutes(rows * SECONDS_AN_ENTRY)
-    return Cost("index", os.path.dirname(files.table), counts, ESTIMATED, minutes, workers)
+    rows = sample.read_rows()
+    texts = sum(map(len, map(_text, rows["caption"].to_pylist())))
+    names = pc.sum(pc.binary_length(rows["filename"])).as_py() or 0
+    counts = {
+        "rows": round(sample.scaled(len(rows))),
+        "files": sample.shards,
+        "bytes": round(sample.scaled(texts + names + ENTRY * len(rows))),
+        "inodes": sample.shards + 1,
+    }
+    minutes = _minutes(counts["rows"] * SECONDS_AN_ENTRY)
+    where = os.path.dirname(files.table)
+    return Cost("index", where, counts, ("rows", "bytes"), minutes, workers)
 
 
 ENTRY: Final = 75
 """Bytes of an entry of webshart's index without its name and caption."""
 
 SECONDS_AN_ENTRY: Final = 6e-6
+"""Seconds that one takes; the client writes them all."""
 
 
 def _captions_cost(rows: pa.Table, count: int, folder: str, workers: int) -> Cost:
-    names, texts = (rows[name].to_pylist() for name in ("filename", "caption"))
     due = [
-        (naming.key(name) + ".txt", _text(text))
-        for name, text in zip(names, texts, strict=True)
+        (naming.key(name) + ".txt", text)
+        for name, text in zip(*(rows[name].to_pylist() for name in NAMED), strict=True)
         if name and text and not naming.path_fault(name)
-    ][:: 1 + len(rows) // SAMPLED]
-    room, few = _lacking([(path, len(text)) for path, text in due], folder), due[:WRITTEN]
-    seconds = space.seconds_to_write(_there(folder), [partial(_put, text) for _, text in few])
-    factor = count / max(len(due), 1)
-    counts = {"rows": count, **_files(room, factor)}
-    exact = counts["files"] == count
-    minutes = _minutes(seconds and seconds / len(few) * counts["files"] / workers)
-    estimated = ("bytes",) if exact else ESTIMATED[1:]
+    ]
+    some = [(path, _text(text)) for path, text in _some(due, SAMPLED)]
+    room = _lacking([(path, len(text)) for path, text in some], folder)
+    counts = {"rows": count, **_files(room, count / max(len(some), 1))}
+    few = [partial(_put, text) for _, text in some[:WRITTEN]]
+    seconds = space.seconds_to_write(_there(folder), few)
+    minutes = _minutes(seconds and seconds / max(len(few), 1) * counts["files"] / workers)
+    estimated = ("bytes",) if counts["files"] == count else ESTIMATED[1:]
     return Cost("captions", folder, counts, estimated, minutes, workers)
 
 
 def _extract_cost(sample: trial.Trial, folder: str, only: str | None, workers: int) -> Cost:
-    store = sample.files.store
-    members = pa.concat_tables(
-        shard_index.member_lines(index, ["sidecar", "reason"], store)
+    tables = [
+        shard_index.member_lines(index, ["sidecar", "reason"], sample.files.store)
         for index in sample.indexes or []
-    )
-    members = members.filter(pc.field("reason").is_null())
+    ]
+    members = pa.concat_tables(tables).filter(pc.field("reason").is_null())
     if only is not None:
         members = members.filter(pc.equal(members["sidecar"], only == "sidecars"))
-    few = members.take(pa.array(range(0, len(members), 1 + len(members) // SAMPLED), pa.int64()))
-    pairs = zip(few["path"].to_pylist(), few["size"].to_pylist(), strict=True)
-    room = _lacking([(os.fsdecode(path), size) for path, size in pairs], folder, kept=True)
-    counts = {
-        "shards": round(len(sample.indexes or []) / sample.share),
-        **_files(room, len(members) / max(len(few), 1) / sample.share),
-    }
-    seconds = _seconds_to_copy(sample, few, folder)
-    minutes = _minutes(seconds and seconds * counts["files"] / workers)
+    some = _some(range(len(members)), SAMPLED)
+    lines = members.take(pa.array(some, pa.int64())).to_pylist()
+    sizes = [(os.fsdecode(line["path"]), line["size"]) for line in lines]
+    room = _lacking(sizes, folder, kept=True)
+    files = _files(room, len(members) / max(len(lines), 1) / sample.share)
+    seconds = _seconds_to_copy(sample, _some(lines, WRITTEN), _there(folder))
+    minutes = _minutes(seconds and seconds * files["files"] / workers)
+    counts = {"shards": sample.shards, **files}
     return Cost("extract", folder, counts, ESTIMATED[1:], minutes, workers)
 
 
-def _seconds_to_copy(sample: trial.Trial, members: pa.Table, folder: str) -> float | None:
-    """Return how long it takes to copy one of some members, on the average of a few."""
-    few = members.take(pa.array(range(0, len(members), 1 + len(members) // WRITTEN), pa.int64()))
+def _some(every: Sequence[Item], most: int) -> list[Item]:
+    """Return so many of them at most, by chance but the same each time."""
+    return Random(0).sample(every, min(most, len(every)))  # noqa: S311 - nothing is secret
+
+
+def _seconds_to_copy(sample: trial.Trial, few: list[dict[str, Any]], folder: str) -> float | None:
+    """Return how long it takes to copy one member, on the average of a few."""
     source = tar_shards.Shards(str(sample.origin))
     copied = 0.0
-    for line in few.to_pylist():
+    for line in few:
         with source.opened(line["shard"]) as shard:
             copy = partial(shard.copy, line["offset"], line["size"])
-            seconds = space.seconds_to_write(_there(folder), [copy])
-        if seconds is None:
-            return None
+            if (seconds := space.seconds_to_write(folder, [copy])) is None:
+                return None
         copied += seconds
     return copied / max(len(few), 1)
 

@@ -150,8 +150,7 @@ def run(
 
 
 def _run_in_place(job: "_Run", clock: Clock) -> RunSummary:
-    shards = job.shards()
-    webshart.check_places(shards)
+    shards = check_shards(job.root)
     compiled = compile_table(shards, job.table, job.options, client=job.client, watcher=job.watcher)
     index = verified = entry = None
     if compiled.rows:
@@ -249,12 +248,22 @@ class _Run:
             self.watcher.say(line)
         return entry
 
-    def shards(self) -> shard_names.ShardSet:
-        if not (found := shard_names.shards_in_root(self.root)):
-            raise UsageError(
-                f"There is no .tar file in {self.root} or {self.data}: leave --no-extract out."
-            )
-        return shard_names.open_shards(found)
+
+def check_shards(root: disk.AnyPath) -> shard_names.ShardSet:
+    """Return the shards of a dataset that the trainer is to read in place.
+
+    Raises
+    ------
+    UsageError
+        There are none, or webshart would not find them.
+    """
+    if not (found := shard_names.shards_in_root(root)):
+        raise UsageError(
+            f"There is no .tar file in {root} or its data folder: leave --no-extract out."
+        )
+    shards = shard_names.open_shards(found)
+    webshart.check_places(shards)
+    return shards
 
 
 def layout(root: disk.AnyPath) -> tuple[str, str]:

@@ -39,6 +39,8 @@ class Trial:
         What was listed.
     files
         The temporary files, which are there as long as the trial is.
+    shards
+        How many the source has; 0 of loose sidecars.
     share
         The share of the source that was listed: 1 of loose sidecars, of shards that of their bytes.
     listed
@@ -53,6 +55,7 @@ class Trial:
 
     origin: Origin
     files: TableFiles
+    shards: int
     share: float
     listed: int
     indexes: list[shard_index.ShardIndex] | None
@@ -61,6 +64,15 @@ class Trial:
     rejects: dict[str, int]
     listing: float
     seconds: float
+
+    @property
+    def total(self) -> int:
+        """How many sidecars the source has; an estimate where the share is not 1."""
+        return round(self.listed / self.share)
+
+    def scaled(self, count: float) -> float:
+        """Return how much the whole source has of what the compiled sidecars have."""
+        return count * self.listed / self.share / max(self.sidecars, 1)
 
     def size(self, name: str) -> int:
         """Return the bytes of one of the files, or of all in a folder."""
@@ -106,6 +118,7 @@ def tried(origin: Origin, options: CompileOptions) -> Iterator[Trial]:
         yield Trial(
             origin=chosen,
             files=files,
+            shards=len(origin.names) if isinstance(origin, shard_names.ShardSet) else 0,
             share=share,
             listed=sum(part.sidecars for part in plan.parts),
             indexes=plan.indexes,
