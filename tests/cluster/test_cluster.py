@@ -9,6 +9,8 @@ from distributed import LocalCluster
 from distributed.client import _get_global_client
 
 from cutline import Address, CutlineError, Local, UsageError, connect
+from cutline.cluster import local_cluster
+from jobs_at_work import Listener
 
 # A cluster of this machine
 
@@ -34,6 +36,20 @@ def test_a_local_cluster_has_a_worker_for_each_core_that_this_process_may_use():
     """
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
     assert done.stdout == b"[1]\n"
+
+
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [
+        (1, []),
+        (2, ["2 threads of workers share 1 cores: fewer are as fast, and need less memory."]),
+    ],
+)
+def test_more_workers_than_cores_are_warned_of(monkeypatch, workers, said):
+    monkeypatch.setattr(local_cluster, "CPU_COUNT", 1)
+    listener = Listener()
+    with Local(workers, dashboard_address="none").open(listener):
+        assert listener.said == said
 
 
 def test_everything_of_a_local_cluster_listens_on_this_machine_alone(started):
