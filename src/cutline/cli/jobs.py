@@ -158,7 +158,7 @@ def _client(cluster: kinds.Cluster, options: JobOptions, watcher: Watcher) -> It
         if options.quiet:
             stack.enter_context(_dask_silent())
         client = stack.enter_context(connect(cluster, watcher))
-        if cluster.has_dashboard:
+        if kinds.has_dashboard(cluster):
             for line in dashboard.where(client):
                 watcher.say(line)
         if options.performance_report:
