@@ -15,7 +15,7 @@ from cutline.captions import CaptionsSummary, write_captions
 from cutline.errors import CutlineError, UsageError, check_fields, checked
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.plan import ledger
-from cutline.progress import SILENT, Clock, Summary, Watcher
+from cutline.progress import SILENT, Clock, Summary, Watcher, events
 from cutline.record import texts
 from cutline.report import ReportSummary, write_report
 from cutline.sources import local_folder, passing_over, shard_names
@@ -58,6 +58,12 @@ class RunOptions:
 
 RUN_DEFAULTS: Final = RunOptions()
 
+STAGES: Final = (
+    *("index-shards", "extract-files", "compile-rows", "merge"),
+    *("write-caption-files", "verify-rows", "verify-files", "report-rows"),
+)
+"""The stages of a run, in order, for whoever watches it."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RunSummary(Summary):
@@ -88,6 +94,7 @@ class RunSummary(Summary):
 
 
 @checked
+@events.announced("run", *STAGES)
 def run(
     root: disk.AnyPath,
     options: CompileOptions = DEFAULTS,
@@ -202,6 +209,7 @@ class _Run:
         return entry
 
 
+@events.announced("run", "index-shards", "compile-rows", "merge", "report-rows")
 def run_in_place(
     root: disk.AnyPath,
     options: CompileOptions = DEFAULTS,

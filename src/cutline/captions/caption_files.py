@@ -100,6 +100,7 @@ class CaptionFilesDone:
 
 
 @checked
+@events.announced("captions", "write-caption-files")
 def write_captions(
     source: disk.AnyPath,
     data: disk.AnyPath,

@@ -17,7 +17,7 @@ from cutline.cli.endings import one_sentence, standard_output
 from cutline.cluster import census, connect, dashboard, kinds
 from cutline.errors import CutlineError, UsageError
 from cutline.process import stoppable
-from cutline.progress import SILENT, Summary, Watcher, on_stderr
+from cutline.progress import SILENT, Summary, Watcher, on_stderr, show_captions_page
 
 # None has to mean that it was not typed, so the default is shown by hand.
 _LISTENS: Final = (
@@ -133,7 +133,8 @@ def _client(cluster: kinds.Cluster, options: JobOptions, watcher: Watcher) -> It
             stack.enter_context(_dask_silent())
         client = stack.enter_context(connect(cluster, watcher))
         if cluster.has_dashboard:
-            for line in dashboard.where(client):
+            page = "captions" if show_captions_page(client, watcher.say) else "status"
+            for line in dashboard.where(client, page):
                 watcher.say(line)
         if options.performance_report:
             stack.enter_context(dashboard.reported(client, options.performance_report))

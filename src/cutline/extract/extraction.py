@@ -99,6 +99,7 @@ class MembersDone:
 
 
 @checked
+@events.announced("extract", "index-shards", "extract-files")
 def extract(
     source: shard_names.Where,
     data: disk.AnyPath,

@@ -71,6 +71,12 @@ def in_a_line(summary: Summary) -> str:
     return f"{job}: " + "; ".join([*worded, *map(texts.clean, where[:1])])
 
 
+def in_short(summary: Summary) -> list[str]:
+    """Write a summary in one short line a step."""
+    steps = summary.steps() if isinstance(summary, Stepped) else [summary]
+    return [in_a_line(step) for step in steps]
+
+
 def _block(body: dict[str, Any]) -> Iterator[str]:
     """Write named values in lines, aligned and indented; a step of a job is a block of its own."""
     width = max(map(len, body))

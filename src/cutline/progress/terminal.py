@@ -11,16 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from cutline.progress.summaries import Stepped, Summary, Tabled, in_a_line, readable
-from cutline.progress.watcher import Advance, Load
+from cutline.progress.watcher import PATIENCE, Advance, Load
 from cutline.record import texts
 
 BESIDE_BAR: Final = 71
 """Columns of a terminal that the rest of a line needs, if a million sidecars are counted."""
 
 LEAST_BAR, LONGEST_BAR = 4, 40
-
-PATIENCE: Final = 2
-"""Seconds of a stage before anybody knows how long it will take."""
 
 
 class Terminal:

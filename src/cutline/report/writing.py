@@ -6,7 +6,7 @@ from typing import Any
 from distributed import Client
 
 from cutline.errors import checked
-from cutline.progress import SILENT, Clock, Summary, Watcher
+from cutline.progress import SILENT, Clock, Summary, Watcher, events
 from cutline.report.facts import gather
 from cutline.store import TableFiles, disk
 from cutline.verify import VerifyOptions, VerifySummary, checks, verify_dataset
@@ -25,6 +25,7 @@ class ReportSummary(Summary):
 
 
 @checked
+@events.announced("report", "report-rows")
 def report_table(
     table: disk.AnyPath,
     data: disk.AnyPath | None = None,

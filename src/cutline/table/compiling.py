@@ -55,6 +55,7 @@ class CompileSummary(Summary):
 
 
 @checked
+@events.announced("compile", "compile-rows", "merge")
 def compile_table(
     source: shard_names.Where | Origin,
     table: disk.AnyPath,

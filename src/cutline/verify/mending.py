@@ -9,7 +9,7 @@ from distributed import Client
 
 from cutline.errors import CutlineError, UsageError, checked
 from cutline.plan import marks
-from cutline.progress import SILENT, Watcher
+from cutline.progress import SILENT, Watcher, events
 from cutline.record import Reject, Rules, judging, texts
 from cutline.sources import local_folder
 from cutline.store import SmallFiles, TableFiles, TableStore, Workspace, disk
@@ -22,6 +22,7 @@ from cutline.verify.verification import verified, verify_dataset
 
 
 @checked
+@events.announced("verify", "verify-rows", "verify-files")
 def move_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,
@@ -72,6 +73,7 @@ def move_orphans(
 
 
 @checked
+@events.announced("verify", "verify-rows", "verify-files")
 def restore_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,
@@ -111,6 +113,7 @@ def restore_orphans(
 
 
 @checked
+@events.announced("verify", "verify-rows", "verify-files")
 def caption_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,

@@ -101,6 +101,7 @@ class Verified(NamedTuple):
 
 
 @checked
+@events.announced("verify", "verify-rows", "verify-files")
 def verify_dataset(
     table: disk.AnyPath,
     data: disk.AnyPath,
