@@ -12,7 +12,7 @@ from distributed import Client
 from msgspec import Meta
 
 from cutline.captions import CaptionsSummary, write_captions
-from cutline.errors import CutlineError, UsageError, check_fields, checked
+from cutline.errors import CutlineError, UsageError, check_fields, checked, flat
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.plan import ledger
 from cutline.progress import SILENT, Clock, Summary, Watcher, events
@@ -93,6 +93,7 @@ class RunSummary(Summary):
         return " ".join(step.shortfall for step in self.steps() if step.shortfall)
 
 
+@flat
 @checked
 @events.announced("run", *STAGES)
 def run(
@@ -132,7 +133,7 @@ def run(
     captions = job.write_captions()
     verified = job.verify()
     entry = job.add_entry()
-    report = write_report(job.table, verified, client=client, watcher=watcher)
+    report = write_report(job.table, verified, options, client=client, watcher=watcher)
     return RunSummary(compiled, captions, clock.total(), extracted, verified, entry, report)
 
 
@@ -209,6 +210,7 @@ class _Run:
         return entry
 
 
+@flat
 @events.announced("run", "index-shards", "compile-rows", "merge", "report-rows")
 def run_in_place(
     root: disk.AnyPath,
@@ -234,7 +236,7 @@ def run_in_place(
     if not shards:
         raise UsageError(f"There is no .tar file in {root} or {data}: leave --no-extract out.")
     compiled = compile_table(shards, table, options, client=client, watcher=watcher)
-    report = write_report(table, None, client=client, watcher=watcher)
+    report = write_report(table, None, options, client=client, watcher=watcher)
     return RunSummary(compiled, None, clock.total(), report=report)
 
 

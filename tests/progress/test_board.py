@@ -247,11 +247,11 @@ UNSEEN = """
 import sys
 
 import cutline
-from cutline.progress import on_stderr
+from cutline.progress import show_progress
 
 if __name__ == "__main__":
     with cutline.connect(cutline.Local(workers=1, dashboard_address=sys.argv[1])) as client:
-        cutline.compile_table(*sys.argv[2:], client=client, watcher=on_stderr())
+        cutline.compile_table(*sys.argv[2:], client=client, watcher=show_progress())
         plugins = client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.plugins])
     print(sorted(name for name in sys.modules if name.partition(".")[0] == "bokeh"))
     print(any("cutline" in name for name in plugins))

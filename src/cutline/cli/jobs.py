@@ -17,7 +17,7 @@ from cutline.cli.endings import one_sentence, standard_output
 from cutline.cluster import census, connect, dashboard, kinds
 from cutline.errors import CutlineError, UsageError
 from cutline.process import stoppable
-from cutline.progress import SILENT, Summary, Watcher, on_stderr, show_captions_page
+from cutline.progress import SILENT, Summary, Watcher, show_captions_page, show_progress
 
 # None has to mean that it was not typed, so the default is shown by hand.
 _LISTENS: Final = (
@@ -109,7 +109,7 @@ class JobOptions:
 
 def run_job(options: JobOptions, job: Callable[..., Summary], *arguments: object) -> None:
     """Run a job with these arguments on the cluster of the options, and print what it came to."""
-    watcher = SILENT if options.quiet else on_stderr()
+    watcher = SILENT if options.quiet else show_progress()
     with one_sentence(), stoppable():
         cluster = options.where.cluster()
         with _client(cluster, options, watcher) as client:

@@ -52,12 +52,13 @@ def draw(board: Board, doc: Document) -> None:
     """Draw the page for one browser, and keep it up to date."""
     jobs, details = (Div(stylesheets=[STYLE], sizing_mode="stretch_width") for _ in range(2))
     gone = Div(
-        text=str(TEMPLATE.module.gone()),
+        text=gone_html(),
         stylesheets=[STYLE],
         sizing_mode="stretch_width",
         visible=False,
     )
     lines = ColumnDataSource({"x": [], "y": [], "color": [], "name": []})
+    rates = _rate_figure(lines)
     drawn = -1
 
     def update() -> None:
@@ -68,12 +69,13 @@ def draw(board: Board, doc: Document) -> None:
         jobs.text = jobs_html(board, time.time())
         details.text = details_html(board)
         lines.data = lines_data(board)
+        rates.visible = bool(lines.data["x"])
 
     def leave(_: object) -> None:
         board.viewers -= 1
 
     update()
-    for part in (gone, jobs, _rate_figure(lines), details):
+    for part in (gone, jobs, rates, details):
         doc.add_root(part)
     doc.add_periodic_callback(update, EVERY)
     doc.config.notify_connection_status = False  # `gone` says it in words, and stays
@@ -85,8 +87,9 @@ def draw(board: Board, doc: Document) -> None:
 
 def _rate_figure(lines: ColumnDataSource) -> figure:
     plot = figure(
-        title="Done a second, over the seconds since the stage began",
-        height=220,
+        title="Done a second",
+        height=240,
+        visible=False,
         sizing_mode="stretch_width",
         tools="",
         toolbar_location=None,
@@ -95,7 +98,9 @@ def _rate_figure(lines: ColumnDataSource) -> figure:
     )
     plot.multi_line("x", "y", color="color", legend_field="name", line_width=2, source=lines)
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]")
-    plot.add_layout(plot.legend[0], "right")
+    plot.xaxis.axis_label = "seconds since the stage began"
+    plot.add_layout(plot.legend[0], "below")
+    plot.legend.orientation, plot.legend.ncols = "horizontal", 2
     plot.xgrid.visible = False
     plot.outline_line_color = None
     return plot
@@ -122,6 +127,11 @@ def lines_data(board: Board) -> dict[str, list[Any]]:
 def jobs_html(board: Board, now: float) -> str:
     """Write how each job goes, and the table of its stages; the last job comes first."""
     return str(TEMPLATE.module.jobs(board, now))  # type: ignore[attr-defined]
+
+
+def gone_html() -> str:
+    """Write that nothing more comes from the scheduler."""
+    return str(TEMPLATE.module.gone())  # type: ignore[attr-defined]
 
 
 def details_html(board: Board) -> str:

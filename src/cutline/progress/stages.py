@@ -148,6 +148,17 @@ class Job:
         passed = [place for place, name in enumerate(self.begun.stages) if name in begun]
         return list(self.begun.stages[max(passed, default=-1) + 1 :])
 
+    def rejecting(self) -> list[Progress]:
+        """Return the stages that have rejected any; of a compile, the merge has the last word."""
+        some = [stage for stage in self.stages if stage.rejects.total()]
+        merged = any(stage.begun.name == "merge" for stage in some)
+        return [stage for stage in some if not (merged and stage.begun.name == "compile-rows")]
+
+    def examples(self, reason: str) -> list[str]:
+        """Return the last examples of a reject reason, whichever stage has told them."""
+        told = [stage.examples[reason] for stage in self.stages if reason in stage.examples]
+        return [*told[-1]] if told else []
+
     def seconds(self, now: float) -> float:
         """Return how long it has taken."""
         return (now if self.end is None else self.ended) - self.began

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any, Final, TypeAlias
 
-from cutline.errors import CutlineError, UsageError, checked
+from cutline.errors import CutlineError, UsageError, checked, flat
 from cutline.progress import Summary
 from cutline.store import disk, parquet, trouble
 from cutline.trainers.simpletuner import DEFAULTS, LoaderOptions
@@ -38,6 +38,7 @@ class EntrySummary(Summary):
         return {"job": "loader", **body}
 
 
+@flat
 @checked
 def write_loader(
     table: disk.AnyPath,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from distributed import Client
 
-from cutline.errors import CutlineError, UsageError, checked
+from cutline.errors import CutlineError, UsageError, checked, flat
 from cutline.plan import marks
 from cutline.progress import SILENT, Watcher, events
 from cutline.record import Reject, Rules, judging, texts
@@ -21,6 +21,7 @@ from cutline.verify.verdict import VerifySummary
 from cutline.verify.verification import verified, verify_dataset
 
 
+@flat
 @checked
 @events.announced("verify", "verify-rows", "verify-files")
 def move_orphans(
@@ -72,6 +73,7 @@ def move_orphans(
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
+@flat
 @checked
 @events.announced("verify", "verify-rows", "verify-files")
 def restore_orphans(
@@ -112,6 +114,7 @@ def restore_orphans(
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
+@flat
 @checked
 @events.announced("verify", "verify-rows", "verify-files")
 def caption_orphans(

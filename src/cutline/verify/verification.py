@@ -20,7 +20,7 @@ import pyarrow as pa
 from distributed import Client
 
 from cutline.cluster import running, worker_checks
-from cutline.errors import checked
+from cutline.errors import checked, flat
 from cutline.progress import SILENT, Clock, Watcher, events
 from cutline.store import TableFiles, disk, parquet
 from cutline.table import Slice, slices_of
@@ -100,6 +100,7 @@ class Verified(NamedTuple):
     orphans: list[str]
 
 
+@flat
 @checked
 @events.announced("verify", "verify-rows", "verify-files")
 def verify_dataset(
