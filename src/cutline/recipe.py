@@ -3,8 +3,8 @@
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
 import pyarrow.compute as pc
@@ -12,10 +12,10 @@ from distributed import Client
 from msgspec import Meta
 
 from cutline.captions import CaptionsSummary, write_captions
-from cutline.errors import CutlineError, UsageError, check_fields, checked, flat
+from cutline.errors import CutlineError, UsageError, as_typed, check_fields, checked, flat
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.plan import ledger
-from cutline.progress import SILENT, Clock, Summary, Watcher, events
+from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.record import texts
 from cutline.report import ReportSummary, write_report
 from cutline.sources import local_folder, passing_over, shard_names
@@ -57,6 +57,9 @@ class RunOptions:
 
 
 RUN_DEFAULTS: Final = RunOptions()
+
+STEPS: Final = ("extract", "compile", "captions", "verify", "loader", "report")
+"""The steps of a run, in order; without shards it begins with the second."""
 
 STAGES: Final = (
     *("index-shards", "extract-files", "compile-rows", "merge"),
@@ -126,15 +129,37 @@ def run(
         The job cannot go on; the same call goes on from where it stopped.
     """
     clock = Clock()
-    job = _Run(os.fspath(root), *layout(root), options, chosen, client, watcher)
+    steps = STEPS if _shards_of(root) else STEPS[1:]
+    job = _Run(os.fspath(root), *layout(root), options, chosen, steps, client, watcher)
     job.tell_passed_over()
     extracted = job.extract()
     compiled = job.compile(extracted)
     captions = job.write_captions()
     verified = job.verify()
     entry = job.add_entry()
-    report = write_report(job.table, verified, options, client=client, watcher=watcher)
+    step = job.watch("report")
+    report = write_report(job.table, verified, options, client=client, watcher=step)
     return RunSummary(compiled, captions, clock.total(), extracted, verified, entry, report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """A watcher of one step of a run, whose stages have the step's number before their names."""
+
+    watcher: Watcher
+    number: str
+
+    def stage(self, name: str, load: Load) -> AbstractContextManager[Any]:
+        """Follow a stage."""
+        return self.watcher.stage(f"{self.number} {name}", load)
+
+    def say(self, line: str) -> None:
+        """Tell a line."""
+        self.watcher.say(line)
+
+    def report(self, summary: Summary) -> None:
+        """Tell what it came to."""
+        self.watcher.report(summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +171,12 @@ class _Run:
     data: str
     options: CompileOptions
     chosen: RunOptions
+    steps: tuple[str, ...]
     client: Client | None
     watcher: Watcher
+
+    def watch(self, step: str) -> Watcher:
+        return _Numbered(self.watcher, f"{self.steps.index(step) + 1}/{len(self.steps)}")
 
     def tell_passed_over(self) -> None:
         for folder in ([self.root, self.data], [self.data]):
@@ -163,7 +192,8 @@ class _Run:
             allow_damaged=self.options.allow_damaged,
             force_unlock=self.options.force_unlock,
         )
-        return extract(shards, self.data, unpacking, client=self.client, watcher=self.watcher)
+        watcher = self.watch("extract")
+        return extract(shards, self.data, unpacking, client=self.client, watcher=watcher)
 
     def compile(self, extracted: ExtractSummary | None) -> CompileSummary:
         with _blamed_on(extracted):
@@ -173,7 +203,7 @@ class _Run:
                 self.options,
                 lost=extracted.lost if extracted else ledger.EMPTY,
                 client=self.client,
-                watcher=self.watcher,
+                watcher=self.watch("compile"),
             )
         _check_listed(compiled, extracted)
         return compiled
@@ -185,23 +215,21 @@ class _Run:
             self.options,
             overwrite=self.chosen.overwrite,
             client=self.client,
-            watcher=self.watcher,
+            watcher=self.watch("captions"),
         )
 
     def verify(self) -> VerifySummary:
         how = self.chosen.verifying(force_unlock=self.options.force_unlock)
-        verified = verify_dataset(
-            self.table, self.data, how, client=self.client, watcher=self.watcher
-        )
+        watcher = self.watch("verify")
+        verified = verify_dataset(self.table, self.data, how, client=self.client, watcher=watcher)
         folder = verified.orphan_folder
         if folder and self.chosen.orphans == "move":
             return move_orphans(
-                self.table, self.data, folder, how, client=self.client, watcher=self.watcher
+                self.table, self.data, folder, how, client=self.client, watcher=watcher
             )
-        if folder:
-            command = shlex.join(["cutline", "run", self.root, "--orphans", "move"])
-            self.watcher.say(f"`{command}` moves images without row out of the way.")
-        return verified
+        chosen = replace(self.chosen, orphans="move")
+        again = ["cutline", "run", self.root, *as_typed(self.options, chosen)]
+        return replace(verified, mover=shlex.join(again))
 
     def add_entry(self) -> EntrySummary:
         entry = add_entry(self.table, self.data)

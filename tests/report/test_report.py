@@ -203,7 +203,7 @@ def test_the_page_tells_the_counts(browser, report):
     for reason, count in expected.rejects.items():
         assert re.search(rf"{reason}\s+{count}\b", text), reason
     assert "Not yet ready to train: 2 checks fail." in text
-    assert f"--orphans move={path.parent}/orphans" in text
+    assert f"cutline run {path.parent} --orphans move" in text
 
 
 def test_the_plots_hold_what_was_counted(browser, report):

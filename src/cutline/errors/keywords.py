@@ -10,9 +10,11 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass, replace
 from functools import wraps
+from operator import attrgetter
 from typing import (
     Annotated,
     Any,
+    Final,
     NamedTuple,
     ParamSpec,
     Protocol,
@@ -23,6 +25,9 @@ from typing import (
     get_type_hints,
     overload,
 )
+
+SHORT: Final = 40
+"""The longest default that a signature shows, in characters."""
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -96,6 +101,38 @@ def flat(function: Callable[P, R_co]) -> Flattened[P, R_co]:
     return call
 
 
+def as_typed(*options: Any) -> list[str]:
+    """Return what has to be typed on the command line for these options; nothing for defaults.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Baking:
+    ...     degrees: int = 180
+    ...     toppings: tuple[str, ...] = ()
+    >>> as_typed(Baking(200, ("nuts", "jam")))
+    ['--degrees', '200', '--topping', 'nuts', '--topping', 'jam']
+    """
+    typed: dict[str, list[str]] = {}
+    for one in options:
+        plain = type(one)()
+        for name, keyword in _keywords_of(type(one), ""):
+            value, default = (attrgetter(".".join(keyword.way))(each) for each in (one, plain))
+            typed.setdefault(keyword.way[-1], list(_typed(name, value, default)))
+    return [word for words in typed.values() for word in words]
+
+
+def _typed(name: str, value: Any, default: Any) -> Iterator[str]:
+    flag = "--" + name.replace("_", "-")
+    if value is True or value is False:
+        if value != default:
+            yield flag if value else flag.replace("--", "--no-", 1)
+    elif value != default:
+        for each in value if isinstance(value, tuple) else [value]:
+            yield from (flag, "=".join(each) if isinstance(each, tuple) else str(each))
+
+
 def _keywords_of(
     kind: Any,
     parameter: str,
@@ -150,4 +187,18 @@ def _shown(
         inspect.Parameter(name, kind, default=keyword.default)
         for keyword, name in reversed(shown.items())
     ]
-    return signature.replace(parameters=[*signature.parameters.values(), *more])
+    plain = [
+        parameter.replace(default=_ELSEWHERE) if len(repr(parameter.default)) > SHORT else parameter
+        for parameter in signature.parameters.values()
+    ]
+    return signature.replace(parameters=[*plain, *more])
+
+
+class _Elsewhere:
+    """A default that is too long to be read in a signature."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_ELSEWHERE: Final = _Elsewhere()

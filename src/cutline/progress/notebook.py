@@ -35,11 +35,12 @@ class Notebook:
     @contextmanager
     def stage(self, name: str, load: Load) -> Iterator[Advance]:
         """Show a bar."""
-        from IPython.display import HTML, display  # noqa: PLC0415 - who has a notebook has it
+        from IPython.display import HTML, DisplayHandle  # noqa: PLC0415 - who has a notebook has it
 
         began = drawn = time.monotonic()
         done = 0
-        handle = display(HTML(_bar(name, load, 0, 0.0)), display_id=True)
+        handle = DisplayHandle()
+        handle.display(HTML(_bar(name, load, 0, 0.0)))
 
         def advance(amount: int) -> None:
             nonlocal done, drawn

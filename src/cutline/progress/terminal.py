@@ -30,7 +30,7 @@ class Terminal:
     def stage(self, name: str, load: Load) -> Iterator[Advance]:
         """Show a bar."""
         columns = (
-            TextColumn("{task.description:<19}"),
+            TextColumn("{task.description:<23}"),
             BarColumn(max(LEAST_BAR, min(LONGEST_BAR, self.console.width - BESIDE_BAR))),
             _Amount(),
             _Rate(),
@@ -42,7 +42,8 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """Show a line."""
-        self.console.print(texts.clean(line), highlight=False, markup=False, soft_wrap=True)
+        text = texts.wrapped(texts.clean(line), self.console.width)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def report(self, summary: Summary) -> None:
         """Show the summary; of several steps, each in short."""

@@ -55,6 +55,8 @@ class VerifySummary(Summary):
         What each check found, in the order of `CHECKS`.
     orphans
         How many images have no row, by reason.
+    mover
+        The command that moves images without row out of the way, if it is another than `verify`.
     """
 
     table: str
@@ -64,6 +66,7 @@ class VerifySummary(Summary):
     findings: Findings
     orphans: dict[str, int]
     seconds: float
+    mover: str = ""
 
     @property
     def ok(self) -> bool:
@@ -147,7 +150,7 @@ class VerifySummary(Summary):
             move = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
             if self.findings.keys().isdisjoint(checks.CAPTION_FILE_CHECKS):
                 move += ["--strategy", "parquet"]
-            return Mend("move images without row out of the way", shlex.join(move))
+            return Mend("move images without row out of the way", self.mover or shlex.join(move))
         if not set(checks.CAPTION_FILE_CHECKS).isdisjoint(failing):
             write = ["cutline", "captions", self.table, self.data]
             return Mend("write the caption files", shlex.join(write))
