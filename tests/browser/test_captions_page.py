@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from distributed import Client, LocalCluster
 
-from cutline import CompileOptions, CutlineError, DemoOptions, compile_table, make_demo, run
+from cutline import CompileOptions, CutlineError, DemoOptions, compile_table, make_demo
 from cutline.plan.receipts import read_receipt
 from cutline.progress import show_captions_page
 from cutline.progress.summaries import in_a_line
@@ -19,9 +19,6 @@ from schedulers import scheduler
 RECORDS = 60_000
 PARTS = 400  # far more than are done between a look at the events and the next
 OPTIONS = CompileOptions(partition_size=RECORDS // PARTS)
-
-PICTURES = os.environ.get("CUTLINE_PICTURES")
-"""A folder for the pictures of the documents; without it none are taken."""
 
 
 @pytest.fixture(scope="session")
@@ -191,23 +188,4 @@ def test_the_status_page_has_one_bar_a_stage(client, workers, demo, tmp_path, op
             page = open_page(client.dashboard_link, "status")
             page.wait_for_timeout(2000)
             assert bars(page) == ["compile-rows"]
-        job.result()
-
-
-@pytest.mark.skipif(not PICTURES, reason="only `make pictures` takes the pictures anew")
-@pytest.mark.parametrize("client", ["local cluster"], indirect=True)
-def test_pictures_for_the_documents(client, workers, tmp_path, open_page):
-    make_demo(tmp_path, DemoOptions(60_000, images=False))
-    show_captions_page(client, print)  # a job does, but the page is to be open when it begins
-    captions = open_page(client.dashboard_link, "captions")
-    status = open_page(client.dashboard_link, "status")
-    status.wait_for_timeout(2000)
-    with ThreadPoolExecutor(1) as other:
-        job = other.submit(run, str(tmp_path), CompileOptions(partition_size=600), client=client)
-        wait_for_tasks(client, 100 + 3, job)  # all parts, and some caption files
-        with standing_still(workers):
-            for page in (captions, status):
-                page.wait_for_timeout(1500)
-            captions.screenshot(path=f"{PICTURES}/captions-page.png", full_page=True)
-            status.screenshot(path=f"{PICTURES}/status-page.png")
         job.result()

@@ -160,7 +160,7 @@ class VerifySummary(Summary):
     def as_table(self, *, in_short: bool = False) -> Table:
         """Build the table of the checks for a terminal; in short, of those that found something."""
         table = Table("check", "", "count", "for example", box=None, header_style="dim")
-        table.show_header = not in_short
+        table.show_header, table.pad_edge = not in_short, not in_short
         results = list(self.results())
         found = [result for result in results if result[1].count]
         for check, finding in found if in_short else results:
