@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from distributed import Client, LocalCluster
 
+import chromium
 from cutline import CompileOptions, CutlineError, DemoOptions, compile_table, make_demo
 from cutline.plan.receipts import read_receipt
 from cutline.progress import show_captions_page
@@ -173,6 +174,7 @@ def test_a_job_that_fails_looks_so_on_a_phone_too_and_so_does_a_connection_that_
     assert page.locator(".verdict.failed p").all_inner_texts()[1] == str(raised.value)
     assert page.evaluate("document.documentElement.scrollWidth") == 400
     assert [text for kind, text in complaints if kind in {"error", "warning"}] == []
+    assert chromium.axe() is None or chromium.unreadable(page, "color-contrast") == []
     assert not page.locator(".verdict.gone").is_visible()
     client.cluster.close()
     page.locator(".verdict.gone").wait_for()
