@@ -91,4 +91,4 @@ test-cluster-long: cluster-tools  ## those of them that take minutes each (as ro
 	$(BIN)/python -m pytest -m cluster_long tests/hosts
 
 pictures: $(SETUP)  ## the pictures of the documents, taken anew by chromium
-	CUTLINE_PICTURES=docs $(BIN)/python -m pytest tests/browser -k pictures
+	CUTLINE_PICTURES=$(CURDIR)/docs $(BIN)/python -m pytest tests/browser/test_pictures.py

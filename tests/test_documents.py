@@ -69,11 +69,15 @@ def test_the_output_tree_of_the_documents_is_what_is_left_behind(reader):
 
 
 def test_the_python_of_the_documents_runs(reader):
-    (code,) = blocks(page("python"), "python")
-    (reader.folder / "readme.py").write_text(code)
-    command = [sys.executable, "readme.py"]
-    done = subprocess.run(command, cwd=reader.folder, stdout=subprocess.PIPE, text=True, check=True)
-    assert done.stdout.startswith("953 rows;")
+    told = []
+    for code in blocks(page("python"), "python"):
+        (reader.folder / "readme.py").write_text(code)
+        command = [sys.executable, "readme.py"]
+        done = subprocess.run(
+            command, cwd=reader.folder, stdout=subprocess.PIPE, text=True, check=True
+        )
+        told.append(done.stdout)
+    assert told[0].startswith("953 rows;")
 
 
 def test_the_readme_is_short():

@@ -26,7 +26,9 @@ LATE = {
         "cutline.progress.plugin",
         "cutline.progress",
     ): "the page needs bokeh, which a client may lack",
+    ("cutline.progress.notebook", "IPython.display"): "who has a notebook has it",
     ("cutline.report.writing", "cutline.report.page"): "bokeh is loaded by who draws a report",
+    ("cutline.report.writing", "cutline.report.thumbnails"): "so is Pillow",
     ("cutline.verify.check_rows", "PIL"): "loaded by who turns images",
 }
 """Imports inside functions, and why they are there. None of them hides a circle."""

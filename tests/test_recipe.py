@@ -112,7 +112,7 @@ def test_orphans_are_the_shortfall_of_the_run_with_the_command_that_mends(root):
     (root / "data/no.png").write_bytes(IMAGE)
     summary = run(str(root))
     assert summary.verify.orphans == {"no_width": 1}
-    command = f"cutline verify {root}/flowers.parquet {root}/data --orphans move={root}/orphans"
+    command = f"cutline run {root} --orphans move"
     assert summary.shortfall.endswith(f" with `{command}`.")
     assert move_orphans(f"{root}/flowers.parquet", f"{root}/data", f"{root}/orphans").ok
     assert run(str(root)).shortfall == ""

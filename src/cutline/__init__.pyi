@@ -4,6 +4,7 @@ from .cluster.kinds import Address, Local, Slurm, Spec, Ssh, read_cluster
 from .demo import DemoOptions, Expected, make_demo
 from .errors import CutlineError, UsageError
 from .extract import ExtractOptions, ExtractSummary, extract
+from .progress import Watcher, show_progress
 from .recipe import RunOptions, RunSummary, run
 from .record import Rules
 from .report import ReportSummary, report_table
@@ -18,6 +19,8 @@ from .verify import (
     restore_orphans,
     verify_dataset,
 )
+
+__version__: str
 
 __all__ = [
     "Address",
@@ -41,6 +44,7 @@ __all__ = [
     "UsageError",
     "VerifyOptions",
     "VerifySummary",
+    "Watcher",
     "caption_orphans",
     "compile_table",
     "connect",
@@ -53,6 +57,7 @@ __all__ = [
     "report_table",
     "restore_orphans",
     "run",
+    "show_progress",
     "verify_dataset",
     "write_captions",
     "write_loader",

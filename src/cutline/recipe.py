@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal
 
@@ -12,10 +12,10 @@ from distributed import Client
 from msgspec import Meta
 
 from cutline.captions import CaptionsSummary, write_captions
-from cutline.errors import CutlineError, UsageError, check_fields, checked
+from cutline.errors import CutlineError, UsageError, as_typed, check_fields, checked, flat
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.plan import ledger
-from cutline.progress import SILENT, Clock, Summary, Watcher
+from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.record import texts
 from cutline.report import ReportSummary, write_report
 from cutline.sources import local_folder, passing_over, shard_names
@@ -74,6 +74,22 @@ class RunOptions:
 
 RUN_DEFAULTS: Final = RunOptions()
 
+STEPS: Final = ("extract", "compile", "captions", "verify", "loader", "report")
+"""The steps of a run, in order; without shards it begins with the second."""
+
+STAGES: Final = (
+    *("index-shards", "extract-files", "compile-rows", "merge"),
+    *("write-caption-files", "verify-rows", "verify-files", "report-rows"),
+)
+"""The stages of a run, in order, for whoever watches it."""
+
+STEPS_IN_PLACE: Final = ("compile", "index", "verify", "loader", "report")
+STAGES_IN_PLACE: Final = (
+    *("index-shards", "compile-rows", "merge"),
+    *("write-index", "verify-index", "verify-rows", "report-rows"),
+)
+"""The same of a run that unpacks nothing."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RunSummary(Summary):
@@ -104,6 +120,7 @@ class RunSummary(Summary):
         return " ".join(step.shortfall for step in self.steps() if step.shortfall)
 
 
+@flat
 @checked
 def run(
     root: disk.AnyPath,
@@ -135,37 +152,77 @@ def run(
     CutlineError
         The job cannot go on; the same call goes on from where it stopped.
     """
-    clock = Clock()
-    job = _Run(os.fspath(root), *layout(root), options, chosen, client, watcher)
     if chosen.without_files:
-        return _run_in_place(job, clock)
+        return _run_in_place(root, options, chosen, client=client, watcher=watcher)
+    return _run_unpacked(root, options, chosen, client=client, watcher=watcher)
+
+
+@events.announced("run", *STAGES)
+def _run_unpacked(
+    root: disk.AnyPath,
+    options: CompileOptions,
+    chosen: RunOptions,
+    *,
+    client: Client | None,
+    watcher: Watcher,
+) -> RunSummary:
+    clock = Clock()
+    first = 0 if shard_names.shards_in_root(root) else 1
+    steps = tuple(
+        step for step in STEPS[first:] if step != "captions" or chosen.loader.strategy == "textfile"
+    )
+    job = _Run(os.fspath(root), *layout(root), options, chosen, steps, client, watcher)
     job.tell_passed_over()
     extracted = job.extract()
     compiled = job.compile(extracted)
-    captions = job.write_captions() if chosen.loader.strategy == "textfile" else None
+    captions = job.write_captions() if "captions" in steps else None
     verified = job.verify(chosen.verify)
     entry = job.add_entry(job.data, chosen.loader)
-    report = write_report(job.table, verified, client=client, watcher=watcher)
+    report = job.report(verified)
     return RunSummary(compiled, captions, clock.total(), extracted, None, verified, entry, report)
 
 
-def _run_in_place(job: "_Run", clock: Clock) -> RunSummary:
-    shards = check_shards(job.root)
-    compiled = compile_table(shards, job.table, job.options, client=job.client, watcher=job.watcher)
+@events.announced("run", *STAGES_IN_PLACE)
+def _run_in_place(
+    root: disk.AnyPath,
+    options: CompileOptions,
+    chosen: RunOptions,
+    *,
+    client: Client | None,
+    watcher: Watcher,
+) -> RunSummary:
+    clock = Clock()
+    job = _Run(os.fspath(root), *layout(root), options, chosen, STEPS_IN_PLACE, client, watcher)
+    shards = check_shards(root)
+    compiled = job.compile_shards(shards)
     index = verified = entry = None
     if compiled.rows:
-        index = webshart.write_index(
-            job.table,
-            shards,
-            client=job.client,
-            watcher=job.watcher,
-            force_unlock=job.options.force_unlock,
-        )
+        index = job.write_index(shards)
         job = replace(job, data=shards.root)
-        verified = job.verify(replace(job.chosen.verify, strategy="webshart"))
-        entry = job.add_entry(shards.root, replace(job.chosen.loader, strategy="webshart"))
-    report = write_report(job.table, verified, client=job.client, watcher=job.watcher)
+        verified = job.verify(replace(chosen.verify, strategy="webshart"))
+        entry = job.add_entry(shards.root, replace(chosen.loader, strategy="webshart"))
+    report = job.report(verified)
     return RunSummary(compiled, None, clock.total(), None, index, verified, entry, report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """A watcher of one step of a run, whose stages have the step's number before their names."""
+
+    watcher: Watcher
+    number: str
+
+    def stage(self, name: str, load: Load) -> AbstractContextManager[Any]:
+        """Follow a stage."""
+        return self.watcher.stage(f"{self.number} {name}", load)
+
+    def say(self, line: str) -> None:
+        """Tell a line."""
+        self.watcher.say(line)
+
+    def report(self, summary: Summary) -> None:
+        """Tell what it came to."""
+        self.watcher.report(summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +234,12 @@ class _Run:
     data: str
     options: CompileOptions
     chosen: RunOptions
+    steps: tuple[str, ...]
     client: Client | None
     watcher: Watcher
+
+    def watch(self, step: str) -> Watcher:
+        return _Numbered(self.watcher, f"{self.steps.index(step) + 1}/{len(self.steps)}")
 
     def tell_passed_over(self) -> None:
         for folder in ([self.root, self.data], [self.data]):
@@ -195,7 +256,8 @@ class _Run:
             allow_damaged=self.options.allow_damaged,
             force_unlock=self.options.force_unlock,
         )
-        return extract(shards, self.data, unpacking, client=self.client, watcher=self.watcher)
+        watcher = self.watch("extract")
+        return extract(shards, self.data, unpacking, client=self.client, watcher=watcher)
 
     def compile(self, extracted: ExtractSummary | None) -> CompileSummary:
         with _blamed_on(extracted):
@@ -205,7 +267,7 @@ class _Run:
                 self.options,
                 lost=extracted.lost if extracted else ledger.EMPTY,
                 client=self.client,
-                watcher=self.watcher,
+                watcher=self.watch("compile"),
             )
         _check_listed(compiled, extracted)
         return compiled
@@ -217,36 +279,51 @@ class _Run:
             self.options,
             overwrite=self.chosen.extract.overwrite,
             client=self.client,
-            watcher=self.watcher,
+            watcher=self.watch("captions"),
+        )
+
+    def compile_shards(self, shards: shard_names.ShardSet) -> CompileSummary:
+        watcher = self.watch("compile")
+        return compile_table(shards, self.table, self.options, client=self.client, watcher=watcher)
+
+    def write_index(self, shards: shard_names.ShardSet) -> webshart.IndexSummary:
+        return webshart.write_index(
+            self.table,
+            shards,
+            client=self.client,
+            watcher=self.watch("index"),
+            force_unlock=self.options.force_unlock,
         )
 
     def verify(self, how: VerifyOptions) -> VerifySummary:
         how = replace(how, force_unlock=self.options.force_unlock)
-        verified = verify_dataset(
-            self.table, self.data, how, client=self.client, watcher=self.watcher
-        )
+        watcher = self.watch("verify")
+        verified = verify_dataset(self.table, self.data, how, client=self.client, watcher=watcher)
         folder = verified.orphan_folder
-        if folder and self.chosen.orphans == "move":
+        if not folder:
+            return verified
+        if self.chosen.orphans == "move":
             return move_orphans(
-                self.table, self.data, folder, how, client=self.client, watcher=self.watcher
+                self.table, self.data, folder, how, client=self.client, watcher=watcher
             )
-        if folder and self.chosen.orphans == "caption":
+        if self.chosen.orphans == "caption":
             rules = self.options.rules
             return caption_orphans(
-                self.table, self.data, rules, how, client=self.client, watcher=self.watcher
+                self.table, self.data, rules, how, client=self.client, watcher=watcher
             )
-        if folder:
-            command = ["cutline", "run", self.root, "--orphans", "move"]
-            if how.strategy != RUN_DEFAULTS.verify.strategy:
-                command += ["--strategy", how.strategy]
-            self.watcher.say(f"`{shlex.join(command)}` moves images without row out of the way.")
-        return verified
+        chosen = replace(self.chosen, orphans="move")
+        again = ["cutline", "run", self.root, *as_typed(self.options, chosen)]
+        return replace(verified, mover=shlex.join(again))
 
     def add_entry(self, data: str, options: LoaderOptions) -> EntrySummary:
         entry = loader.add_entry(self.table, data, options)
         for line in entry.lines:
             self.watcher.say(line)
         return entry
+
+    def report(self, verified: VerifySummary | None) -> ReportSummary:
+        watcher = self.watch("report")
+        return write_report(self.table, verified, self.options, client=self.client, watcher=watcher)
 
 
 def check_shards(root: disk.AnyPath) -> shard_names.ShardSet:

@@ -9,18 +9,17 @@ from pathlib import Path
 import pytest
 from distributed import Client, LocalCluster
 
-from cutline import CompileOptions, DemoOptions, compile_table, make_demo, run
+import chromium
+from cutline import CompileOptions, CutlineError, DemoOptions, compile_table, make_demo
 from cutline.plan.receipts import read_receipt
 from cutline.progress import show_captions_page
+from cutline.progress.summaries import in_a_line
 from cutline.store.table_store import LocalDisk
 from schedulers import scheduler
 
 RECORDS = 60_000
 PARTS = 400  # far more than are done between a look at the events and the next
 OPTIONS = CompileOptions(partition_size=RECORDS // PARTS)
-
-PICTURES = os.environ.get("CUTLINE_PICTURES")
-"""A folder for the pictures of the documents; without it none are taken."""
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +129,8 @@ def test_the_captions_page_counts_a_job_while_it_runs(client, workers, demo, tmp
     def look(page):
         page.wait_for_timeout(1500)
         seen.append(shown(page))
-        assert "at work" in page.locator("p").first.inner_text()
+        assert "at work" in page.locator(".verdict.working p").first.inner_text()
+        assert page.locator("tr.coming").all_inner_texts() == ["merge\tto come"]
 
     with ThreadPoolExecutor(1) as other:
         job = other.submit(compile_table, demo, table, OPTIONS, client=client)
@@ -144,17 +144,41 @@ def test_the_captions_page_counts_a_job_while_it_runs(client, workers, demo, tmp
             look(page)
         assert 0 < seen[0][0] < seen[1][0] < RECORDS
         assert 0 < seen[0][1] < seen[1][1]
-        job.result()
+        summary = job.result()
     page.wait_for_timeout(1500)
     done, rows, rejects, by_reason = shown(page, "merge")
     assert (done, rows, rejects, by_reason) == receipts(table)
     # Samples that come twice leave their parts only in the merge.
     twice = by_reason.pop("duplicate")
     assert shown(page) == (done, rows + twice, rejects - twice, by_reason)
-    assert "done" in page.locator("p").first.inner_text()
-    examples = reasons(page, "compile-rows").locator("td.example").all_inner_texts()
-    assert len(examples) == len(by_reason)
-    assert all(examples)
+    assert "is done" in page.locator(".verdict.done p").first.inner_text()
+    assert page.locator(".summary td").all_inner_texts() == [*in_a_line(summary).split(": ", 1)]
+    examples = reasons(page, "merge").locator("td.example").all_inner_texts()
+    assert len(examples) == len(by_reason) + 1  # of what comes twice only the merge knows
+    assert len([*filter(None, examples)]) == len(by_reason)
+
+
+@pytest.mark.parametrize("client", ["local cluster"], indirect=True)
+def test_a_job_that_fails_looks_so_on_a_phone_too_and_so_does_a_connection_that_is_gone(
+    client, demo, tmp_path, open_page
+):
+    strict = CompileOptions(max_rejects=0, partition_size=RECORDS)
+    show_captions_page(client, print)
+    page = open_page(client.dashboard_link, "captions")
+    complaints = []
+    page.on("console", lambda message: complaints.append((message.type, message.text)))
+    page.set_viewport_size({"width": 400, "height": 800})
+    with pytest.raises(CutlineError) as raised:
+        compile_table(demo, str(tmp_path / "t.parquet"), strict, client=client)
+    page.locator(".verdict.failed").wait_for()
+    assert page.locator(".verdict.failed p").all_inner_texts()[1] == str(raised.value)
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    assert [text for kind, text in complaints if kind in {"error", "warning"}] == []
+    assert chromium.axe() is None or chromium.unreadable(page, "color-contrast") == []
+    assert not page.locator(".verdict.gone").is_visible()
+    client.cluster.close()
+    page.locator(".verdict.gone").wait_for()
+    assert page.locator(".verdict.failed").is_visible()
 
 
 def test_the_status_page_has_one_bar_a_stage(client, workers, demo, tmp_path, open_page):
@@ -166,23 +190,4 @@ def test_the_status_page_has_one_bar_a_stage(client, workers, demo, tmp_path, op
             page = open_page(client.dashboard_link, "status")
             page.wait_for_timeout(2000)
             assert bars(page) == ["compile-rows"]
-        job.result()
-
-
-@pytest.mark.skipif(not PICTURES, reason="only `make pictures` takes the pictures anew")
-@pytest.mark.parametrize("client", ["local cluster"], indirect=True)
-def test_pictures_for_the_documents(client, workers, tmp_path, open_page):
-    make_demo(tmp_path, DemoOptions(60_000, images=False))
-    show_captions_page(client, print)  # a job does, but the page is to be open when it begins
-    captions = open_page(client.dashboard_link, "captions")
-    status = open_page(client.dashboard_link, "status")
-    status.wait_for_timeout(2000)
-    with ThreadPoolExecutor(1) as other:
-        job = other.submit(run, str(tmp_path), CompileOptions(partition_size=600), client=client)
-        wait_for_tasks(client, 100 + 3, job)  # all parts, and some caption files
-        with standing_still(workers):
-            for page in (captions, status):
-                page.wait_for_timeout(1500)
-            captions.screenshot(path=f"{PICTURES}/captions-page.png", full_page=True)
-            status.screenshot(path=f"{PICTURES}/status-page.png")
         job.result()

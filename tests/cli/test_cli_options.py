@@ -138,8 +138,9 @@ def test_every_option_of_the_functions_can_be_typed():
     def command(options): ...
 
     typed = {parameter.name for parameter in command.params}
-    known = {field.name for kind in (Rules, CompileOptions) for field in fields(kind)}
-    assert typed == known - {"rules"}
+    kinds = (Rules, Selection, CompileOptions)
+    known = {field.name for kind in kinds for field in fields(kind)}
+    assert typed == known - {"rules", "selection"}
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_an_option_of_a_run_comes_to_each_step_that_has_it(monkeypatch, tmp_path
     (tmp_path / "data" / "a.json").write_text("{}")
     got = []
     monkeypatch.setattr(commands, "run_job", lambda _job, _run, *arguments: got.append(arguments))
-    typed = "--strategy parquet --expect 3 --id x --resolution 0.5 --sample 7 --cache-dir-vae /v"
+    typed = "--strategy parquet --expect 3 --id x --resolution 0.5 --headers 7 --cache-dir-vae /v"
     more = "--overwrite --max-rejects 0.5 --orphans caption --partition-size 9 --check-sizes"
     arguments = ["run", str(tmp_path), *typed.split(), *more.split()]
     result = CliRunner().invoke(commands.cutline, arguments)
@@ -325,7 +326,7 @@ def test_an_option_of_a_run_comes_to_each_step_that_has_it(monkeypatch, tmp_path
     assert (root, options) == (str(tmp_path), CompileOptions(max_rejects=0.5, partition_size=9))
     assert chosen == RunOptions(
         extract=ExtractOptions(overwrite=True, max_rejects=0.5),
-        verify=VerifyOptions(strategy="parquet", expect=3, sizes=True, sample=7),
+        verify=VerifyOptions(strategy="parquet", expect=3, sizes=True, headers=7),
         loader=LoaderOptions(id="x", strategy="parquet", resolution=0.5, cache_dir_vae="/v"),
         orphans="caption",
     )

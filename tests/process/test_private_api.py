@@ -1,5 +1,6 @@
 """What other packages are inside, as far as cutline leans on it: one test a function."""
 
+import asyncio
 import logging
 import multiprocessing
 import socket
@@ -113,6 +114,22 @@ def test_an_event_is_logged_in_time_or_not_at_all(watched):
     assert [event for _, event in watched.get_events("cutline-test")] == [{"a": 1}]
     watched.close()
     private_api.log_event_within(watched, "cutline-test", {"a": 2}, 10)
+
+
+async def met(dask_scheduler):
+    dask_scheduler.log_event("cutline-test", "met")
+
+
+async def late(dask_scheduler):
+    await asyncio.sleep(60)
+
+
+def test_a_scheduler_is_asked_and_not_waited_for(watched):
+    private_api.ask_scheduler_within(watched, met, 10)
+    assert [event for _, event in watched.get_events("cutline-test")] == ["met"]
+    private_api.ask_scheduler_within(watched, late, 0.1)
+    watched.close()
+    private_api.ask_scheduler_within(watched, met, 10)
 
 
 def test_a_task_knows_the_span_that_it_was_sent_under(watched):

@@ -6,12 +6,15 @@ import pytest
 from distributed import Client, LocalCluster
 from msgspec import to_builtins
 
-from cutline import CompileOptions, compile_table
-from cutline.progress import plugin, stages
-from cutline.progress.events import Begun, Done, Ended, read_event
+from cutline import CompileOptions, CutlineError, compile_table
+from cutline.progress import events, plugin, stages
+from cutline.progress.events import Begun, Done, Ended, JobBegun, JobEnded, read_event
 from cutline.progress.plugin import BoardPlugin
 from cutline.progress.stages import Progress
+from cutline.progress.summaries import in_a_line
 from schedulers import scheduler, without
+
+STRICT = CompileOptions(max_rejects=0, fresh=True)
 
 
 def begun(tasks=4, amount=400, unit="sidecars", stage="s", client="c"):
@@ -22,6 +25,9 @@ def done(amount=100, seconds=1.0, stage="s", **rejects):
     examples = {reason: f"{reason} {count}" for reason, count in rejects.items()}
     rows = amount - sum(rejects.values())
     return Done(amount, {"rows": rows}, rejects, seconds, examples, f"part {amount}", stage, "w")
+
+
+JOB = (JobBegun("j", "run", "c", ("merge",)), JobEnded("j", "failed", "why", ("line",)))
 
 
 def told(plugin, *told_events):
@@ -104,14 +110,38 @@ def test_events_of_others_and_of_other_versions_are_passed_over():
 
 
 def test_events_come_back_as_they_were():
-    for event in (begun(), done(no_width=3), Ended("s", 1)):
+    for event in (begun(), done(no_width=3), Ended("s", 1), *JOB):
         assert read_event(to_builtins(event)) == event
 
 
-def test_only_the_last_stages_are_kept():
+def test_only_the_last_jobs_and_their_last_stages_are_kept():
     plugin = BoardPlugin()
-    told(plugin, *(begun(stage=str(number)) for number in range(20)))
-    assert list(plugin.board.stages) == [str(number) for number in range(12, 20)]
+    for job in range(6):
+        told(plugin, JobBegun(str(job), "run", "c", ()))
+        told(plugin, *(begun(stage=f"{job}-{number}") for number in range(20)))
+        told(plugin, JobEnded(str(job), "done"))
+    kept = [f"{job}-{number}" for job in range(2, 6) for number in range(4, 20)]
+    assert list(plugin.board.stages) == kept
+
+
+def test_a_page_that_comes_late_knows_of_the_job_that_has_begun(tmp_path, demo_root):
+    folder, _ = demo_root
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        summary = compile_table(str(folder / "data"), tmp_path / "t.parquet", client=client)
+        with pytest.raises(CutlineError) as raised:
+            compile_table(str(folder / "data"), tmp_path / "t.parquet", STRICT, client=client)
+        done, failed = client.run_on_scheduler(
+            lambda dask_scheduler: [
+                job.end for job in dask_scheduler.plugins[events.PLUGIN].board.jobs.values()
+            ]
+        )
+    assert (done.how, done.why, *done.summary) == ("done", "", in_a_line(summary))
+    assert (failed.how, failed.why) == ("failed", str(raised.value))
 
 
 @pytest.mark.parametrize("how", ["ended", "client gone"])
@@ -151,7 +181,7 @@ def stages_on(client):
     return client.run_on_scheduler(
         lambda dask_scheduler: [
             (stage.begun.name, stage.done, stage.whole, dict(stage.made), dict(stage.rejects))
-            for stage in dask_scheduler.plugins[plugin.PLUGIN].board.stages.values()
+            for stage in dask_scheduler.plugins[events.PLUGIN].board.stages.values()
         ]
     )
 
@@ -217,11 +247,11 @@ UNSEEN = """
 import sys
 
 import cutline
-from cutline.progress import on_stderr
+from cutline.progress import show_progress
 
 if __name__ == "__main__":
     with cutline.connect(cutline.Local(workers=1, dashboard_address=sys.argv[1])) as client:
-        cutline.compile_table(*sys.argv[2:], client=client, watcher=on_stderr())
+        cutline.compile_table(*sys.argv[2:], client=client, watcher=show_progress())
         plugins = client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.plugins])
     print(sorted(name for name in sys.modules if name.partition(".")[0] == "bokeh"))
     print(any("cutline" in name for name in plugins))
@@ -255,7 +285,7 @@ def test_a_scheduler_that_was_told_to_have_no_dashboard_is_not_asked_for_one(tmp
     ):
         plugin.show_captions_page(client, lines.append)
         assert not client.run_on_scheduler(
-            lambda dask_scheduler: plugin.PLUGIN in dask_scheduler.plugins
+            lambda dask_scheduler: events.PLUGIN in dask_scheduler.plugins
         )
     assert lines == []
 

@@ -232,17 +232,18 @@ def frames(console):
     return re.split(r"[\r\n]+", re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", console.file.getvalue()))
 
 
+@pytest.mark.parametrize("name", ["write-caption-files", "3/6 write-caption-files"])
 @pytest.mark.parametrize("load", [Load(1_161_957, "sidecars"), Load(530_000_000_000, "bytes")])
-def test_a_bar_of_a_million_is_one_line_of_80_columns(load):
+def test_a_bar_of_a_million_is_one_line_of_80_columns(load, name):
     console = on_terminal(width=80)
-    with Terminal(console).stage("write-caption-files", load) as advance:
+    with Terminal(console).stage(name, load) as advance:
         for _ in range(2):
             advance(load.amount // 2)
             time.sleep(0.01)
         advance(load.amount % 2)
     lines = [line for line in frames(console) if line.strip()]
     assert max(map(len, lines)) <= 80
-    assert all(line.startswith("write-caption-files ") and "/" in line for line in lines)
+    assert all(line.startswith(f"{name} ") and "/" in line for line in lines)
 
 
 def test_a_bar_has_no_estimate_before_two_seconds():

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,10 +18,11 @@ import cutline
 from cutline.errors import CutlineError, UsageError
 from cutline.plan import receipts
 from cutline.progress.watcher import SILENT
+from cutline.report import plots, thumbnails
 from cutline.report.shapes import COARSE, LONGEST_CAPTION, MOST_SIZES, count_shapes
 from cutline.store.table_files import TableFiles
 from cutline.trainers.simpletuner import aspect_bucket
-from intact import intact
+from intact import NAMES, intact
 
 NASTY = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&\""
 
@@ -46,9 +47,9 @@ def report(tmp_path_factory):
 class Visit:
     """A page that has been opened: what it asked for and what it complained of."""
 
-    def __init__(self, browser, path, width=1180):
+    def __init__(self, browser, path, width=1180, scheme="light"):
         self.requests, self.complaints = [], []
-        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self.hear)
@@ -71,6 +72,121 @@ def test_the_page_opens_without_errors_or_requests_and_fits_the_window(browser, 
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.skipif(chromium.axe() is None, reason="axe-core comes by npm: apt-get install npm")
+@pytest.mark.parametrize(("width", "scheme"), [(1180, "light"), (1180, "dark"), (400, "dark")])
+def test_everybody_can_read_the_page(browser, report, width, scheme):
+    visit = Visit(browser, report[0], width, scheme)
+    assert chromium.unreadable(visit.page) == []
+
+
+def test_the_plots_are_dark_where_the_reader_likes_it_so(browser, report):
+    colours = {
+        scheme: Visit(browser, report[0], scheme=scheme).page.evaluate(
+            "[...Bokeh.documents[0]._all_models.values()]"
+            ".filter(model => model.type == 'LinearAxis').map(axis => axis.axis_label_text_color)"
+        )
+        for scheme in ("light", "dark")
+    }
+    shown = {scheme: {str(one) for one in found} for scheme, found in colours.items()}
+    assert shown["light"] != shown["dark"]
+    assert len(shown["dark"]) == 1
+
+
+def test_the_page_shows_images_by_lot_by_length_of_the_caption_and_of_each_reject(browser, report):
+    path, _ = report
+    visit = Visit(browser, path)
+    rows = pq.read_table(path.parent / "demo.parquet").to_pylist()
+    lines = pq.read_table(path.parent / "demo.rejects.parquet").to_pylist()
+    by_length = sorted(rows, key=lambda row: (len(row["caption"]), row["filename"]))
+    by_title = dict(
+        zip(
+            visit.page.locator("h3.gallery").all_inner_texts(),
+            [
+                each.locator("figcaption b").all_inner_texts()
+                for each in visit.page.locator(".thumbnails").all()
+            ],
+            strict=True,
+        )
+    )
+    lot, longest, shortest, rejects = by_title.values()
+    assert len(set(lot)) == 6
+    assert shortest == [row["filename"] for row in by_length[:3]]
+    assert {len_of(longest[0], rows)} == {len(by_length[-1]["caption"])}
+    there = {
+        line["reason"]
+        for line in lines
+        if line["filename"] and (path.parent / "data" / line["filename"]).is_file()
+    }
+    shown = [
+        caption.inner_text()
+        for caption in visit.page.locator(".thumbnails").last.locator("figcaption").all()
+    ]
+    assert len(rejects) == len(there)
+    assert {text.partition("\n")[2].partition(":")[0].strip() for text in shown} == there
+    pictures = visit.page.locator(".thumbnails img")
+    assert pictures.count() == sum(map(len, by_title.values()))
+    assert visit.page.evaluate(
+        "[...document.querySelectorAll('.thumbnails img')].every(i => i.src.length < 20000)"
+    )
+
+
+def len_of(filename, rows):
+    return next(len(row["caption"]) for row in rows if row["filename"] == filename)
+
+
+def test_an_image_that_cannot_be_shown_has_no_picture(tmp_path):
+    made = intact(tmp_path / "set")
+    pictures = {name: thumbnails._picture(str(made.data), name) for name in NAMES}
+    assert all(picture.startswith("data:image/jpeg;base64,") for picture in pictures.values())
+    (made.data / "page.png").write_bytes(b"<html>")
+    (made.data / "cut.png").write_bytes((made.data / NAMES[0]).read_bytes()[:60])
+    (tmp_path / "outside.png").write_bytes((made.data / NAMES[0]).read_bytes())
+    for name in ("page.png", "cut.png", "nowhere.png", "../../outside.png", "/etc/passwd"):
+        assert thumbnails._picture(str(made.data), name) == ""
+
+
+def test_the_page_says_when_and_how_it_was_made_and_leads_to_table_and_ledger(browser, tmp_path):
+    root = tmp_path / "a set"
+    cutline.make_demo(root, cutline.DemoOptions(100))
+    rules = cutline.Rules(("long_caption", "short_caption"), (("url", "url"),))
+    cutline.run(str(root), cutline.CompileOptions(rules=rules, max_rejects=0.5))
+    page = Visit(browser, root / "a set.report.html").page
+    head = page.locator("h1 + p").inner_text()
+    assert re.match(r"\d+ \w+ 20\d\d, \d\d:\d\d UTC, by cutline \d", head)
+    assert (
+        "max rejects: 0.5; caption fields: long_caption, short_caption; columns: url=url." in head
+    )
+    links = page.locator("h1 + p a").evaluate_all("links => links.map(link => link.href)")
+    assert links == [f"file://{tmp_path}/a%20set/a%20set{end}.parquet" for end in ("", ".rejects")]
+
+
+def test_captions_that_a_text_encoder_cuts_are_estimated(browser, tmp_path):
+    words = {"a" * 5: 1, "one, two": 3, "word " * 72: 72, "word " * 300: 300, "w 7" * 900: 1000}
+    rows = [{"width": 64, "height": 64, "caption": c, "filename": f"{len(c)}"} for c in words]
+    path = str(tmp_path / "t.parquet")
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    assert count_shapes(path, None, SILENT).words == Counter(words.values())
+    page = Visit(browser, cutline.report_table(path).page).page
+    table = page.locator(".tables tbody").first.locator("tr").all_inner_texts()
+    assert [line.split() for line in table] == [
+        ["CLIP", "77", "3", "60.0%"],
+        ["T5", "256", "2", "40.0%"],
+        ["T5", "512", "1", "20.0%"],
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(64, 4000), st.integers(64, 4000)), min_size=1, unique=True))
+def test_no_name_of_a_size_is_on_another_one(sizes):
+    named = plots._with_room(sizes)
+    assert named[0] == sizes[0]
+    spans = [max(edges) - min(edges) or 1 for edges in zip(*sizes, strict=True)]
+    wide, high = (
+        share * (1 + plots.PADDED) * span for share, span in zip(plots.LABEL, spans, strict=True)
+    )
+    for (a, b), (c, d) in combinations(named, 2):
+        assert abs(a - c) > wide or abs(b - d) > high
+
+
 def test_the_page_tells_the_counts(browser, report):
     path, expected = report
     visit = Visit(browser, path)
@@ -87,7 +203,7 @@ def test_the_page_tells_the_counts(browser, report):
     for reason, count in expected.rejects.items():
         assert re.search(rf"{reason}\s+{count}\b", text), reason
     assert "Not yet ready to train: 2 checks fail." in text
-    assert f"--orphans move={path.parent}/orphans" in text
+    assert f"cutline run {path.parent} --orphans move" in text
 
 
 def test_the_plots_hold_what_was_counted(browser, report):
@@ -99,7 +215,8 @@ def test_the_plots_hold_what_was_counted(browser, report):
         "Bokeh.documents.flatMap(d => [...d._all_models.values()])"
         ".filter(m => m.type == 'ColumnDataSource').map(m => m.data)"
     )
-    assert len(columns) == 3
+    columns = [column for column in columns if "count" in column]
+    assert len(columns) == 4
     for column in columns:
         assert sum(column["count"]) == expected.rows
     sizes = next(column for column in columns if "width" in column)
@@ -149,7 +266,8 @@ def test_whatever_stands_in_names_and_captions_stays_text(browser, tmp_path):
     assert NASTY in visit.text()
     assert name in visit.text()
     assert "\\u202egnp.png" in visit.text()
-    assert visit.page.locator("main img").count() == 0
+    sources = [image.get_attribute("src") for image in visit.page.locator("main img").all()]
+    assert [source for source in sources if not source.startswith("data:image/jpeg;")] == []
 
 
 def test_a_value_is_escaped_shortened_and_readable_where_it_is_put_in(tmp_path):
@@ -180,6 +298,8 @@ def test_without_the_folder_only_the_table_is_told_of(browser, tmp_path):
     text = Visit(browser, summary.page).text()
     assert "What the rows look like" in text
     assert "What the trainer will find" not in text
+    assert "The images were not looked at: cutline report TABLE DATA" in text
+    assert "Some of the images" not in text
 
 
 def test_a_table_without_rows_has_a_page_too(tmp_path):

@@ -17,7 +17,7 @@ from cutline import recipe
 from cutline.cli import commands, cutline
 from cutline.cli.endings import one_sentence
 from cutline.errors import CutlineError
-from cutline.progress import on_stderr
+from cutline.progress import show_progress
 from cutline.store import disk
 from cutline.store.lock import read_owner
 
@@ -51,7 +51,7 @@ def command(*words):
 def run_job(options, job, *arguments):
     """What `cutline.cli.jobs.run_job` does on a cluster."""
     with one_sentence():
-        summary = job(*arguments, client=None, watcher=on_stderr())
+        summary = job(*arguments, client=None, watcher=show_progress())
         if options.as_json:
             click.echo(orjson.dumps(summary.as_json()))
         if summary.shortfall:

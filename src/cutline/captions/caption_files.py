@@ -18,7 +18,7 @@ from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline.cluster import running, worker_checks
-from cutline.errors import checked
+from cutline.errors import checked, flat
 from cutline.plan import free_space, marks
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.record import TOO_LARGE, naming, texts
@@ -108,7 +108,9 @@ class CaptionFilesDone:
         return self.counts.total()
 
 
+@flat
 @checked
+@events.announced("captions", "write-caption-files")
 def write_captions(
     source: disk.AnyPath,
     data: disk.AnyPath,

@@ -30,7 +30,7 @@ from cutline.cli.jobs import CostOptions, JobOptions, run_job, tell_cost
 from cutline.demo import DemoOptions, Form, make_demo
 from cutline.errors import UsageError
 from cutline.extract import ExtractOptions, extract
-from cutline.progress import on_stderr
+from cutline.progress import show_progress
 from cutline.record import Rules
 from cutline.report import report_table
 from cutline.table import DEFAULTS, CompileOptions, compile_table, head
@@ -255,7 +255,7 @@ def export_command(table: str, data: str | None, form: str, out: str | None) -> 
     folder = data or loader.beside(table, "data")
     with one_sentence():
         path = out or FORMATS[form].default_name(table, folder)
-        rows = export(table, path, form, data, watcher=on_stderr())
+        rows = export(table, path, form, data, watcher=show_progress())
         lines = loader.about_caches(loader.entry_file(table), table) if form == "webshart" else []
     tell(f"Wrote {rows:,} rows to {path}")
     for line in lines:

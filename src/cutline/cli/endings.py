@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,7 +46,10 @@ def _complain(sentence: str) -> None:
 def tell(sentence: str) -> None:
     """Print a sentence on standard error, without what a terminal would obey."""
     with suppress(OSError):  # it is closed or full; the exit status says it too
-        click.echo(texts.clean(sentence), err=True)
+        line = texts.clean(sentence)
+        if sys.stderr.isatty():
+            line = texts.wrapped(line, shutil.get_terminal_size().columns)
+        click.echo(line, err=True)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from cutline.cli.endings import one_sentence, standard_output
 from cutline.cluster import census, connect, dashboard, kinds
 from cutline.errors import CutlineError, UsageError
 from cutline.process import stoppable
-from cutline.progress import SILENT, Summary, Watcher, on_stderr
+from cutline.progress import SILENT, Summary, Watcher, show_captions_page, show_progress
 
 # None has to mean that it was not typed, so the default is shown by hand.
 _LISTENS: Final = (
@@ -123,7 +123,7 @@ class CostOptions:
 
 def tell_cost(options: JobOptions, estimate: Callable[..., Summary], *arguments: object) -> None:
     """Print what a job would take with these arguments and as many workers as it would have."""
-    watcher = SILENT if options.quiet else on_stderr()
+    watcher = SILENT if options.quiet else show_progress()
     with one_sentence(), stoppable():
         cost = estimate(*arguments, workers=options.where.workers or CPU_COUNT)
         _tell(cost, cost.as_json(), options, watcher)
@@ -140,7 +140,7 @@ def _tell(summary: Summary, body: dict[str, Any], options: JobOptions, watcher: 
 
 def run_job(options: JobOptions, job: Callable[..., Summary], *arguments: object) -> None:
     """Run a job with these arguments on the cluster of the options, and print what it came to."""
-    watcher = SILENT if options.quiet else on_stderr()
+    watcher = SILENT if options.quiet else show_progress()
     with one_sentence(), stoppable():
         cluster = options.where.cluster()
         with _client(cluster, options, watcher) as client:
@@ -159,7 +159,8 @@ def _client(cluster: kinds.Cluster, options: JobOptions, watcher: Watcher) -> It
             stack.enter_context(_dask_silent())
         client = stack.enter_context(connect(cluster, watcher))
         if kinds.has_dashboard(cluster):
-            for line in dashboard.where(client):
+            page = "captions" if show_captions_page(client, watcher.say) else "status"
+            for line in dashboard.where(client, page):
                 watcher.say(line)
         if options.performance_report:
             stack.enter_context(dashboard.reported(client, options.performance_report))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,25 +58,27 @@ def link_template() -> str:
     return str(template)
 
 
-def where(client: Client) -> list[str]:
+def where(client: Client, page: str = "status") -> list[str]:
     """Return lines about where the dashboard is, and how to reach it on another host.
 
     A dashboard asks for no password, so a firewall should keep it to its host, and the way in is
     through ssh: from this host, and to whoever reads this through ssh or in the log of a batch job.
+    The link is to a page of it.
     """
     host, address, port = client.run_on_scheduler(private_api.dashboard_listens)
     far = host != socket.gethostname()
     away = far or "SSH_CONNECTION" in os.environ or "SLURM_JOB_ID" in os.environ
     inside = "127.0.0.1" if address in EVERYWHERE | LOOPBACK else address
     shown = host if address in EVERYWHERE and away else inside
-    link = f"http://{shown}:{port}/status"
+    link = f"http://{shown}:{port}/{page}"
     if dask.config.get("distributed.dashboard.link") != PLAIN_LINK:
-        link = client.dashboard_link or link  # through a proxy that somebody has set up
+        # Through a proxy that somebody has set up.
+        link = re.sub("/status$", f"/{page}", client.dashboard_link or link)
     lines = [f"The dashboard is at {link}"]
     if away:
         tunnel = f"ssh -N -L 8787:{inside}:{port} {host}"
         start = "From here" if far else "From your own machine"
-        lines.append(f"{start}: {tunnel}  # and open http://127.0.0.1:8787")
+        lines.append(f"{start}: {tunnel}  # and open http://127.0.0.1:8787/{page}")
     return lines
 
 

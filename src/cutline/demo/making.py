@@ -10,7 +10,7 @@ import orjson
 from cutline.demo.pictures import pictures
 from cutline.demo.samples import DemoOptions, Sample, samples
 from cutline.demo.shard_writer import HARMLESS, add_hostile_shard, damage, write_shards
-from cutline.errors import CutlineError, UsageError, checked
+from cutline.errors import CutlineError, UsageError, checked, flat
 from cutline.store import disk
 
 _MARKER = "a cutline demo, format 1"
@@ -62,6 +62,7 @@ class Expected:
     marker: str = _MARKER
 
 
+@flat
 @checked
 def make_demo(folder: str | os.PathLike[str], options: DemoOptions) -> Expected:
     """Make a dataset, and return what a correct run with default options counts on it.

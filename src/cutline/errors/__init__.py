@@ -2,5 +2,6 @@
 
 from cutline.errors.argument_checks import check_fields, checked
 from cutline.errors.exceptions import CutlineError, UsageError, said
+from cutline.errors.keywords import as_typed, flat
 
-__all__ = ["CutlineError", "UsageError", "check_fields", "checked", "said"]
+__all__ = ["CutlineError", "UsageError", "as_typed", "check_fields", "checked", "flat", "said"]

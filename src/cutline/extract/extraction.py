@@ -20,7 +20,7 @@ from distributed import Client
 from distributed.metrics import context_meter
 
 from cutline.cluster import running, worker_checks
-from cutline.errors import checked
+from cutline.errors import checked, flat
 from cutline.extract.debris import CAPTION_FILE
 from cutline.extract.extract_options import ExtractOptions
 from cutline.extract.first_wins import EXAMPLES, Settled, settle
@@ -98,7 +98,9 @@ class MembersDone:
     edited: str = ""
 
 
+@flat
 @checked
+@events.announced("extract", "index-shards", "extract-files")
 def extract(
     source: shard_names.Where,
     data: disk.AnyPath,

@@ -7,6 +7,7 @@ changed what it needs. What is needed is imported where it is used: the command 
 Dask is loaded, and a client without bokeh has no dashboard to add a page to.
 """
 
+import pickle
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -118,6 +119,19 @@ def log_event_within(client: "Client", topic: str, message: object, seconds: flo
         if client.status == "running":
             scheduler: Any = client.scheduler
             client.sync(scheduler.log_event, topic=topic, msg=message, callback_timeout=seconds)
+
+
+def ask_scheduler_within(client: "Client", function: Callable[..., Any], seconds: float) -> None:
+    """Run a function on the scheduler, and wait for it no longer than so many seconds.
+
+    The public `Client.run_on_scheduler` waits for as long as it takes, also for a scheduler that is
+    gone. Without this the Captions page of a local cluster may not show how its job has ended.
+    """
+    with suppress(OSError, *CHANGED):
+        if client.status == "running":
+            scheduler: Any = client.scheduler
+            pickled = {"function": pickle.dumps(function), "args": (), "kwargs": {}}
+            client.sync(scheduler.run_function, **pickled, wait=True, callback_timeout=seconds)
 
 
 def span_of_task(outer: str) -> str | None:

@@ -5,7 +5,7 @@ did through `events`, which Dask's own pages, Prometheus and the Captions page s
 """
 
 from cutline.progress import events
-from cutline.progress.on_stderr import on_stderr
+from cutline.progress.notebook import show_progress
 from cutline.progress.plugin import show_captions_page
 from cutline.progress.summaries import Summary
 from cutline.progress.watcher import SILENT, Clock, Load, Watcher
@@ -17,6 +17,6 @@ __all__ = [
     "Summary",
     "Watcher",
     "events",
-    "on_stderr",
     "show_captions_page",
+    "show_progress",
 ]

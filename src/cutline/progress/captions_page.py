@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import jinja2
 from bokeh.document import Document
-from bokeh.models import ColumnDataSource, DataRange1d, NumeralTickFormatter
+from bokeh.models import ColumnDataSource, CustomJS, DataRange1d, NumeralTickFormatter
 from bokeh.models.widgets import Div
 from bokeh.plotting import figure
 from distributed import Scheduler
@@ -50,8 +50,15 @@ def add(scheduler: Scheduler, board: Board) -> None:
 
 def draw(board: Board, doc: Document) -> None:
     """Draw the page for one browser, and keep it up to date."""
-    stages, details = (Div(stylesheets=[STYLE], sizing_mode="stretch_width") for _ in range(2))
+    jobs, details = (Div(stylesheets=[STYLE], sizing_mode="stretch_width") for _ in range(2))
+    gone = Div(
+        text=gone_html(),
+        stylesheets=[STYLE],
+        sizing_mode="stretch_width",
+        visible=False,
+    )
     lines = ColumnDataSource({"x": [], "y": [], "color": [], "name": []})
+    rates = _rate_figure(lines)
     drawn = -1
 
     def update() -> None:
@@ -59,20 +66,30 @@ def draw(board: Board, doc: Document) -> None:
         if board.changes == drawn and not board.running:
             return
         drawn = board.changes
-        stages.text = stages_html(board, time.time())
+        jobs.text = jobs_html(board, time.time())
         details.text = details_html(board)
         lines.data = lines_data(board)
+        rates.visible = bool(lines.data["x"])
+
+    def leave(_: object) -> None:
+        board.viewers -= 1
 
     update()
-    for part in (stages, _rate_figure(lines), details):
+    for part in (gone, jobs, rates, details):
         doc.add_root(part)
     doc.add_periodic_callback(update, EVERY)
+    doc.config.notify_connection_status = False  # `gone` says it in words, and stays
+    for event, shown in (("connection_lost", "true"), ("client_reconnected", "false")):
+        doc.js_on_event(event, CustomJS(args={"gone": gone}, code=f"gone.visible = {shown}"))
+    board.viewers += 1
+    doc.on_session_destroyed(leave)
 
 
 def _rate_figure(lines: ColumnDataSource) -> figure:
     plot = figure(
-        title="Done a second, over the seconds since the stage began",
-        height=220,
+        title="Done a second",
+        height=240,
+        visible=False,
         sizing_mode="stretch_width",
         tools="",
         toolbar_location=None,
@@ -81,7 +98,9 @@ def _rate_figure(lines: ColumnDataSource) -> figure:
     )
     plot.multi_line("x", "y", color="color", legend_field="name", line_width=2, source=lines)
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0]")
-    plot.add_layout(plot.legend[0], "right")
+    plot.xaxis.axis_label = "seconds since the stage began"
+    plot.add_layout(plot.legend[0], "below")
+    plot.legend.orientation, plot.legend.ncols = "horizontal", 2
     plot.xgrid.visible = False
     plot.outline_line_color = None
     return plot
@@ -105,9 +124,14 @@ def lines_data(board: Board) -> dict[str, list[Any]]:
     return data
 
 
-def stages_html(board: Board, now: float) -> str:
-    """Write the table of stages, below a sentence about how it goes."""
-    return str(TEMPLATE.module.stages_table(board, now))  # type: ignore[attr-defined]
+def jobs_html(board: Board, now: float) -> str:
+    """Write how each job goes, and the table of its stages; the last job comes first."""
+    return str(TEMPLATE.module.jobs(board, now))  # type: ignore[attr-defined]
+
+
+def gone_html() -> str:
+    """Write that nothing more comes from the scheduler."""
+    return str(TEMPLATE.module.gone())  # type: ignore[attr-defined]
 
 
 def details_html(board: Board) -> str:

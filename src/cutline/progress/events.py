@@ -4,23 +4,27 @@ A task tells of itself once, as it ends. No job depends on it: its counts come f
 task that ran twice has told twice.
 """
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from importlib.util import find_spec
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
 from uuid import uuid4
 
 import msgspec
 from dask.delayed import Delayed
 from dask.typing import Key
-from distributed import Client, Future, get_worker, span
+from distributed import Client, Future, Scheduler, get_worker, span
 from distributed.metrics import context_meter
 
 from cutline.process import private_api
+from cutline.progress.summaries import Summary, in_short
 from cutline.progress.watcher import Load
+from cutline.record import texts
 
 TOPIC: Final = "cutline"
 """Where the events are on the scheduler: `client.get_events("cutline")` gives them."""
@@ -34,6 +38,33 @@ PATIENCE: Final = 2
 EXAMPLE: Final = 200
 """The most characters of an example of a reject."""
 
+SEEN: Final = 1.5
+"""Seconds in which a browser that has the Captions page draws how a job has ended."""
+
+PLUGIN: Final = "cutline-captions-page"
+"""The name of the scheduler plugin that keeps the board."""
+
+MICROSECONDS: Final = {
+    "index-shards": 20,
+    "extract-files": 1300,
+    "compile-rows": 9,
+    "merge": 1,
+    "write-caption-files": 35,
+    "verify-rows": 4,
+    "verify-files": 4,
+    "report-rows": 2,
+}
+"""What each stage took for a sample on two cores, from docs/performance.md: how long a stage that
+has not begun will take, in relation to those that have."""
+
+How: TypeAlias = Literal["done", "failed", "stopped"]
+"""How a job ended."""
+
+S = TypeVar("S", bound=Summary)
+P = ParamSpec("P")
+
+_ANNOUNCED: Final[ContextVar[bool]] = ContextVar("announced", default=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -42,6 +73,24 @@ class Stage:
     name: str
     tasks: int
     load: Load
+
+
+class JobBegun(msgspec.Struct, frozen=True, tag_field="event", tag="job begun"):
+    """A job has begun: its identity, its name, and the stages that it has as a rule, in order."""
+
+    job: str
+    name: str
+    client: str
+    stages: tuple[str, ...]
+
+
+class JobEnded(msgspec.Struct, frozen=True, tag_field="event", tag="job ended"):
+    """A job has ended: how, in a sentence why if anything is wrong, and its summary in lines."""
+
+    job: str
+    how: How
+    why: str = ""
+    summary: tuple[str, ...] = ()
 
 
 class Begun(msgspec.Struct, frozen=True, tag_field="event", tag="begun"):
@@ -91,7 +140,7 @@ class Done(msgspec.Struct, frozen=True, tag_field="event", tag="done"):
     worker: str = ""
 
 
-Event: TypeAlias = Begun | Done | Ended
+Event: TypeAlias = JobBegun | JobEnded | Begun | Done | Ended
 
 
 def read_event(message: object) -> Event | None:
@@ -104,6 +153,60 @@ def read_event(message: object) -> Event | None:
 
 
 # On the client.
+
+
+def announced(name: str, *stages: str) -> Callable[[Callable[P, S]], Callable[P, S]]:
+    """Have a function announce itself as a job to the scheduler of its `client`, and how it ends.
+
+    What one job calls is a part of it, and announces nothing.
+
+    Parameters
+    ----------
+    stages
+        The names of the stages that it has as a rule, in order.
+    """
+
+    def decorate(function: Callable[P, S]) -> Callable[P, S]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> S:
+            client = kwargs.get("client")
+            if not isinstance(client, Client) or _ANNOUNCED.get():
+                return function(*args, **kwargs)
+            begun = JobBegun(uuid4().hex, name, client.id, stages)
+            with _of_job(client, begun) as end:
+                end(summary := function(*args, **kwargs))
+            return summary
+
+        return call
+
+    return decorate
+
+
+@contextmanager
+def _of_job(client: Client, begun: JobBegun) -> Iterator[Callable[[Summary], None]]:
+    def end(how: How, why: str, lines: tuple[str, ...] = ()) -> None:
+        _log(client, JobEnded(begun.job, how, texts.clean(why), lines))
+        private_api.ask_scheduler_within(client, _seen, 2 * SEEN)
+
+    _log(client, begun)
+    token = _ANNOUNCED.set(True)
+    try:
+        yield lambda summary: end("done", summary.shortfall, tuple(in_short(summary)))
+    except KeyboardInterrupt:
+        end("stopped", "What is done is kept; the same command goes on.")
+        raise
+    except Exception as error:
+        end("failed", str(error) or type(error).__name__)
+        raise
+    finally:
+        _ANNOUNCED.reset(token)
+
+
+async def _seen(dask_scheduler: Scheduler) -> None:
+    # The scheduler of a local cluster ends with the job, and a browser would not see its last word.
+    plugin: Any = dask_scheduler.plugins.get(PLUGIN)
+    if plugin and plugin.board.viewers:
+        await asyncio.sleep(SEEN)
 
 
 def submit(tasks: list[Delayed], client: Client, stage: Stage) -> tuple[str, list[Future[Any]]]:

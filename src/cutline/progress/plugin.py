@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from distributed import Client, Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
@@ -18,44 +18,48 @@ from cutline.process import private_api
 from cutline.progress import events
 from cutline.progress.stages import Board
 
-PLUGIN: Final = "cutline-captions-page"
+NO_PAGE: Final = "The dashboard has no Captions page, but the job runs:"
 
-_ASKED: Final[WeakSet[Client]] = WeakSet()
-"""The clients whose schedulers have the page, or cannot have it."""
+_SHOWN: Final[WeakKeyDictionary[Client, bool]] = WeakKeyDictionary()
+"""The clients that were asked for, and whether their schedulers have the page."""
 
 
-def show_captions_page(client: Client, say: Callable[[str], None]) -> None:
+def show_captions_page(client: Client, say: Callable[[str], None]) -> bool:
     """Add the Captions page to the dashboard of a client's scheduler, unless it is there.
 
     Parameters
     ----------
     say
         Called with one line if the page cannot be shown.
+
+    Returns
+    -------
+    bool
+        Whether the page is there.
     """
-    if client in _ASKED:
-        return
-    _ASKED.add(client)
-    reason = _install(client)
-    if reason:
-        say(f"The dashboard has no Captions page, but the job runs: {reason}.")
+    if client not in _SHOWN:
+        _SHOWN[client] = _install(client, say)
+    return _SHOWN[client]
 
 
-def _install(client: Client) -> str:
-    """Register the plugin, and return why that cannot be, or an empty string.
+def _install(client: Client, say: Callable[[str], None]) -> bool:
+    """Register the plugin, or say why that cannot be.
 
     A scheduler whose dashboard is turned off is left alone: the page needs bokeh, which takes 0.3 s
     to import, and nobody could see it.
     """
     try:
         if not client.run_on_scheduler(private_api.wants_dashboard):
-            return ""
+            return False
         # Asked first: a plugin that fails to start logs a traceback there.
         if client.run_on_scheduler(find_spec, "bokeh") is None:
-            return "the scheduler lacks bokeh; install it there"
-        client.register_plugin(BoardPlugin(), name=PLUGIN)
+            say(f"{NO_PAGE} the scheduler lacks bokeh; install it there.")
+            return False
+        client.register_plugin(BoardPlugin(), name=events.PLUGIN)
     except private_api.CHANGED as error:
-        return f"the scheduler cannot show it ({error})"
-    return ""
+        say(f"{NO_PAGE} the scheduler cannot show it ({error}).")
+        return False
+    return True
 
 
 class BoardPlugin(SchedulerPlugin):
@@ -79,16 +83,22 @@ class BoardPlugin(SchedulerPlugin):
             raise ImportError(f"its cutline is {version('cutline')}, and this is {self.version}")
         from cutline.progress import captions_page  # noqa: PLC0415 - bokeh may be missing on a client
 
+        for told_at, message in scheduler.get_events(events.TOPIC):
+            self._take(message, told_at)  # the job that brings the page has begun before
         captions_page.add(scheduler, self.board)
 
     def log_event(self, topic: str, msg: object) -> None:
         """Take an event."""
-        event = events.read_event(msg) if topic == events.TOPIC else None
+        if topic == events.TOPIC:
+            self._take(msg, time.time())
+
+    def _take(self, message: object, now: float) -> None:
+        event = events.read_event(message)
         if event is not None:
-            self.board.take(event, time.time())
+            self.board.take(event, now)
 
     def remove_client(self, scheduler: Scheduler, client: str) -> None:  # noqa: ARG002
-        """End the stages of a client that has gone, maybe without a word."""
+        """End the jobs of a client that has gone, maybe without a word."""
         self.board.client_gone(client, time.time())
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: object) -> None:  # noqa: ARG002

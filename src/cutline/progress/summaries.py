@@ -1,11 +1,13 @@
 """What a job returns: a summary, for people and for programs."""
 
+import html
 from collections.abc import Iterator
 from operator import itemgetter
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, Self, runtime_checkable
 
 from rich.table import Table
 
+from cutline.errors import CutlineError
 from cutline.record import texts
 
 WHERE: Final = ("out", "page", "table", "data")
@@ -28,8 +30,25 @@ class Summary(Protocol):
         """What was not done or is not good, in one sentence; empty if all is well."""
         return ""
 
+    def check(self) -> Self:
+        """Return the summary, if all is well.
+
+        Raises
+        ------
+        CutlineError
+            Something was not done or is not good; the message is the shortfall.
+        """
+        if self.shortfall:
+            raise CutlineError(self.shortfall)
+        return self
+
     def __repr__(self) -> str:
         return "\n".join(readable(self))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        body = self.as_json()
+        return f"<b>{html.escape(body.pop('job'))}</b>{_html_table(body)}"
 
 
 @runtime_checkable
@@ -71,6 +90,12 @@ def in_a_line(summary: Summary) -> str:
     return f"{job}: " + "; ".join([*worded, *map(texts.clean, where[:1])])
 
 
+def in_short(summary: Summary) -> list[str]:
+    """Write a summary in one short line a step."""
+    steps = summary.steps() if isinstance(summary, Stepped) else [summary]
+    return [in_a_line(step) for step in steps]
+
+
 def _block(body: dict[str, Any]) -> Iterator[str]:
     """Write named values in lines, aligned and indented; a step of a job is a block of its own."""
     width = max(map(len, body))
@@ -81,6 +106,19 @@ def _block(body: dict[str, Any]) -> Iterator[str]:
             yield from (f"  {line}" for line in _block(inner))
         else:
             yield f"  {name.replace('_', ' '):<{width}}  {_worded(value)}"
+
+
+def _html_table(body: dict[str, Any]) -> str:
+    rows = []
+    for name, value in body.items():
+        if isinstance(value, dict) and not (_is_counts(value) or _is_check(value)):
+            shown = _html_table({key: inner for key, inner in value.items() if key != "job"})
+        else:
+            shown = html.escape(_worded(value))
+        told = html.escape(name.replace("_", " "))
+        rows.append(f"<tr><th style='text-align: left'>{told}</th>")
+        rows.append(f"<td style='text-align: left'>{shown}</td></tr>")
+    return f"<table>{''.join(rows)}</table>"
 
 
 def _is_counts(body: dict[str, Any]) -> bool:

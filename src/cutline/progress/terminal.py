@@ -11,16 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from cutline.progress.summaries import Stepped, Summary, Tabled, in_a_line, readable
-from cutline.progress.watcher import Advance, Load
+from cutline.progress.watcher import PATIENCE, Advance, Load
 from cutline.record import texts
 
 BESIDE_BAR: Final = 71
 """Columns of a terminal that the rest of a line needs, if a million sidecars are counted."""
 
 LEAST_BAR, LONGEST_BAR = 4, 40
-
-PATIENCE: Final = 2
-"""Seconds of a stage before anybody knows how long it will take."""
 
 
 class Terminal:
@@ -33,7 +30,7 @@ class Terminal:
     def stage(self, name: str, load: Load) -> Iterator[Advance]:
         """Show a bar."""
         columns = (
-            TextColumn("{task.description:<19}"),
+            TextColumn("{task.description:<23}"),
             BarColumn(max(LEAST_BAR, min(LONGEST_BAR, self.console.width - BESIDE_BAR))),
             _Amount(),
             _Rate(),
@@ -45,7 +42,8 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """Show a line."""
-        self.console.print(texts.clean(line), highlight=False, markup=False, soft_wrap=True)
+        text = texts.wrapped(texts.clean(line), self.console.width)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def report(self, summary: Summary) -> None:
         """Show the summary; of several steps, each in short."""

@@ -9,6 +9,9 @@ from typing import Final, Protocol
 from cutline.progress.summaries import Summary
 from cutline.store import space
 
+PATIENCE: Final = 2
+"""Seconds of a stage before anybody knows how long it will take."""
+
 TASKS: Final = "tasks"
 """The unit of a stage that counts nothing better."""
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Meta
 
+from cutline.errors import check_fields
+
 DialectName: TypeAlias = Literal["dalle3", "img2dataset", "gallery-dl"]
 
 
@@ -82,6 +84,10 @@ class Rules:
     measure: bool = False
     every_caption: bool = False
     join: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values of other types."""
+        check_fields(self)
 
     @property
     def fields(self) -> Dialect:

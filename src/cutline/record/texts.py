@@ -104,3 +104,22 @@ def cell(value: object) -> Text:
 def escaped(match: re.Match[str]) -> str:
     r"""Write the character of a match as ``\x1b`` or ``\u202e``: for ``UNSEEN.sub``."""
     return match.group().encode("unicode_escape").decode()
+
+
+def wrapped(sentence: str, width: int) -> str:
+    """Break a sentence into lines of a width; a command between backquotes stays whole.
+
+    Examples
+    --------
+    >>> print(wrapped("It is full: run `rm -r old` and go on.", 20))
+    It is full: run
+    `rm -r old` and go
+    on.
+    """
+    lines = [""]
+    for blanks, word in re.findall(r"( *)(\S*`[^`]*`\S*|\S+)", sentence):
+        if lines[-1] and len(lines[-1]) + len(blanks) + len(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] += blanks + word
+    return "\n".join(lines)

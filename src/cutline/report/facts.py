@@ -1,6 +1,6 @@
 """What the report shows, gathered from a table, its ledger and a verification."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ from cutline.plan import ledger, receipts
 from cutline.progress import Watcher
 from cutline.report.shapes import Shapes, count_shapes
 from cutline.store import TableFiles, parquet
-from cutline.table import head
+from cutline.table import DEFAULTS, CompileOptions, head
 from cutline.verify import VerifySummary
 
 ROWS: Final = 6
@@ -39,6 +39,8 @@ class Facts:
         How long parts took, as far as that is known.
     verified
         What `cutline verify` found, if it ran.
+    made_with
+        What a run was told besides what it does by itself; None where that is not known.
     """
 
     table: str
@@ -49,6 +51,7 @@ class Facts:
     first: pa.Table
     measured: list[receipts.Timing]
     verified: VerifySummary | None
+    made_with: list[str] | None
 
     @property
     def sidecars(self) -> int:
@@ -57,7 +60,11 @@ class Facts:
 
 
 def gather(
-    table: str, verified: VerifySummary | None, client: Client | None, watcher: Watcher
+    table: str,
+    verified: VerifySummary | None,
+    client: Client | None,
+    watcher: Watcher,
+    options: CompileOptions | None = None,
 ) -> Facts:
     """Read what the report shows of a table; the rows are counted on the cluster of `client`."""
     outputs = TableFiles.of(table)
@@ -73,4 +80,22 @@ def gather(
         first=head.first_rows(outputs.table, ROWS),
         measured=receipts.read_timings(outputs),
         verified=verified,
+        made_with=None if options is None else _changes(options),
     )
+
+
+def _changes(options: CompileOptions) -> list[str]:
+    """Return the options that decide what is in a table and that are not the default, in words."""
+    defaults = {**asdict(DEFAULTS), **asdict(DEFAULTS.rules)}
+    named = {**asdict(options), **asdict(options.rules)}
+    return [
+        f"{name.replace('_', ' ')}: {_worded(named[name])}"
+        for name in named
+        if name not in {"rules", "fresh", "force_unlock"} and named[name] != defaults[name]
+    ]
+
+
+def _worded(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join("=".join(one) if isinstance(one, tuple) else str(one) for one in value)
+    return str(value)

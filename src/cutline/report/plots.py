@@ -1,5 +1,6 @@
 """The plots of the report."""
 
+from collections import Counter
 from typing import Final
 
 from bokeh.embed import components
@@ -15,21 +16,32 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
-from cutline.report.shapes import CHARACTERS, Shapes
+from cutline.report.shapes import CHARACTERS, CLIP, CLIP_A_WORD, ENDS, Shapes
 
 COLOUR: Final = "#3b8ea5"
 
 INK: Final = "#3a4248"
+"""The page's own script turns this and the next where a reader likes it dark."""
 
 FAINT: Final = "#e6eaec"
+
+MARK: Final = "#d9713c"
 
 HEIGHT: Final = 300
 
 SMALLEST, LARGEST = 5, 42
 """Pixels across the circles in the plot of sizes."""
 
-NAMED: Final = 3
-"""How many sizes are named in the plot, the most frequent ones."""
+PADDED: Final = 0.4
+
+NAMED: Final = 6
+"""How many sizes are named in the plot at most, the most frequent ones that have room."""
+
+LABEL: Final = (0.4, 0.08)
+"""The width and height of a name, as shares of the plot in a narrow window."""
+
+TOKENS: Final = 5
+"""How many numbers of tokens are one bar."""
 
 CROWDED: Final = 8
 """With more bars than this, the labels are turned."""
@@ -48,12 +60,13 @@ def script_and_divs(shapes: Shapes) -> tuple[str, dict[str, str]]:
     str
         The script that fills them, in HTML.
     dict of str
-        The place of each, in HTML, by name: ``sizes``, ``buckets`` and ``lengths``.
+        The place of each, in HTML, by name: ``sizes``, ``buckets``, ``lengths`` and ``tokens``.
     """
     plots: dict[str, Model] = {
         "sizes": _sizes_plot(shapes),
         "buckets": _buckets_plot(shapes),
         "lengths": _lengths_plot(shapes),
+        "tokens": _tokens_plot(shapes),
     }
     script, divs = components(plots)
     return script, divs
@@ -67,6 +80,7 @@ def library() -> str:
 def _sizes_plot(shapes: Shapes) -> figure:
     ranked = shapes.sizes.most_common()
     most = ranked[0][1] if ranked else 1
+    named = _with_room([size for size, _ in ranked])
     source = ColumnDataSource(
         {
             "width": [width for (width, _), _ in ranked],
@@ -74,11 +88,11 @@ def _sizes_plot(shapes: Shapes) -> figure:
             "count": [count for _, count in ranked],
             "share": [count / shapes.rows for _, count in ranked],
             "diameter": [SMALLEST + LARGEST * (count / most) ** 0.5 for _, count in ranked],
-            "label": [f"{w} x {h}" if n < NAMED else "" for n, ((w, h), _) in enumerate(ranked)],
+            "label": [f"{w} x {h}" if (w, h) in named else "" for (w, h), _ in ranked],
         }
     )
     # Padded, so that the circles at the edge are whole.
-    drawn = _styled(DataRange1d(range_padding=0.4), DataRange1d(range_padding=0.4))
+    drawn = _styled(DataRange1d(range_padding=PADDED), DataRange1d(range_padding=PADDED))
     drawn.scatter(
         "width",
         "height",
@@ -103,6 +117,23 @@ def _sizes_plot(shapes: Shapes) -> figure:
     drawn.xgrid.grid_line_color = FAINT
     drawn.add_tools(HoverTool(tooltips=[("", "@width x @height"), *ROWS]))
     return drawn
+
+
+def _with_room(sizes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the sizes that can be named in the plot, no name on another one."""
+    named: list[tuple[int, int]] = []
+    spans = [max(edges) - min(edges) or 1 for edges in zip(*sizes, strict=True)]
+    for size in sizes:
+        apart = (
+            any(
+                abs(size[axis] - other[axis]) / spans[axis] / (1 + PADDED) > LABEL[axis]
+                for axis in (0, 1)
+            )
+            for other in named
+        )
+        if all(apart) and len(named) < NAMED:
+            named.append(size)
+    return named
 
 
 def _buckets_plot(shapes: Shapes) -> figure:
@@ -140,6 +171,29 @@ def _lengths_plot(shapes: Shapes) -> figure:
     drawn.quad("left", "right", "count", 0, source=source, color=COLOUR, line_color="white")
     drawn.xaxis.axis_label, drawn.yaxis.axis_label = "characters", "rows"
     drawn.add_tools(HoverTool(tooltips=[("characters", "@left to @last"), *ROWS]))
+    return drawn
+
+
+def _tokens_plot(shapes: Shapes) -> figure:
+    counts: Counter[int] = Counter()
+    for words, rows in shapes.words.items():
+        tokens = round(words * CLIP_A_WORD) + ENDS
+        counts[tokens // TOKENS * TOKENS] += rows
+    lefts = sorted(counts)
+    source = ColumnDataSource(
+        {
+            "left": lefts,
+            "right": [left + TOKENS for left in lefts],
+            "last": [left + TOKENS - 1 for left in lefts],
+            "count": [counts[left] for left in lefts],
+            "share": [counts[left] / shapes.rows for left in lefts],
+        }
+    )
+    drawn = _styled(DataRange1d(start=0), DataRange1d(start=0))
+    drawn.quad("left", "right", "count", 0, source=source, color=COLOUR, line_color="white")
+    drawn.vspan(x=[CLIP], line_color=MARK, line_width=2, line_dash="dashed")
+    drawn.xaxis.axis_label, drawn.yaxis.axis_label = "tokens, estimated", "rows"
+    drawn.add_tools(HoverTool(tooltips=[("tokens, about", "@left to @last"), *ROWS]))
     return drawn
 
 

@@ -1,14 +1,16 @@
 """Writing the report: the last step of `cutline run`, and all of `cutline report`."""
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from distributed import Client
 
-from cutline.errors import checked
-from cutline.progress import SILENT, Clock, Summary, Watcher
+from cutline.errors import checked, flat
+from cutline.progress import SILENT, Clock, Summary, Watcher, events
 from cutline.report.facts import gather
 from cutline.store import TableFiles, disk
+from cutline.table import CompileOptions
 from cutline.verify import VerifyOptions, VerifySummary, checks, verify_dataset
 
 
@@ -24,7 +26,9 @@ class ReportSummary(Summary):
         return {"job": "report", **asdict(self)}
 
 
+@flat
 @checked
+@events.announced("report", "report-rows")
 def report_table(
     table: disk.AnyPath,
     data: disk.AnyPath | None = None,
@@ -60,11 +64,14 @@ def report_table(
 def write_report(
     table: disk.AnyPath,
     verified: VerifySummary | None,
+    options: CompileOptions | None = None,
     *,
     client: Client | None = None,
     watcher: Watcher = SILENT,
 ) -> ReportSummary:
     """Write ``X.report.html`` beside a table, with what a verification found, if there was one.
+
+    It tells the `options` that the table was compiled with, where they are known.
 
     Raises
     ------
@@ -75,10 +82,14 @@ def write_report(
     """
     # Here, because bokeh takes 0.4 s to import and only this needs it.
     from cutline.report.page import page  # noqa: PLC0415
+    from cutline.report.thumbnails import galleries  # noqa: PLC0415
 
     clock = Clock()
     outputs = TableFiles.of(table)
-    text = page(gather(outputs.table, verified, client, watcher))
+    facts = gather(outputs.table, verified, client, watcher, options)
+    data = verified.data if verified else None
+    shown = galleries(outputs.table, outputs.ledger, data, facts.shapes) if data else []
+    text = page(facts, shown, datetime.now(UTC))
     with outputs.store.publish(outputs.report) as file:
         file.write(text.encode())
     return ReportSummary(outputs.report, clock.total())

@@ -14,7 +14,7 @@ import pyarrow as pa
 from distributed import Client
 
 from cutline.cluster import worker_checks
-from cutline.errors import CutlineError, checked
+from cutline.errors import CutlineError, checked, flat
 from cutline.plan import Receipt, ledger, planning, receipts, shard_index
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.sources import Origin, open_source, shard_names
@@ -54,7 +54,9 @@ class CompileSummary(Summary):
         return {"job": "compile", **body}
 
 
+@flat
 @checked
+@events.announced("compile", "compile-rows", "merge")
 def compile_table(
     source: shard_names.Where | Origin,
     table: disk.AnyPath,

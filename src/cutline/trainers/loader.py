@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Any
 
-from cutline.errors import CutlineError, UsageError, checked
+from cutline.errors import CutlineError, UsageError, checked, flat
 from cutline.progress import Summary
 from cutline.sources import passing_over
 from cutline.store import TableFiles, disk, trouble
@@ -41,6 +41,7 @@ class EntrySummary(Summary):
         return {"job": "loader", **body}
 
 
+@flat
 @checked
 def write_loader(
     table: disk.AnyPath,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from distributed import Client
 
-from cutline.errors import CutlineError, UsageError, checked
+from cutline.errors import CutlineError, UsageError, checked, flat
 from cutline.plan import marks
-from cutline.progress import SILENT, Watcher
+from cutline.progress import SILENT, Watcher, events
 from cutline.record import Reject, Rules, judging, texts
 from cutline.sources import local_folder
 from cutline.store import SmallFiles, TableFiles, TableStore, Workspace, disk
@@ -21,7 +21,9 @@ from cutline.verify.verdict import VerifySummary
 from cutline.verify.verification import verified, verify_dataset
 
 
+@flat
 @checked
+@events.announced("verify", "verify-rows", "verify-files")
 def move_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,
@@ -71,7 +73,9 @@ def move_orphans(
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
+@flat
 @checked
+@events.announced("verify", "verify-rows", "verify-files")
 def restore_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,
@@ -110,7 +114,9 @@ def restore_orphans(
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 
 
+@flat
 @checked
+@events.announced("verify", "verify-rows", "verify-files")
 def caption_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,

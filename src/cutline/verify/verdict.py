@@ -55,6 +55,8 @@ class VerifySummary(Summary):
         What each check found, in the order of `CHECKS`.
     orphans
         How many images have no row, by reason.
+    mover
+        The command that moves images without row out of the way, if it is another than `verify`.
     """
 
     table: str
@@ -64,6 +66,7 @@ class VerifySummary(Summary):
     findings: Findings
     orphans: dict[str, int]
     seconds: float
+    mover: str = ""
 
     @property
     def ok(self) -> bool:
@@ -147,7 +150,7 @@ class VerifySummary(Summary):
             move = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
             if self.findings.keys().isdisjoint(checks.CAPTION_FILE_CHECKS):
                 move += ["--strategy", "parquet"]
-            return Mend("move images without row out of the way", shlex.join(move))
+            return Mend("move images without row out of the way", self.mover or shlex.join(move))
         if "index_entries" in failing:
             export = ["cutline", "export", self.table, self.data, "--format", "webshart"]
             return Mend("write the index", shlex.join(export))
@@ -162,7 +165,7 @@ class VerifySummary(Summary):
     def as_table(self, *, in_short: bool = False) -> Table:
         """Build the table of the checks for a terminal; in short, of those that found something."""
         table = Table("check", "", "count", "for example", box=None, header_style="dim")
-        table.show_header = not in_short
+        table.show_header, table.pad_edge = not in_short, not in_short
         results = list(self.results())
         found = [result for result in results if result[1].count]
         for check, finding in found if in_short else results:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from distributed import Client
 
 from cutline.cluster import running, worker_checks
-from cutline.errors import UsageError, checked
+from cutline.errors import UsageError, checked, flat
 from cutline.progress import SILENT, Clock, Watcher, events
 from cutline.store import TableFiles, disk, parquet
 from cutline.table import Slice, slices_of
@@ -101,7 +101,9 @@ class Verified(NamedTuple):
     orphans: list[str]
 
 
+@flat
 @checked
+@events.announced("verify", "verify-rows", "verify-files")
 def verify_dataset(
     table: disk.AnyPath,
     data: disk.AnyPath,

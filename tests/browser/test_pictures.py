@@ -1,0 +1,67 @@
+"""The pictures of the documents, taken anew by `make pictures`: a terminal, pages, a report."""
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from tempfile import TemporaryDirectory
+
+import pytest
+from distributed import Client, LocalCluster
+from test_captions_page import standing_still, wait_for_tasks
+
+from cutline import CompileOptions, DemoOptions, make_demo, run
+from cutline.progress import show_captions_page
+from terminal import Screen
+
+PICTURES = os.environ.get("CUTLINE_PICTURES")
+"""A folder for the pictures; without it none are taken."""
+
+pytestmark = pytest.mark.skipif(not PICTURES, reason="only `make pictures` takes the pictures anew")
+
+
+def test_a_picture_of_a_terminal(browser):
+    typed = ["cutline", "run", "dalle3"]
+    with TemporaryDirectory(prefix="sets-") as folder:  # a short path, as people have
+        make_demo(f"{folder}/dalle3", DemoOptions(1000, form="shards"))
+        screen = Screen([sys.executable, "-m", *typed], 80, cwd=folder)
+        screen.wait()
+    drawn = screen.picture("cutline", " ".join(typed))
+    page = browser.new_page(viewport={"width": 1000, "height": 700})
+    page.set_content(f"<body style='margin: 0'>{drawn}</body>")
+    page.locator("svg").screenshot(path=f"{PICTURES}/terminal.png")
+
+
+def test_a_picture_of_the_report(browser, tmp_path):
+    root = tmp_path / "dalle3"
+    make_demo(root, DemoOptions(1000))
+    run(root)
+    page = browser.new_page(viewport={"width": 1180, "height": 1000})
+    page.goto(f"file://{root}/dalle3.report.html")
+    page.wait_for_function("window.Bokeh && Bokeh.documents.every(d => d.is_idle)")
+    page.wait_for_timeout(1000)
+    page.screenshot(path=f"{PICTURES}/report.png", full_page=True)
+
+
+def test_pictures_of_the_dashboard(browser, open_page, tmp_path):
+    make_demo(tmp_path, DemoOptions(60_000, images=False))
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        workers = list(client.run(os.getpid).values())
+        show_captions_page(client, print)  # a job does, but the page is to be open when it begins
+        captions = open_page(client.dashboard_link, "captions")
+        status = open_page(client.dashboard_link, "status")
+        status.wait_for_timeout(2000)
+        with ThreadPoolExecutor(1) as other:
+            options = CompileOptions(partition_size=600)
+            job = other.submit(run, str(tmp_path), options, client=client)
+            wait_for_tasks(client, 100 + 3, job)  # all parts, and some caption files
+            with standing_still(workers):
+                for page in (captions, status):
+                    page.wait_for_timeout(1500)
+                captions.screenshot(path=f"{PICTURES}/captions-page.png", full_page=True)
+                status.screenshot(path=f"{PICTURES}/status-page.png")
+            job.result()
