@@ -22,6 +22,7 @@ from cutline.cli import commands
 from cutline.cli.arguments import Checked
 from cutline.cli.generated import taking
 from cutline.cli.jobs import ClusterOptions, JobOptions
+from cutline.plan.selection import Selection
 
 
 def test_an_argument_is_handed_on_as_it_was_typed():
