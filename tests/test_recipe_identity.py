@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cutline
-from cutline import CutlineError, RunOptions, recipe
+from cutline import CutlineError, ExtractOptions, RunOptions, recipe
 from cutline.cli.commands import cutline as command
 from jobs_at_work import Listener
 from sidecars import as_bytes, record
@@ -114,7 +114,7 @@ def test_edits_are_kept_with_status_0_and_replaced_on_demand(dataset):
         assert dataset.files("b.jpg") == {"b.jpg": jpeg(77)}
         assert dataset.captions()["c.jpg"] == "Mended."
     assert len([line for line in dataset.listener.said if "--overwrite" in line]) == 2
-    assert dataset.run(RunOptions(overwrite=True)).shortfall == ""
+    assert dataset.run(RunOptions(ExtractOptions(overwrite=True))).shortfall == ""
     check(dataset, "Two", 5)
 
 

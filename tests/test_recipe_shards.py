@@ -1,10 +1,19 @@
+import json
 import os
 import shutil
 
 import pyarrow.parquet as pq
 import pytest
 
-from cutline import DemoOptions, make_demo, recipe
+from cutline import (
+    DemoOptions,
+    ExtractOptions,
+    LoaderOptions,
+    RunOptions,
+    VerifyOptions,
+    make_demo,
+    recipe,
+)
 from cutline.errors import CutlineError, UsageError
 from cutline.table.compile_options import CompileOptions
 from cutline.table.compiling import compile_table
@@ -137,16 +146,72 @@ def test_shards_beside_the_data_folder_are_found_too(demo):
     assert recipe.run(f"{root}").compile.rows == expected.rows
 
 
-def test_without_extraction_there_is_the_table_and_nothing_else(demo):
+IN_PLACE = RunOptions(in_place=True)
+
+
+def test_without_extraction_there_are_table_index_entry_and_report(demo):
     root, expected = demo
     before = set(os.listdir(root / "data"))
-    summary = recipe.run_in_place(f"{root}")
+    summary = recipe.run(f"{root}", chosen=IN_PLACE)
+    assert summary.shortfall == ""
     assert (summary.compile.rows, summary.compile.rejects) == (expected.rows, expected.rejects)
-    assert list(summary.as_json()) == ["job", "compile", "report", "seconds"]
+    steps = ["compile", "index", "verify", "loader", "report"]
+    assert list(summary.as_json()) == ["job", *steps, "seconds"]
+    assert (summary.index.rows, summary.index.without_image) == (expected.rows, 0)
     assert set(os.listdir(root / "data")) == before
+    entry = json.loads((root / "multidatabackend.json").read_bytes())[0]
+    assert (entry["source"], entry["metadata"]) == (f"{root}/data", f"{root}/demo.webshart")
     table = (root / "demo.parquet").read_bytes()
+    again = recipe.run(f"{root}", chosen=IN_PLACE)
+    assert (again.shortfall, again.loader.written) == ("", False)
     recipe.run(f"{root}")
     assert (root / "demo.parquet").read_bytes() == table
+
+
+def test_the_strategy_webshart_is_a_run_without_extraction(demo):
+    root, _ = demo
+    by_strategy = RunOptions(
+        verify=VerifyOptions(strategy="webshart"), loader=LoaderOptions(strategy="webshart")
+    )
+    assert recipe.run(root, chosen=by_strategy).extract is None
+
+
+def test_shards_in_two_folders_are_refused_before_anything_is_done(demo):
+    root, _ = demo
+    shard = next((root / "data").iterdir())
+    shard.rename(root / shard.name)
+    with pytest.raises(UsageError, match=r"in several folders, such as .*: move them together"):
+        recipe.run(root, chosen=IN_PLACE)
+    assert not (root / "demo.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"orphans": "move"}, "Only files can be replaced or moved"),
+        ({"extract": ExtractOptions(overwrite=True)}, "Only files can be replaced or moved"),
+        ({"verify": VerifyOptions(strategy="parquet")}, "choose one strategy"),
+    ],
+)
+def test_what_only_files_allow_is_refused_without_them(chosen, words):
+    with pytest.raises(UsageError, match=words):
+        RunOptions(in_place=True, **chosen)
+
+
+def test_with_captions_from_the_table_no_caption_file_is_written(demo):
+    root, expected = demo
+    by_table = RunOptions(
+        verify=VerifyOptions(strategy="parquet", expect=expected.sidecars),
+        loader=LoaderOptions(strategy="parquet", resolution=0.5, id="flowers"),
+        orphans="move",
+    )
+    summary = recipe.run(root, chosen=by_table)
+    assert (summary.captions, summary.shortfall) == (None, "")
+    assert list((root / "data").glob("*.txt")) == []
+    entry = json.loads((root / "multidatabackend.json").read_bytes())[0]
+    assert (entry["id"], entry["resolution"], entry["caption_strategy"]) == (
+        ("flowers", 0.5, "parquet")
+    )
 
 
 def test_loose_files_are_run_without_an_extraction(tmp_path):
@@ -154,7 +219,7 @@ def test_loose_files_are_run_without_an_extraction(tmp_path):
     summary = recipe.run(f"{tmp_path}/demo")
     assert (summary.extract, summary.compile.rows) == (None, expected.rows)
     with pytest.raises(UsageError, match=r"no \.tar file in .*: leave --no-extract out"):
-        recipe.run_in_place(f"{tmp_path}/demo")
+        recipe.run(f"{tmp_path}/demo", chosen=IN_PLACE)
 
 
 def test_damage_goes_through_to_the_end_and_is_said(tmp_path):

@@ -8,7 +8,8 @@ from .progress import Watcher, show_progress
 from .recipe import RunOptions, RunSummary, run
 from .record import Rules
 from .report import ReportSummary, report_table
-from .table import CompileOptions, CompileSummary, compile_table, first_rows
+from .table import CompileOptions, CompileSummary, compile_table
+from .table.head import first_rows
 from .trainers import LoaderOptions, export, write_loader
 from .verify import (
     VerifyOptions,

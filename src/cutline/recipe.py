@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal
 
 import pyarrow.compute as pc
@@ -21,39 +21,55 @@ from cutline.report import ReportSummary, write_report
 from cutline.sources import local_folder, passing_over, shard_names
 from cutline.store import disk
 from cutline.table import DEFAULTS, CompileOptions, CompileSummary, compile_table
-from cutline.trainers import EntrySummary, add_entry, simpletuner
-from cutline.verify import VerifyOptions, VerifySummary, move_orphans, verify_dataset
+from cutline.trainers import EntrySummary, LoaderOptions, loader, simpletuner, webshart
+from cutline.verify import (
+    VerifyOptions,
+    VerifySummary,
+    caption_orphans,
+    move_orphans,
+    verify_dataset,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a run does besides compiling.
+    """How to do what a run does besides compiling: the options of each of its steps.
+
+    What a step shares with the compile is that of the compile: `max_rejects`, `allow_damaged` and
+    `force_unlock`.
 
     Attributes
     ----------
-    overwrite
-        Replace also files that somebody made or edited.
+    extract, verify, loader
+        How to unpack, to verify, and to make the trainer's entry.
     orphans
-        Move images without row to the folder orphans beside the table, numbered if that is taken.
-    check_sizes
-        Compare all of the table's sizes with what the images' own headers say.
-    sample
-        Compare so many sizes, evenly spread over the table.  [default: 1,000]
+        Move images without row to the folder orphans beside the table, numbered if that is taken;
+        or caption them.
+    in_place
+        Unpack nothing: make the table from the shards, and an index with which the trainer reads
+        them in place, as with the strategy webshart.
     """
 
-    overwrite: bool = False
-    orphans: Literal["move"] | None = None
-    check_sizes: bool = False
-    sample: Annotated[int | None, Meta(ge=1)] = None
+    extract: ExtractOptions = field(default_factory=ExtractOptions)
+    verify: VerifyOptions = field(default_factory=VerifyOptions)
+    loader: LoaderOptions = field(default_factory=LoaderOptions)
+    orphans: Literal["move", "caption"] | None = None
+    in_place: Annotated[bool, Meta(extra={"flag": "--no-extract"})] = False
 
     def __post_init__(self) -> None:
-        """Raise UsageError for values that are out of range."""
+        """Raise UsageError for values that are out of range or contradict each other."""
         check_fields(self)
-        self.verifying(force_unlock=False)
+        if self.verify.strategy != self.loader.strategy:
+            raise UsageError("The trainer is verified as it will train: choose one strategy.")
+        if self.in_place and self.loader.strategy == "parquet":
+            raise UsageError("The trainer finds no images: leave --no-extract or --strategy out.")
+        if self.without_files and (self.orphans or self.extract.overwrite):
+            raise UsageError("Only files can be replaced or moved: leave --no-extract out.")
 
-    def verifying(self, *, force_unlock: bool) -> VerifyOptions:
-        """Return how to verify."""
-        return VerifyOptions(sizes=self.check_sizes, sample=self.sample, force_unlock=force_unlock)
+    @property
+    def without_files(self) -> bool:
+        """Whether the trainer reads the shards, and nothing is unpacked."""
+        return self.in_place or self.loader.strategy == "webshart"
 
 
 RUN_DEFAULTS: Final = RunOptions()
@@ -67,6 +83,13 @@ STAGES: Final = (
 )
 """The stages of a run, in order, for whoever watches it."""
 
+STEPS_IN_PLACE: Final = ("compile", "index", "verify", "loader", "report")
+STAGES_IN_PLACE: Final = (
+    *("index-shards", "compile-rows", "merge"),
+    *("write-index", "verify-index", "verify-rows", "report-rows"),
+)
+"""The same of a run that unpacks nothing."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RunSummary(Summary):
@@ -76,14 +99,15 @@ class RunSummary(Summary):
     captions: CaptionsSummary | None
     seconds: float
     extract: ExtractSummary | None = None
+    index: webshart.IndexSummary | None = None
     verify: VerifySummary | None = None
     loader: EntrySummary | None = None
     report: ReportSummary | None = None
 
     def steps(self) -> list[Summary]:
         """Return the summaries of the steps that were done, in order."""
-        every = (self.extract, self.compile, self.captions, self.verify, self.loader, self.report)
-        return [step for step in every if step]
+        made = (self.extract, self.compile, self.captions, self.index)
+        return [step for step in (*made, self.verify, self.loader, self.report) if step]
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that ``--json`` prints: each step that was done under its own name."""
@@ -98,7 +122,6 @@ class RunSummary(Summary):
 
 @flat
 @checked
-@events.announced("run", *STAGES)
 def run(
     root: disk.AnyPath,
     options: CompileOptions = DEFAULTS,
@@ -113,7 +136,8 @@ def run(
     ----------
     root
         The folder of the dataset. Tar shards in ROOT and ``ROOT/data`` are unpacked into
-        ``ROOT/data``; what is there is kept. The table is ``ROOT/X.parquet`` of a ROOT X.
+        ``ROOT/data``, unless the trainer is to read them in place; what is there is kept. The table
+        is ``ROOT/X.parquet`` of a ROOT X.
     options, chosen
         How to compile, and what else to do.
     client
@@ -128,18 +152,57 @@ def run(
     CutlineError
         The job cannot go on; the same call goes on from where it stopped.
     """
+    if chosen.without_files:
+        return _run_in_place(root, options, chosen, client=client, watcher=watcher)
+    return _run_unpacked(root, options, chosen, client=client, watcher=watcher)
+
+
+@events.announced("run", *STAGES)
+def _run_unpacked(
+    root: disk.AnyPath,
+    options: CompileOptions,
+    chosen: RunOptions,
+    *,
+    client: Client | None,
+    watcher: Watcher,
+) -> RunSummary:
     clock = Clock()
-    steps = STEPS if _shards_of(root) else STEPS[1:]
+    first = 0 if shard_names.shards_in_root(root) else 1
+    steps = tuple(
+        step for step in STEPS[first:] if step != "captions" or chosen.loader.strategy == "textfile"
+    )
     job = _Run(os.fspath(root), *layout(root), options, chosen, steps, client, watcher)
     job.tell_passed_over()
     extracted = job.extract()
     compiled = job.compile(extracted)
-    captions = job.write_captions()
-    verified = job.verify()
-    entry = job.add_entry()
-    step = job.watch("report")
-    report = write_report(job.table, verified, options, client=client, watcher=step)
-    return RunSummary(compiled, captions, clock.total(), extracted, verified, entry, report)
+    captions = job.write_captions() if "captions" in steps else None
+    verified = job.verify(chosen.verify)
+    entry = job.add_entry(job.data, chosen.loader)
+    report = job.report(verified)
+    return RunSummary(compiled, captions, clock.total(), extracted, None, verified, entry, report)
+
+
+@events.announced("run", *STAGES_IN_PLACE)
+def _run_in_place(
+    root: disk.AnyPath,
+    options: CompileOptions,
+    chosen: RunOptions,
+    *,
+    client: Client | None,
+    watcher: Watcher,
+) -> RunSummary:
+    clock = Clock()
+    job = _Run(os.fspath(root), *layout(root), options, chosen, STEPS_IN_PLACE, client, watcher)
+    shards = check_shards(root)
+    compiled = job.compile_shards(shards)
+    index = verified = entry = None
+    if compiled.rows:
+        index = job.write_index(shards)
+        job = replace(job, data=shards.root)
+        verified = job.verify(replace(chosen.verify, strategy="webshart"))
+        entry = job.add_entry(shards.root, replace(chosen.loader, strategy="webshart"))
+    report = job.report(verified)
+    return RunSummary(compiled, None, clock.total(), None, index, verified, entry, report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +247,11 @@ class _Run:
                 self.watcher.say(line)
 
     def extract(self) -> ExtractSummary | None:
-        if not (shards := _shards_of(self.root)):
+        if not (shards := shard_names.shards_in_root(self.root)):
             return None
-        unpacking = ExtractOptions(
-            overwrite=self.chosen.overwrite,
+        unpacking = replace(
+            self.chosen.extract,
+            selection=self.options.selection,
             max_rejects=self.options.max_rejects,
             allow_damaged=self.options.allow_damaged,
             force_unlock=self.options.force_unlock,
@@ -213,59 +277,70 @@ class _Run:
             self.table,
             self.data,
             self.options,
-            overwrite=self.chosen.overwrite,
+            overwrite=self.chosen.extract.overwrite,
             client=self.client,
             watcher=self.watch("captions"),
         )
 
-    def verify(self) -> VerifySummary:
-        how = self.chosen.verifying(force_unlock=self.options.force_unlock)
+    def compile_shards(self, shards: shard_names.ShardSet) -> CompileSummary:
+        watcher = self.watch("compile")
+        return compile_table(shards, self.table, self.options, client=self.client, watcher=watcher)
+
+    def write_index(self, shards: shard_names.ShardSet) -> webshart.IndexSummary:
+        return webshart.write_index(
+            self.table,
+            shards,
+            client=self.client,
+            watcher=self.watch("index"),
+            force_unlock=self.options.force_unlock,
+        )
+
+    def verify(self, how: VerifyOptions) -> VerifySummary:
+        how = replace(how, force_unlock=self.options.force_unlock)
         watcher = self.watch("verify")
         verified = verify_dataset(self.table, self.data, how, client=self.client, watcher=watcher)
         folder = verified.orphan_folder
-        if folder and self.chosen.orphans == "move":
+        if not folder:
+            return verified
+        if self.chosen.orphans == "move":
             return move_orphans(
                 self.table, self.data, folder, how, client=self.client, watcher=watcher
+            )
+        if self.chosen.orphans == "caption":
+            rules = self.options.rules
+            return caption_orphans(
+                self.table, self.data, rules, how, client=self.client, watcher=watcher
             )
         chosen = replace(self.chosen, orphans="move")
         again = ["cutline", "run", self.root, *as_typed(self.options, chosen)]
         return replace(verified, mover=shlex.join(again))
 
-    def add_entry(self) -> EntrySummary:
-        entry = add_entry(self.table, self.data)
+    def add_entry(self, data: str, options: LoaderOptions) -> EntrySummary:
+        entry = loader.add_entry(self.table, data, options)
         for line in entry.lines:
             self.watcher.say(line)
         return entry
 
+    def report(self, verified: VerifySummary | None) -> ReportSummary:
+        watcher = self.watch("report")
+        return write_report(self.table, verified, self.options, client=self.client, watcher=watcher)
 
-@flat
-@events.announced("run", "index-shards", "compile-rows", "merge", "report-rows")
-def run_in_place(
-    root: disk.AnyPath,
-    options: CompileOptions = DEFAULTS,
-    *,
-    client: Client | None = None,
-    watcher: Watcher = SILENT,
-) -> RunSummary:
-    """Make the table and the report from the shards alone; parameters are those of `run`.
 
-    No caption files are written: the images that they belong beside are in the shards.
+def check_shards(root: disk.AnyPath) -> shard_names.ShardSet:
+    """Return the shards of a dataset that the trainer is to read in place.
 
     Raises
     ------
     UsageError
-        There is no such folder, or no shard in it.
-    CutlineError
-        The job cannot go on; the same call goes on from where it stopped.
+        There are none, or webshart would not find them.
     """
-    clock = Clock()
-    table, data = layout(root)
-    shards = _shards_of(root)
-    if not shards:
-        raise UsageError(f"There is no .tar file in {root} or {data}: leave --no-extract out.")
-    compiled = compile_table(shards, table, options, client=client, watcher=watcher)
-    report = write_report(table, None, options, client=client, watcher=watcher)
-    return RunSummary(compiled, None, clock.total(), report=report)
+    if not (found := shard_names.shards_in_root(root)):
+        raise UsageError(
+            f"There is no .tar file in {root} or its data folder: leave --no-extract out."
+        )
+    shards = shard_names.open_shards(found)
+    webshart.check_places(shards)
+    return shards
 
 
 def layout(root: disk.AnyPath) -> tuple[str, str]:
@@ -285,7 +360,7 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
         raise UsageError(f"There is no folder {path}: {mend}.")
     data = os.path.join(path, "data")
     _check_root(path, data)
-    if not os.path.isdir(data) and not (os.path.isdir(path) and _shards_of(path)):
+    if not os.path.isdir(data) and not _has_shards(path):
         hints = shard_names.passed_over(root)
         raise UsageError(
             " ".join([f"The folder {data} is not there: put images and sidecars into it.", *hints])
@@ -296,9 +371,11 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
 def _check_root(path: str, data: str) -> None:
     """Refuse what is in a dataset already, and a dataset that a run has made there by mistake."""
     dataset = _dataset_above(path)
-    sample = _loose_sample(path, alone=not os.path.isdir(data)) if os.path.isdir(path) else None
+    shards_alone = not os.path.isdir(data) and _has_shards(path)
+    alone = not os.path.isdir(data) and not shards_alone
+    sample = _loose_sample(path, alone=alone) if os.path.isdir(path) else None
     above, name = os.path.split(path)
-    if name == "data" and (sample or (not os.path.isdir(data) and _shards_of(path))):
+    if name == "data" and (sample or shards_alone):
         dataset = dataset or above  # nothing but a plain download of the hub may be there yet
     if dataset:
         raise UsageError(
@@ -317,6 +394,10 @@ def _check_root(path: str, data: str) -> None:
             f"The folder {data} holds a dataset that a run has made in it, so each sample would"
             f" come twice: move {data}/data and {data}/data.* away."
         )
+
+
+def _has_shards(path: str) -> bool:
+    return os.path.isdir(path) and bool(shard_names.shards_in_root(path))
 
 
 def _dataset_above(path: str) -> str | None:
@@ -340,17 +421,6 @@ def _loose_sample(folder: str, *, alone: bool) -> str | None:
             if stem in names[not is_sidecar] or (alone and is_sidecar):
                 return texts.shown_path(names[True][stem])
     return None
-
-
-def _shards_of(root: disk.AnyPath) -> list[str]:
-    # A plain download of the hub puts them into ROOT/data.
-    folders = (os.fspath(root), os.path.join(root, "data"))
-    return [
-        path
-        for folder in folders
-        if os.path.isdir(folder)
-        for path in shard_names.shard_paths(folder)
-    ]
 
 
 def _check_listed(compiled: CompileSummary, extracted: ExtractSummary | None) -> None:

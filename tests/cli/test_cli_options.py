@@ -13,6 +13,7 @@ from cutline import (
     LoaderOptions,
     Local,
     Rules,
+    RunOptions,
     UsageError,
     VerifyOptions,
 )
@@ -21,6 +22,7 @@ from cutline.cli import commands
 from cutline.cli.arguments import Checked
 from cutline.cli.generated import taking
 from cutline.cli.jobs import ClusterOptions, JobOptions
+from cutline.plan.selection import Selection
 
 
 def test_an_argument_is_handed_on_as_it_was_typed():
@@ -137,8 +139,9 @@ def test_every_option_of_the_functions_can_be_typed():
     def command(options): ...
 
     typed = {parameter.name for parameter in command.params}
-    known = {field.name for kind in (Rules, CompileOptions) for field in fields(kind)}
-    assert typed == known - {"rules"}
+    kinds = (Rules, Selection, CompileOptions)
+    known = {field.name for kind in kinds for field in fields(kind)}
+    assert typed == known - {"rules", "selection"}
 
 
 @pytest.mark.parametrize(
@@ -284,3 +287,47 @@ def test_every_option_of_a_command_says_what_it_is(name):
         one for one in commands.cutline.commands[name].params if one.param_type_name == "option"
     ]
     assert [option.name for option in options if not option.help] == []
+
+
+OF_ONE_STEP = {
+    "only": "a run without sidecars, or without images, is none",
+    "out": "a run leaves the trainer's file beside the table",
+}
+"""Options of steps that a run does not have, and why."""
+
+
+def flags(name):
+    """The options of a command by their flags, but for help."""
+    options = commands.cutline.commands[name].params
+    return {one.opts[0]: one for one in options if one.param_type_name == "option"}
+
+
+@pytest.mark.parametrize("step", ["compile", "captions", "extract", "verify", "loader"])
+def test_a_run_has_every_option_of_its_steps(step):
+    left_out = {f"--{name}" for name in OF_ONE_STEP}
+    assert flags(step).keys() - flags("run").keys() <= left_out
+
+
+def test_what_a_run_does_not_have_is_an_option_of_a_step():
+    steps = {flag for step in ("extract", "loader") for flag in flags(step)}
+    assert {f"--{name}" for name in OF_ONE_STEP} <= steps - flags("run").keys()
+
+
+def test_an_option_of_a_run_comes_to_each_step_that_has_it(monkeypatch, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.json").write_text("{}")
+    got = []
+    monkeypatch.setattr(commands, "run_job", lambda _job, _run, *arguments: got.append(arguments))
+    typed = "--strategy parquet --expect 3 --id x --resolution 0.5 --headers 7 --cache-dir-vae /v"
+    more = "--overwrite --max-rejects 0.5 --orphans caption --partition-size 9 --check-sizes"
+    arguments = ["run", str(tmp_path), *typed.split(), *more.split()]
+    result = CliRunner().invoke(commands.cutline, arguments)
+    assert (result.exit_code, result.output) == (0, "")
+    ((root, options, chosen),) = got
+    assert (root, options) == (str(tmp_path), CompileOptions(max_rejects=0.5, partition_size=9))
+    assert chosen == RunOptions(
+        extract=ExtractOptions(overwrite=True, max_rejects=0.5),
+        verify=VerifyOptions(strategy="parquet", expect=3, sizes=True, headers=7),
+        loader=LoaderOptions(id="x", strategy="parquet", resolution=0.5, cache_dir_vae="/v"),
+        orphans="caption",
+    )

@@ -8,7 +8,9 @@ import pytest
 from distributed import LocalCluster
 from distributed.client import _get_global_client
 
-from cutline import Address, CutlineError, Local, UsageError, connect
+from cutline import Address, CutlineError, Local, Spec, UsageError, connect
+from cutline.cluster import local_cluster
+from jobs_at_work import Listener
 
 # A cluster of this machine
 
@@ -34,6 +36,34 @@ def test_a_local_cluster_has_a_worker_for_each_core_that_this_process_may_use():
     """
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
     assert done.stdout == b"[1]\n"
+
+
+def test_a_cluster_that_adapts_from_nothing_gets_a_worker_for_the_work():
+    kwargs = {"n_workers": 0, "threads_per_worker": 1, "host": "127.0.0.1"}
+    grows = Spec(
+        module="distributed",
+        class_="LocalCluster",
+        kwargs={**kwargs, "dashboard_address": "127.0.0.1:0"},
+        adapt={"minimum": 0, "maximum": 1},
+    )
+    listener = Listener()
+    with connect(grows, listener) as client:
+        assert client.submit(pow, 2, 5).result(timeout=100) == 32
+    assert listener.said == ["Waiting for workers: LocalCluster has none yet."]
+
+
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [
+        (1, []),
+        (2, ["2 threads of workers share 1 cores: fewer are as fast, and need less memory."]),
+    ],
+)
+def test_more_workers_than_cores_are_warned_of(monkeypatch, workers, said):
+    monkeypatch.setattr(local_cluster, "CPU_COUNT", 1)
+    listener = Listener()
+    with Local(workers, dashboard_address="none").open(listener):
+        assert listener.said == said
 
 
 def test_everything_of_a_local_cluster_listens_on_this_machine_alone(started):

@@ -3,8 +3,15 @@ import signal
 
 from distributed import Client, LocalCluster
 
-from cutline.cluster import running
-from cutline.cluster.health import Worker, changes, heard_of, silences, silent_of
+from cutline.cluster.health import (
+    Worker,
+    changes,
+    heard_of,
+    silences,
+    silent_of,
+    workers_of,
+)
+from cutline.cluster.looking_after import looked_after
 from jobs_at_work import Listener
 
 FINE = Worker(paused=False, spills=False)
@@ -66,6 +73,13 @@ def test_a_silent_worker_that_is_lost_is_not_heard_of_again():
     assert list(silences(frozenset("a"), frozenset(), {})) == []
 
 
+def test_a_host_is_told_by_its_name_where_that_is_known():
+    worker = {"status": "running", "metrics": {}, "name": "w", "last_seen": 0.0}
+    scheduler = {"workers": {f"tcp://{host}:1": worker | {"host": host} for host in "ab"}}
+    found = workers_of(scheduler, {"a": "node-a"})
+    assert [worker.host for worker in found.values()] == ["node-a", "b"]
+
+
 def test_spilling_is_told_once():
     (line,) = said({"a": FINE, "b": FINE}, {"a": SPILLS, "b": SPILLS})
     assert line.startswith("2 workers are short of memory")
@@ -81,7 +95,7 @@ def test_a_worker_that_is_killed_is_told_at_the_end_at_the_latest():
         Client(cluster, set_as_default=False) as client,
     ):
         first, *_ = workers = client.run(os.getpid)
-        with running._looked_after(client, listener):
+        with looked_after(client, listener, []):
             os.kill(workers[first], signal.SIGKILL)
             while first in client.scheduler_info()["workers"]:
                 pass

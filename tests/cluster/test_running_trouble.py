@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,10 @@ import pytest
 from distributed import Client, LocalCluster
 
 import cutline
+import jobs_at_work
 from cutline import Address
-from cutline.cluster import connecting, running
+from cutline.cluster import connecting, looking_after, running, waiting
+from cutline.cluster.waiting import Waiting
 from cutline.errors import CutlineError
 from cutline.plan.planning import make_plan
 from cutline.progress.watcher import SILENT, Silent
@@ -61,11 +62,14 @@ def die_once(numbers, folder):
     return [number]
 
 
-def refuse_at_three(numbers, folder):
+def refuse_as_second(numbers, folder, gate):
+    """Be done as the first task that begins, refuse as the second, and wait at a gate otherwise."""
     (number,) = numbers
-    if number == 3:
+    with suppress(FileExistsError), open(f"{folder}/done", "x"):
+        return [number]
+    with suppress(FileExistsError), open(f"{folder}/refused", "x"):
         raise OSError(28, "No space left on device", f"{folder}/x")
-    time.sleep(0.05)
+    wait_at([], gate)
     with open(f"{folder}/{number}", "w"):
         return [number]
 
@@ -177,10 +181,16 @@ def test_a_worker_that_is_lost_does_not_take_along_the_parts_that_it_has_made(
 def test_what_a_file_system_refuses_on_a_worker_stops_the_others_and_keeps_what_is_done(
     client, tmp_path
 ):
-    bag = bag_of(range(200), refuse_at_three, str(tmp_path))
+    done, gate = tmp_path / "done", tmp_path / "gate"
+    done.mkdir()
+    bag = bag_of(range(200), refuse_as_second, str(done), str(gate))
     with pytest.raises(OSError, match="No space left"):
         list(running.results(bag, client, Silent()))
-    assert 0 < len(os.listdir(tmp_path)) < 100
+    assert sorted(os.listdir(done)) == ["done", "refused"]
+    gate.touch()  # for those that had begun and cannot be stopped
+    for worker in client.nthreads():
+        client.submit(int, workers=worker, pure=False).result(timeout=60)
+    assert len(os.listdir(done)) <= 2 + len(client.nthreads())
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -192,7 +202,7 @@ def test_what_a_file_system_refuses_comes_from_a_worker_whole(client, number):
 
 
 def test_a_cluster_without_workers_is_said_and_so_is_its_return(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(looking_after, "LOOK_EVERY", 0.05)
     listener = Listener()
     with (
         LocalCluster(
@@ -215,12 +225,44 @@ def test_a_cluster_without_workers_is_said_and_so_is_its_return(tmp_path, monkey
     ]
 
 
+@pytest.mark.parametrize("hopeless", ["", "no job is there"])
+def test_a_cluster_that_gets_no_other_worker_ends_the_job_in_a_sentence(
+    tmp_path, monkeypatch, hopeless
+):
+    monkeypatch.setattr(looking_after, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(looking_after, "LEAST_PATIENCE", 0.2)
+    monkeypatch.setattr(waiting, "HOPELESS_AFTER", 0.1)
+    reasons = iter(["1 job is PENDING", *["no job is there"] * 1000])
+    how = Waiting(1000 if hopeless else 0.2, lambda: next(reasons), "ask for less", hopeless)
+    listener = Listener()
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as workers,
+        Client(workers, set_as_default=False) as client,
+    ):
+        waiting.wait_for_workers(client, listener, how)
+        bag = bag_of(range(3), wait_at, str(tmp_path / "gate"))
+        threading.Timer(0.5, workers.scale, [0]).start()
+        with pytest.raises(CutlineError) as caught:
+            list(running.results(bag, client, listener))
+    assert str(caught.value) == (
+        f"All workers are lost, and no other has come in {0.1 if hopeless else 0.2} s (no job is"
+        " there): ask for less, and run this again, which goes on from what is done."
+    )
+    assert listener.said == [
+        "The cluster has lost all of its workers: waiting for others.",
+        "Waiting for workers: 1 job is PENDING.",
+        "Waiting for workers: no job is there.",
+    ]
+
+
 def test_workers_are_looked_at_often():
-    assert running.LOOK_EVERY <= 30
+    assert looking_after.LOOK_EVERY <= 30
 
 
 def test_a_scheduler_that_dies_ends_the_job_with_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(jobs_at_work.__file__))
     with (
         scheduler(tmp_path) as there,
         connecting.connect(Address(there["address"])) as client,

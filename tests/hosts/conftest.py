@@ -16,6 +16,7 @@ from nodes import dask_on_hosts
 from tools import require
 
 HERE = Path(__file__).parent
+collect_ignore = ["slow_folder.py"]  # a program; mfusepy comes with `make cluster-tools`
 
 
 def pytest_collection_modifyitems(items):

@@ -2,14 +2,18 @@
 
 import os
 import signal
+import subprocess
 import sys
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import yaml
 
-from datasets_at_home import PARTITION, outcome, same
-from processes import SCRIPTS, until
+from datasets_at_home import PARTITION, SMALL_PARTS, outcome, same
+from hosts import kill
+from processes import PATIENCE, SCRIPTS, until
 from slurm import TOOLS, slurm_on
 from sshd import ssh_server
 from tools import require
@@ -41,7 +45,7 @@ def slurm_file(place, **keys):
         "local_directory": str(place),
         "insecure": True,
         "dashboard_address": "none",
-        "patience": 100,
+        "patience": 1000,
         **keys,
     }
     path = place / "cluster.yaml"
@@ -79,14 +83,83 @@ def test_a_cluster_that_scales_from_nothing_compiles_what_one_machine_compiles(
 
 
 @pytest.fixture
-def full(slurm):
-    """Fill the nodes, so that whatever comes waits."""
-    options = ("--parsable", "--nodes=2", "--exclusive", "--output=/dev/null", "--chdir=/")
+def full(slurm, request):
+    """Fill both nodes, or as many as are asked for, and yield the job that does."""
+    nodes = getattr(request, "param", 2)
+    options = ("--parsable", f"--nodes={nodes}", "--exclusive", "--output=/dev/null", "--chdir=/")
     job = slurm.check("sbatch", *options, "--wrap", "sleep 1000").strip()
     until(lambda: slurm.check("squeue", "-h", "-o", "%t") == "R\n", "a job that runs")
-    yield
+    yield job
     slurm.run("scancel", job)
     check_queue_is_empty(slurm)
+
+
+@contextmanager
+def started(slurm, log, *command):
+    """Start a command on the head, and yield its process; what it tells is in `log`."""
+    with open(log, "w") as file:
+        process = slurm.head.start(*command, env=slurm.environment, stderr=file, stdout=file)
+    try:
+        yield process
+    finally:
+        # Asked to end first, so that it cancels its jobs.
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
+        kill(process)
+
+
+def test_a_first_worker_that_comes_late_is_waited_for(slurm, full, datasets, place):
+    data, table = datasets.copy_loose(place)
+    log = place / "log"
+    command = compiling(data, table, *slurm_file(place, jobs=1))
+    with started(slurm, log, *command) as process:
+        until(lambda: "1 job is PENDING (" in log.read_text(), "a line that says what waits")
+        time.sleep(25)
+        slurm.check("scancel", full)
+        assert process.wait(PATIENCE) == 0, log.read_text()
+    assert same(outcome(table, data), datasets.of_loose.without_captions())
+
+
+@pytest.mark.parametrize("full", [1], indirect=True, ids=["one node is taken"])
+def test_a_job_that_is_cancelled_in_mid_run_is_told_and_the_next_one_goes_on(
+    slurm, full, many, place
+):
+    """All workers are lost; the job that waits is held, so that the run has to wait for it."""
+    (data, rows), table, log = many, place / "t.parquet", place / "log"
+    command = (f"{SCRIPTS}/cutline", "compile", data, table, *SMALL_PARTS)
+
+    def ours(state):
+        listed = slurm.check("squeue", "-h", "-t", state, "-o", "%i %j").splitlines()
+        return [line.split()[0] for line in listed if " cutline-" in line]
+
+    with started(slurm, log, *command, *slurm_file(place, jobs=2)) as process:
+        parts = place / "t.parts"
+        until(lambda: parts.exists() and len(list(parts.iterdir())) > 50, "the first parts")
+        (at_work,), (waits,) = ours("R"), ours("PD")
+        slurm.check("scontrol", "hold", waits)
+        slurm.check("scancel", at_work)
+        until(lambda: "1 job is PENDING (JobHeld" in log.read_text(), "what is waited for")
+        slurm.check("scontrol", "release", waits)
+        assert process.wait(PATIENCE) == 0, log.read_text()
+    said = log.read_text()
+    assert "The cluster has lost all of its workers: waiting for others." in said
+    assert "The cluster is at work again." in said
+    assert same(table.read_bytes(), rows)
+    assert ours("R") == ours("PD") == []
+
+
+@pytest.mark.cluster_long  # a minute passes in which a job may come
+def test_a_run_whose_jobs_are_all_cancelled_ends_in_a_sentence(slurm, many, place):
+    (data, _), table, log = many, place / "t.parquet", place / "log"
+    command = (f"{SCRIPTS}/cutline", "compile", data, table, *SMALL_PARTS)
+    with started(slurm, log, *command, *slurm_file(place, jobs=1)) as process:
+        parts = place / "t.parts"
+        until(lambda: parts.exists() and len(list(parts.iterdir())) > 50, "the first parts")
+        slurm.check("scancel", "--user=root")
+        assert process.wait(2 * PATIENCE) == 1, log.read_text()
+    last = log.read_text().splitlines()[-1]
+    assert last.startswith("cutline: All workers are lost, and no other has come in 60 s (Slurm ha")
 
 
 def test_a_queue_that_outlasts_patience_is_told_and_its_jobs_are_cancelled(
@@ -102,12 +175,11 @@ def test_a_queue_that_outlasts_patience_is_told_and_its_jobs_are_cancelled(
 def test_ctrl_c_ends_the_jobs_that_are_queued(slurm, full, datasets, place):
     data, table = datasets.copy_loose(place)
     log = place / "log"
-    with open(log, "w") as file:
-        command = compiling(data, table, *slurm_file(place, jobs=2))
-        process = slurm.head.start(*command, env=slurm.environment, stderr=file, stdout=file)
-    until(lambda: "2 jobs are PENDING (" in log.read_text(), "a line that says what waits")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130, log.read_text()
+    command = compiling(data, table, *slurm_file(place, jobs=2))
+    with started(slurm, log, *command) as process:
+        until(lambda: "2 jobs are PENDING (" in log.read_text(), "a line that says what waits")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130, log.read_text()
     assert "cutline: Stopped; " in log.read_text()
     until(lambda: len(slurm.check("squeue", "-h").splitlines()) == 1, "no job of ours")
 
@@ -123,9 +195,9 @@ def test_what_slurm_refuses_is_told_at_once(slurm, datasets, place):
 def test_the_sbatch_file_on_two_nodes_makes_what_one_machine_makes(slurm, datasets, place):
     datasets.copy_root(place)
     log = place / "job.log"
-    path = f"PATH={SCRIPTS}:{os.environ['PATH']}"
-    job = ("sbatch", "--wait", "--cpus-per-task=2", "--time=3", f"--output={log}", SBATCH)
-    slurm.run("env", path, *job, place, *PARTITION, where={"folder": str(place)})
+    path, where = f"PATH={SCRIPTS}:{os.environ['PATH']}", {"folder": str(place)}
+    job = ("sbatch", "--wait", "--cpus-per-task=2", "--time=10", f"--output={log}", SBATCH)
+    slurm.run("env", path, *job, place, *PARTITION, where=where, timeout=3 * PATIENCE)
     said = log.read_text()
     assert outcome(place / "place.parquet", place / "data") == datasets.of_root, said
     assert "ssh -N -L 8787:127.0.0.1:8787 node-" in said

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from datasets_at_home import PARTITION, outcome, same
-from processes import SCRIPTS, until
+from processes import PATIENCE, SCRIPTS, until
 from slurm import TOOLS, slurm_on
 from tools import require
 
@@ -52,7 +52,7 @@ with SLURMCluster(
     log_directory=sys.argv[1], scheduler_options={"interface": "eth0", "dashboard_address": None},
 ) as cluster, Client(cluster) as client:
     cluster.scale(jobs=3)
-    client.wait_for_workers(2, timeout=100)
+    client.wait_for_workers(2, timeout=110)
     print(*sorted(client.run(__import__("socket").gethostname).values()))
 """
 
@@ -68,7 +68,8 @@ def test_a_job_of_one_node_compiles_what_one_machine_compiles(slurm, datasets, p
     command = f"{SCRIPTS}/cutline compile {data} {table} {' '.join(PARTITION)} --workers 2"
     command += " --dashboard-address none"
     log = place / "job.log"
-    slurm.check("sbatch", "--wait", "--cpus-per-task=2", f"--output={log}", "--wrap", command)
+    job = ("sbatch", "--wait", "--cpus-per-task=2", f"--output={log}", "--wrap", command)
+    slurm.check(*job, timeout=2 * PATIENCE)
     assert same(outcome(table, data), datasets.of_loose.without_captions()), log.read_text()
 
 
@@ -82,7 +83,7 @@ srun {scripts}/dask worker --scheduler-file {place}/scheduler.json --nworkers 1 
 from socket import gethostname
 from distributed import Client
 client = Client(scheduler_file="scheduler.json")
-client.wait_for_workers(2, timeout=60)
+client.wait_for_workers(2, timeout=200)
 print(*sorted(client.run(gethostname).values()))
 END
 {scripts}/cutline compile {place}/data {place}/out/t.parquet {options} \
@@ -97,8 +98,9 @@ def test_steps_of_two_nodes_compile_what_one_machine_compiles(slurm, datasets, p
     script, log = place / "job.sh", place / "job.log"
     options = " ".join(PARTITION)
     script.write_text(STEPS.format(place=place, scripts=SCRIPTS, options=options))
-    job = ("--nodes=2", "--ntasks-per-node=1", "--time=2", f"--output={log}")
-    slurm.run("sbatch", "--wait", *job, script)  # its steps are killed, so its status says nothing
+    job = ("--nodes=2", "--ntasks-per-node=1", "--time=10", f"--output={log}")
+    # Its steps are killed, so its status says nothing.
+    slurm.run("sbatch", "--wait", *job, script, timeout=2 * PATIENCE)
     said = log.read_text()
     assert "node-fourth node-third" in said
     assert same(outcome(table, data), datasets.of_loose.without_captions()), said

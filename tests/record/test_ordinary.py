@@ -48,6 +48,10 @@ rules = st.builds(
     ).map(tuple),
     columns=st.sampled_from([(), (), (("t", "title"),)]),
     raw_captions=st.booleans(),
+    image_field=st.sampled_from([None, None, "title"]),
+    width_field=st.sampled_from([None, None, "height", "image_name.0"]),
+    join=st.sampled_from([None, ", "]),
+    every_caption=st.sampled_from([False, False, True]),
 )
 paths = st.sampled_from([b"a.json", b"x/y/a.json", b"caf\xe9/a.json", b"a\\b/a.json"])
 

@@ -407,7 +407,7 @@ def check_against_oracle(path, data, rules):
     expected = oracle.judge(
         path,
         data,
-        rules.caption_fields,
+        rules.fields.captions,
         [field for _, field in rules.columns],
         rules.raw_captions,
     )

@@ -53,7 +53,8 @@ def listed(source, folder):
     """The lines that a compile of some shards plans."""
     make_folder(f"{folder}/t.cutline")
     store, indexes = LocalDisk(), f"{folder}/t.cutline/shards"
-    return sidecar_lines(index_shards(open_shards(source), store, indexes, None, SILENT), store)
+    made = index_shards(open_shards(source), store, indexes, None, SILENT)
+    return sidecar_lines(made, store, images=False)
 
 
 # The same as loose files.

@@ -17,7 +17,8 @@ from cutline.demo import DemoOptions, make_demo
 from cutline.plan import ledger
 from cutline.store import TableFiles, parquet
 from cutline.store.table_store import STORES
-from cutline.table import CompileOptions, compile_table, first_rows
+from cutline.table import CompileOptions, compile_table
+from cutline.table.head import first_rows
 from trees import tree
 
 FILES = {}  # name -> (version, bytes): what "the other store" holds, seen by this process only

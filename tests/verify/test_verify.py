@@ -303,7 +303,7 @@ def test_a_size_that_is_not_the_images_own_is_found(dataset):
     examples = ["a.png (48x64, not 64x48)", "sub/f.gif (10x20, not 64x48)"]
     assert found(summary) == {"wrong_sizes": (2, examples)}
     assert not summary.ok
-    assert found(dataset.verify()) == found(dataset.verify(sample=100)) == found(summary)
+    assert found(dataset.verify()) == found(dataset.verify(headers=100)) == found(summary)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -364,7 +364,7 @@ def test_an_image_without_a_header_is_found(dataset):
 def test_a_sample_has_so_many_rows_and_the_same_each_time(dataset, sample):
     for name in NAMES:
         (dataset.data / name).write_bytes(b"-")
-    findings = [dataset.verify(sizes=True, sample=sample).findings for _ in range(2)]
+    findings = [dataset.verify(sizes=True, headers=sample).findings for _ in range(2)]
     assert findings[0] == findings[1]
     assert findings[0]["unreadable_images"].count == min(sample, len(NAMES))
 
@@ -384,7 +384,7 @@ def test_an_empty_image_is_found_however_small_the_sample(dataset):
         (dataset.data / name).write_bytes(b"")
     os.remove(dataset.data / "a.png")
     (dataset.data / "a.png").symlink_to("b.jpg")
-    summary = dataset.verify(sample=1, strategy="parquet")
+    summary = dataset.verify(headers=1, strategy="parquet")
     assert {name: count for name, (count, _) in found(summary).items()} == {
         "empty_images": len(NAMES)
     }
@@ -393,8 +393,8 @@ def test_an_empty_image_is_found_however_small_the_sample(dataset):
 
 @pytest.mark.parametrize("sample", [0, -1])
 def test_a_sample_of_no_image_is_refused(dataset, sample):
-    with pytest.raises(UsageError, match="raise --sample"):
-        dataset.verify(sizes=True, sample=sample)
+    with pytest.raises(UsageError, match="raise --headers"):
+        dataset.verify(sizes=True, headers=sample)
 
 
 # Other rules

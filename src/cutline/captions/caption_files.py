@@ -21,7 +21,7 @@ from cutline.cluster import running, worker_checks
 from cutline.errors import checked, flat
 from cutline.plan import free_space, marks
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
-from cutline.record import TOO_LARGE, naming
+from cutline.record import TOO_LARGE, naming, texts
 from cutline.sources import open_source
 from cutline.store import SmallFiles, TableFiles, Workspace, disk, parquet, space, trouble
 from cutline.table import DEFAULTS, CompileOptions, Slice, compile_table, slices_of
@@ -76,22 +76,31 @@ class CaptionsContext:
 
 
 class Caption(NamedTuple):
-    """A caption, and the image that it belongs to."""
+    """What the caption file of an image holds, and how many captions that is."""
 
     filename: str | None
     text: str | None
+    number: int
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a caption of it has a line break."""
+        text = self.text or ""
+        return "\r" in text or text.count("\n") >= self.number > 0
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionFilesDone:
     """What became of the caption files of one slice.
 
-    `marks` names the file of their marks, `edited` one that somebody has edited.
+    `marks` names the file of their marks, `edited` one that somebody has edited, and `broken` is
+    how many of them hold a caption with a line break.
     """
 
     counts: Counter[str]
     marks: str
     edited: str
+    broken: int
 
     @property
     def rows(self) -> int:
@@ -229,6 +238,11 @@ def _write_caption_files(
             f"{edited:,} caption files in {context.folder} were edited, such as {example}, and were"
             " left as they are: add --overwrite to have what the table says."
         )
+    if broken := sum(one.broken for one in done):
+        watcher.say(
+            f"{broken:,} caption files hold a caption with a line break, and the trainer takes each"
+            " line for a caption of its own: leave --raw-captions out to have each on one line."
+        )
     return counts
 
 
@@ -259,8 +273,9 @@ def read_captions(slices: Iterable[Slice]) -> Iterator[Caption]:
     for one in slices:
         with context_meter.meter("read"):
             rows = one.read(["filename", "caption"])
-            columns = [column.to_pylist() for column in rows.columns]
-        yield from map(Caption, *columns)
+            filenames, captions = (column.to_pylist() for column in rows.columns)
+        for filename, cell in zip(filenames, captions, strict=True):
+            yield Caption(filename, texts.caption_file(cell), len(texts.captions_in(cell)))
 
 
 def needed(captions: Iterable[Caption], folder: str) -> list[space.Room]:
@@ -278,7 +293,10 @@ def needed(captions: Iterable[Caption], folder: str) -> list[space.Room]:
 def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[CaptionFilesDone]:
     """Write caption files, and make them durable before anybody hears that they are done."""
     began = perf_counter()
-    due = list(map(_due, captions))
+    due, broken = [], 0
+    for caption in captions:
+        due.append(_due(caption))
+        broken += caption.is_broken
     workspace = Workspace.below(context.folder)
     own = ((path.encode(), text) for path, text, reason in due if not reason)
     remembered = marks.caption_marks.remember(
@@ -294,7 +312,7 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
                 examples[became] = events.example(path)
         files.sync()
     edited = examples.pop("edited", "")
-    batch = CaptionFilesDone(counts, remembered, edited)
+    batch = CaptionFilesDone(counts, remembered, edited, broken)
     done = events.Done(
         amount=batch.rows,
         made={name: counts[name] for name in MADE},
@@ -310,7 +328,7 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
 def _due(caption: Caption) -> tuple[str, bytes, str]:
     # The path of the file, its content, and why there is none. A plain tuple: those of a named one
     # are looked at in each collection of garbage.
-    filename, text = caption
+    filename, text, _ = caption
     if not filename or naming.path_fault(filename):  # the table may be anybody's
         return filename or "", b"", "bad_image_name"
     if not text:

@@ -1,6 +1,5 @@
 """The command line: parse, call, print."""
 
-import os
 import shlex
 import sys
 from dataclasses import replace
@@ -10,7 +9,7 @@ import click
 import orjson
 from rich.console import Console
 
-from cutline import recipe
+from cutline import costs, recipe
 from cutline.captions import is_table, write_captions
 from cutline.cli.arguments import (
     CAPTION_SOURCE,
@@ -27,10 +26,11 @@ from cutline.cli.arguments import (
 from cutline.cli.endings import one_sentence, standard_output, tell
 from cutline.cli.examples import add_examples
 from cutline.cli.generated import taking
-from cutline.cli.jobs import JobOptions, run_job
+from cutline.cli.jobs import CostOptions, JobOptions, run_job, tell_cost
 from cutline.demo import DemoOptions, Form, make_demo
 from cutline.errors import UsageError
 from cutline.extract import ExtractOptions, extract
+from cutline.progress import show_progress
 from cutline.record import Rules
 from cutline.report import report_table
 from cutline.table import DEFAULTS, CompileOptions, compile_table, head
@@ -55,60 +55,74 @@ def cutline() -> None:
 @cutline.command("compile")
 @click.argument("source", type=SOURCE)
 @click.argument("table", type=TABLE)
-@taking(options=CompileOptions, job=JobOptions)
-def compile_command(source: str, table: str, options: CompileOptions, job: JobOptions) -> None:
+@taking(options=CompileOptions, cost=CostOptions, job=JobOptions)
+def compile_command(
+    source: str, table: str, options: CompileOptions, cost: CostOptions, job: JobOptions
+) -> None:
     """Compile the sidecars of SOURCE into one parquet TABLE.
 
     SOURCE is a folder of sidecars, or of tar shards, which are read in place; its URL; a shard; or
     a quoted glob of shards. A folder that holds both is one of sidecars.
     """
-    run_job(job, compile_table, source, table, options)
+    if cost.dry_run:
+        tell_cost(job, costs.of_compile, source, table, options)
+    else:
+        run_job(job, compile_table, source, table, options)
 
 
 @cutline.command("captions")
 @click.argument("source", type=CAPTION_SOURCE)
 @click.argument("data", type=DATA)
 @click.option("--overwrite", is_flag=True, help="Replace also what somebody made or edited.")
-@taking(options=CompileOptions, job=JobOptions)
+@taking(options=CompileOptions, cost=CostOptions, job=JobOptions)
 def captions_command(
-    source: str, data: str, *, overwrite: bool, options: CompileOptions, job: JobOptions
+    source: str,
+    data: str,
+    *,
+    overwrite: bool,
+    options: CompileOptions,
+    cost: CostOptions,
+    job: JobOptions,
 ) -> None:
     """Write one caption text file per image of SOURCE, a table or sidecars, below DATA.
 
     The options of a compile are for sidecars; what is in a table is written as it is.
     """
     with one_sentence():
-        if is_table(source) and options.rules != DEFAULTS.rules:
+        what = options.rules, options.selection
+        if is_table(source) and what != (DEFAULTS.rules, DEFAULTS.selection):
             raise UsageError(
                 f"The captions are in the table {source} already: compile it with these options,"
                 " or name the sidecars."
             )
-    run_job(job, partial(write_captions, overwrite=overwrite), source, data, options)
+    if cost.dry_run:
+        tell_cost(job, costs.of_captions, source, data, options)
+    else:
+        run_job(job, partial(write_captions, overwrite=overwrite), source, data, options)
 
 
 @cutline.command("run")
 @click.argument("root", type=ROOT)
-@click.option("--no-extract", is_flag=True, help="Make the table from the shards alone.")
-@taking(options=CompileOptions, chosen=recipe.RunOptions, job=JobOptions)
+@taking(
+    options=CompileOptions,
+    chosen=recipe.RunOptions,
+    cost=CostOptions,
+    job=JobOptions,
+    without={"only"},
+)
 def run_command(
     root: str,
-    *,
-    no_extract: bool,
     options: CompileOptions,
     chosen: recipe.RunOptions,
+    cost: CostOptions,
     job: JobOptions,
 ) -> None:
     """Do the whole recipe on one dataset folder: shards to files, table and caption files.
 
     Shards are looked for in ROOT and in ROOT/data, and unpacked into ROOT/data.
     """
-    if no_extract and chosen != recipe.RUN_DEFAULTS:
-        with one_sentence():
-            raise UsageError(
-                "Only files can be replaced, moved or checked: leave --no-extract out."
-            )
-    if no_extract:
-        run_job(job, recipe.run_in_place, root, options)
+    if cost.dry_run:
+        tell_cost(job, costs.of_run, root, options, chosen)
     else:
         run_job(job, recipe.run, root, options, chosen)
 
@@ -155,10 +169,15 @@ def demo_command(folder: str, *, loose: bool, hostile: bool, options: DemoOption
 @cutline.command("extract")
 @click.argument("shards", type=SHARDS)
 @click.argument("data", type=NEW_DATA)
-@taking(options=ExtractOptions, job=JobOptions, without={"partition_size"})
-def extract_command(shards: str, data: str, options: ExtractOptions, job: JobOptions) -> None:
+@taking(options=ExtractOptions, cost=CostOptions, job=JobOptions)
+def extract_command(
+    shards: str, data: str, options: ExtractOptions, cost: CostOptions, job: JobOptions
+) -> None:
     """Unpack SHARDS, a folder or a glob of .tar files or one of them, into the folder DATA."""
-    run_job(job, extract, shards, data, options)
+    if cost.dry_run:
+        tell_cost(job, costs.of_extract, shards, data, options)
+    else:
+        run_job(job, extract, shards, data, options)
 
 
 @cutline.command("verify")
@@ -178,7 +197,8 @@ def verify_command(
 ) -> None:
     """Check what the trainer will find in TABLE and the folder DATA.
 
-    The caption fields are where `--orphans caption` looks for captions.
+    With the strategy webshart DATA is the folder of the shards that TABLE was compiled from. The
+    caption fields are where `--orphans caption` looks for captions.
     """
     if orphans is None:
         run_job(job, verify_dataset, table, data, options)
@@ -198,28 +218,19 @@ def verify_command(
     metavar="FILE",
     help="The file.  [default: multidatabackend.json beside TABLE]",
 )
-@click.option(
-    "--id",
-    "name",
-    metavar="NAME",
-    help="The dataset's name; the trainer names its caches by it.  [default: that of TABLE]",
-)
-@taking(options=LoaderOptions, without={"id"})
-def loader_command(
-    table: str, data: str | None, out: str | None, name: str | None, options: LoaderOptions
-) -> None:
+@taking(options=LoaderOptions)
+def loader_command(table: str, data: str | None, out: str | None, options: LoaderOptions) -> None:
     """Write the dataset's entry into the trainer's file; an entry of the same id is replaced.
 
-    DATA is by default the folder data beside TABLE.
+    DATA is by default the folder data beside TABLE; for webshart, the folder of its shards.
     """
     with one_sentence():
-        name = name or os.path.basename(os.path.abspath(table)).removesuffix(".parquet")
-        options = replace(options, id=name)
-        path = out or loader.entry_file(table)
-        folder = data or loader.beside(table, "data")
+        path, name = out or loader.entry_file(table), options.name_for(table)
+        folder = data or loader.folder_of(table, options)
         entries = write_loader(table, folder, path, options)
-    tell(f"The entry {options.id} is in {path}")
-    for line in loader.same_images(path, entries, options.id, folder):
+        lines = loader.same_images(path, entries, name, folder) + loader.about_caches(path, table)
+    tell(f"The entry {name} is in {path}")
+    for line in lines:
         tell(line)
 
 
@@ -238,13 +249,17 @@ def loader_command(
 def export_command(table: str, data: str | None, form: str, out: str | None) -> None:
     """Write TABLE in the format of another trainer.
 
-    DATA is by default the folder data beside TABLE.
+    DATA is by default the folder data beside TABLE. For webshart and wids it is the shards that
+    TABLE was compiled from, a folder or a glob; by default those beside TABLE and in data there.
     """
     folder = data or loader.beside(table, "data")
     with one_sentence():
         path = out or FORMATS[form].default_name(table, folder)
-        rows = export(table, path, form, folder)
+        rows = export(table, path, form, data, watcher=show_progress())
+        lines = loader.about_caches(loader.entry_file(table), table) if form == "webshart" else []
     tell(f"Wrote {rows:,} rows to {path}")
+    for line in lines:
+        tell(line)
 
 
 @cutline.command("report")

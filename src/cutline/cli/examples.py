@@ -37,7 +37,10 @@ EXAMPLES: Final = {
         "cutline loader dalle3/dalle3.parquet",
         "cutline loader dalle3/dalle3.parquet dalle3/data --strategy parquet",
     ],
-    "export": ["cutline export dalle3/dalle3.parquet --format jsonl"],
+    "export": [
+        "cutline export dalle3/dalle3.parquet --format jsonl",
+        "cutline export shards/dalle3.parquet --format webshart",
+    ],
     "report": ["cutline report dalle3/dalle3.parquet dalle3/data"],
 }
 

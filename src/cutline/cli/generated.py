@@ -7,7 +7,8 @@ annotation, its default, and what the docstring of the class says of it:
 - a tuple is an option that may be repeated, in the singular: ``columns`` is ``--column``;
 - a dataclass is an option for each of its own fields;
 - `msgspec.Meta` in an ``Annotated`` bounds a number (``ge``, ``le``), replaces the help
-  (``description``), and its ``extra`` may hold another ``flag`` and another ``metavar``.
+  (``description``), and its ``extra`` may hold another ``flag`` and another ``metavar``; a flag
+  that is None makes the field no option.
 """
 
 import functools
@@ -81,12 +82,13 @@ def _is_typed(name: str) -> bool:
 
 
 def _made(kind: type[Any], typed: dict[str, Any]) -> Any:
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     values = {}
     for field in fields(kind):
-        if is_dataclass(hints[field.name]):
-            values[field.name] = _made(hints[field.name], typed)
-        elif field.name in typed:
+        hint, meta = _unwrapped(hints[field.name])
+        if isinstance(hint, type) and is_dataclass(hint):
+            values[field.name] = _made(hint, typed)
+        elif field.name in typed and _is_option(meta):
             values[field.name] = typed[field.name]
     return kind(**values)
 
@@ -98,9 +100,13 @@ def _options_of(kind: type[Any]) -> Iterator[tuple[str, Callable[[Command], Comm
         hint, meta = _unwrapped(hints[field.name])
         if isinstance(hint, type) and is_dataclass(hint):
             yield from _options_of(hint)
-        else:
+        elif _is_option(meta):
             about = meta.description or abouts.get(field.name)
             yield field.name, _option(field, hint, meta, about)
+
+
+def _is_option(meta: msgspec.Meta) -> bool:
+    return (meta.extra or {}).get("flag", "") is not None
 
 
 def _unwrapped(hint: Any) -> tuple[Any, msgspec.Meta]:

@@ -5,11 +5,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import click
 import msgspec
 import orjson
+from dask.system import CPU_COUNT
 from distributed import Client
 from msgspec import Meta
 
@@ -107,6 +108,36 @@ class JobOptions:
     quiet: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CostOptions:
+    """Whether to do a job, or to tell what it would take.
+
+    Attributes
+    ----------
+    dry_run
+        Write nothing: look at a sample, and tell what would be read and written.
+    """
+
+    dry_run: bool = False
+
+
+def tell_cost(options: JobOptions, estimate: Callable[..., Summary], *arguments: object) -> None:
+    """Print what a job would take with these arguments and as many workers as it would have."""
+    watcher = SILENT if options.quiet else show_progress()
+    with one_sentence(), stoppable():
+        cost = estimate(*arguments, workers=options.where.workers or CPU_COUNT)
+        _tell(cost, cost.as_json(), options, watcher)
+
+
+def _tell(summary: Summary, body: dict[str, Any], options: JobOptions, watcher: Watcher) -> None:
+    watcher.report(summary)
+    if options.as_json:
+        with standard_output():
+            click.echo(orjson.dumps(body))
+    if summary.shortfall:
+        raise CutlineError(summary.shortfall)
+
+
 def run_job(options: JobOptions, job: Callable[..., Summary], *arguments: object) -> None:
     """Run a job with these arguments on the cluster of the options, and print what it came to."""
     watcher = SILENT if options.quiet else show_progress()
@@ -116,12 +147,7 @@ def run_job(options: JobOptions, job: Callable[..., Summary], *arguments: object
             counts = census.count_workers(client, kinds.name_of(cluster))
             summary = job(*arguments, client=client, watcher=watcher)
             workers = counts()
-        watcher.report(summary)
-        if options.as_json:
-            with standard_output():
-                click.echo(orjson.dumps({**summary.as_json(), "cluster": workers}))
-        if summary.shortfall:
-            raise CutlineError(summary.shortfall)
+        _tell(summary, {**summary.as_json(), "cluster": workers}, options, watcher)
 
 
 @contextmanager
@@ -132,7 +158,7 @@ def _client(cluster: kinds.Cluster, options: JobOptions, watcher: Watcher) -> It
         if options.quiet:
             stack.enter_context(_dask_silent())
         client = stack.enter_context(connect(cluster, watcher))
-        if cluster.has_dashboard:
+        if kinds.has_dashboard(cluster):
             page = "captions" if show_captions_page(client, watcher.say) else "status"
             for line in dashboard.where(client, page):
                 watcher.say(line)

@@ -15,7 +15,7 @@ from distributed import Client, Security
 from distributed import connect as connect_to
 
 from cutline.cluster.tls import Tls, check_address, configured
-from cutline.cluster.waiting import wait_for_workers
+from cutline.cluster.waiting import Waiting, wait_for_workers
 from cutline.errors import CutlineError, UsageError, said
 from cutline.progress import SILENT, Watcher
 
@@ -68,11 +68,6 @@ class Address(
     def _patience(self) -> float:
         return self.patience or (PATIENCE_WITH_FILE if self.scheduler_file else PATIENCE)
 
-    @property
-    def has_dashboard(self) -> bool:
-        """Whether the cluster shows a dashboard; it does unless its scheduler was told not to."""
-        return True
-
     @contextmanager
     def open(self, watcher: Watcher = SILENT) -> Iterator[Client]:
         """Join the scheduler, yield a client of it, and leave it running.
@@ -88,13 +83,12 @@ class Address(
         if self.scheduler_file is not None:
             address = address_in(self.scheduler_file, patience, watcher)
         with configured(self.tls) as security, self._joined(address, security) as client:
-            wait_for_workers(
-                client,
-                watcher,
+            waiting = Waiting(
                 patience,
                 lambda: f"the scheduler at {address} has no workers",
                 "start some with `dask worker`, or raise patience in a cluster file",
             )
+            wait_for_workers(client, watcher, waiting)
             yield client
 
     def _joined(self, address: str, security: Security) -> Client:

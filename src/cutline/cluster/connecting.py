@@ -52,10 +52,10 @@ def connect(cluster: Cluster | str = ALONE, watcher: Watcher = SILENT) -> Iterat
     # An odd template of the dashboard's link must not end a job.
     config = {**CONFIG, "distributed.dashboard.link": link_template()}
     with ExitStack() as stack:
-        for name in private_api.QUIET_CLIENT:
+        for name, level in private_api.QUIET_CLIENT.items():
             logger = logging.getLogger(name)
             stack.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.CRITICAL)
+            logger.setLevel(level)
         stack.callback(logging.disable, threshold)
         stack.enter_context(dask.config.set(config))
         client = stack.enter_context(chosen.open(watcher))

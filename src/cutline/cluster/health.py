@@ -20,14 +20,17 @@ class Worker(NamedTuple):
     last_seen: float = 0
 
 
-def workers_of(scheduler: Mapping[str, Any]) -> dict[str, Worker]:
-    """Read how each worker is, by its address, from a scheduler's identity."""
+def workers_of(scheduler: Mapping[str, Any], hosts: Mapping[str, str]) -> dict[str, Worker]:
+    """Read how each worker is, by its address, from a scheduler's identity.
+
+    A scheduler knows a host by its address; its name is in `hosts`, if anybody has told it.
+    """
     return {
         address: Worker(
             paused=worker["status"] == "paused",
             spills=worker["metrics"].get("spilled_bytes", {}).get("disk", 0) > 0,
             name=str(worker["name"]),
-            host=worker["host"],
+            host=hosts.get(worker["host"], worker["host"]),
             last_seen=worker["last_seen"],
         )
         for address, worker in scheduler["workers"].items()

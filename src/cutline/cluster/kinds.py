@@ -26,6 +26,7 @@ __all__ = [
     "Slurm",
     "Spec",
     "Ssh",
+    "has_dashboard",
     "name_of",
     "read_cluster",
 ]
@@ -33,10 +34,6 @@ __all__ = [
 
 class Cluster(Protocol):
     """A kind of cluster: a frozen `msgspec` struct whose fields are the keys of its file."""
-
-    @property
-    def has_dashboard(self) -> bool:
-        """Whether the cluster shows a dashboard."""
 
     def open(self, watcher: Watcher = SILENT) -> AbstractContextManager[Client]:
         """Start the cluster or join it, and end at the end what was started."""
@@ -50,6 +47,11 @@ KINDS: Final[dict[str, type[Any]]] = {
     "spec": Spec,
 }
 """The kinds that a `cluster.yaml` can name. A new one is a module and a line here."""
+
+
+def has_dashboard(cluster: Cluster) -> bool:
+    """Return whether a cluster shows a dashboard; one does unless it was told not to."""
+    return getattr(cluster, "dashboard_address", "") != "none"
 
 
 def name_of(cluster: Cluster) -> str:

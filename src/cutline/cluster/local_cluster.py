@@ -49,11 +49,6 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
             parse_bytes(self.memory_limit)
         check_dashboard_address(self.dashboard_address)
 
-    @property
-    def has_dashboard(self) -> bool:
-        """Whether the cluster shows a dashboard."""
-        return self.dashboard_address != "none"
-
     @contextmanager
     def open(self, watcher: Watcher = SILENT) -> Iterator[Client]:
         """Start the cluster, yield a client of it, and stop it at the end.

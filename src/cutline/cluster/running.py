@@ -1,7 +1,6 @@
 """Runs bags: results as they come, from a cluster or from this process."""
 
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,17 +14,14 @@ from dask.utils import key_split
 from distributed import CancelledError, Client, Future, KilledWorker, as_completed
 from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
-from tornado.ioloop import PeriodicCallback
 
-from cutline.cluster import health, worker_checks
+from cutline.cluster import worker_checks
 from cutline.cluster.fitness import Terms
 from cutline.cluster.flattening import in_one_sentence
+from cutline.cluster.looking_after import looked_after
 from cutline.errors import CutlineError
 from cutline.process import private_api
 from cutline.progress import Load, Watcher, events, show_captions_page
-
-LOOK_EVERY: Final = 3
-"""Seconds between two looks at the workers of a cluster: a silent one is told after 12 at most."""
 
 TASKS_A_THREAD: Final = 4
 """The most tasks of quick things for each thread of a cluster: a slow one holds up little."""
@@ -189,7 +185,7 @@ def _completed(
     places = {future.key: place for place, future in enumerate(futures)}
     checks = worker_checks.current()
     arriving = as_completed(futures, loop=client.loop)
-    with _looked_after(client, watcher):
+    with looked_after(client, watcher, futures):
         for future in arriving:
             # Asked for here: `with_results` never ends if a scheduler dies at a bad moment.
             try:
@@ -229,34 +225,3 @@ def _told_if_gone(client: Client) -> Iterator[None]:
             f"The Dask scheduler at {address} is gone or has dropped the job: see to it, and run"
             " this again, which goes on from what is done."
         ) from error
-
-
-@contextmanager
-def _looked_after(client: Client, watcher: Watcher) -> Iterator[None]:
-    """Tell the user of a cluster what happens to its workers."""
-    loop = client.loop
-    assert loop is not None  # the client is connected
-    before = health.workers_of(client.scheduler_info(n_workers=-1))
-    heard = health.heard_of({}, before, time.monotonic())
-    silent: frozenset[str] = frozenset()
-    if idle := health.why_idle(before):
-        watcher.say(idle)
-
-    async def look() -> None:
-        nonlocal before, heard, silent
-        identity = await private_api.identity_of(client)
-        if identity is not None:
-            now, clock = health.workers_of(identity), time.monotonic()
-            heard = health.heard_of(heard, now, clock)
-            still = health.silent_of(heard, clock)
-            for line in [*health.changes(before, now), *health.silences(silent, still, now)]:
-                watcher.say(line)
-            before, silent = now, still
-
-    looking = PeriodicCallback(look, 1000 * LOOK_EVERY)
-    loop.add_callback(looking.start)
-    try:
-        yield
-        client.sync(look)
-    finally:
-        loop.add_callback(looking.stop)

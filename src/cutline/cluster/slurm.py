@@ -16,9 +16,8 @@ from distributed import Client, Security
 
 from cutline.cluster.dashboard import check_dashboard_address, scheduler_options
 from cutline.cluster.local_cluster import Count
-from cutline.cluster.starting import INSECURE, LOOPBACK, class_of, client_of
-from cutline.cluster.tls import Tls, configured
-from cutline.cluster.waiting import wait_for_workers
+from cutline.cluster.starting import INSECURE, LOOPBACK, Started, class_of
+from cutline.cluster.waiting import Waiting
 from cutline.errors import UsageError
 from cutline.progress import SILENT, Watcher
 
@@ -32,14 +31,11 @@ LAST_MINUTES: Final = 300
 """Seconds before the end of its job in which a worker has left, at the most."""
 
 
-class Slurm(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="slurm",
-):
+NO_JOB: Final = "Slurm has no job of this run"
+"""Why no worker comes where none will: each job has ended, or was cancelled."""
+
+
+class Slurm(Started, frozen=True, tag_field="kind", tag="slurm"):
     """A cluster of Slurm jobs, as dask-jobqueue's ``SLURMCluster`` submits them.
 
     What is not listed here is handed on to it by its own name.
@@ -60,10 +56,6 @@ class Slurm(
         The network that nodes and this host share, as in ``ib0``.
     dashboard_address
         Where the dashboard listens on this host, or ``none``.
-    tls
-        Certificates, at the same path on all hosts.
-    insecure
-        Whether the scheduler may listen on the network without TLS.
     patience
         Seconds that the first job has to begin.
     """
@@ -89,10 +81,8 @@ class Slurm(
     local_directory: str | None = None
     shared_temp_directory: str | None = None
     death_timeout: Count | None = None
-    scheduler_options: dict[str, Any] = {}
+    scheduler_options: dict[str, Any] = msgspec.field(default_factory=dict)
     dashboard_address: str = "127.0.0.1:8787"
-    tls: Tls | None = None
-    insecure: bool = False
     patience: Annotated[float, msgspec.Meta(gt=0)] = 3600
 
     def __post_init__(self) -> None:
@@ -108,11 +98,6 @@ class Slurm(
         if not (self.tls or self.insecure or at_home):
             raise UsageError(f"The scheduler for Slurm's jobs {INSECURE}.")
 
-    @property
-    def has_dashboard(self) -> bool:
-        """Whether the cluster shows a dashboard."""
-        return self.dashboard_address != "none"
-
     @contextmanager
     def open(self, watcher: Watcher = SILENT) -> Iterator[Client]:
         """Submit the jobs, yield a client of their workers, and cancel what is left of them.
@@ -126,21 +111,25 @@ class Slurm(
         """
         start = class_of("dask_jobqueue", "SLURMCluster", "cutline[slurm]")
         name = f"cutline-{uuid.uuid4().hex[:8]}"
-        with (
-            configured(self.tls) as security,
-            _jobs_ended(name),
-            client_of(
-                lambda: start(**self._options(name, security)), security, insecure=self.insecure
-            ) as (cluster, client),
-        ):
-            check_job(cluster.job_script())
-            if self.maximum is None:
-                cluster.scale(jobs=self.jobs)
-            else:
-                cluster.adapt(minimum=self.minimum, maximum=self.maximum)
-            mend = "ask for less, or raise patience"
-            wait_for_workers(client, watcher, self.patience, lambda: queued(name), mend)
+        waiting = Waiting(
+            self.patience,
+            lambda: queued(name),
+            "see to the logs of its jobs, ask for less, or raise patience",
+            hopeless=NO_JOB,
+        )
+
+        def make(security: Security) -> Any:  # noqa: ANN401
+            return start(**self._options(name, security))
+
+        with _jobs_ended(name), self.client(make, waiting, watcher, self._submit) as client:
             yield client
+
+    def _submit(self, cluster: Any) -> None:  # noqa: ANN401 - of a package that may be missing
+        check_job(cluster.job_script())
+        if self.maximum is None:
+            cluster.scale(jobs=self.jobs)
+        else:
+            cluster.adapt(minimum=self.minimum, maximum=self.maximum)
 
     def _options(self, name: str, security: Security) -> dict[str, Any]:
         mine = {key: value for key, value in msgspec.structs.asdict(self).items() if value}
@@ -214,7 +203,7 @@ def queued(name: str) -> str:
     told = [
         f"{count} {'job is' if count == 1 else 'jobs are'} {of}" for of, count in states.items()
     ]
-    return ", ".join(told) or "Slurm has no job of this run"
+    return ", ".join(told) or NO_JOB
 
 
 @contextmanager

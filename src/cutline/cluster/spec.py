@@ -7,22 +7,13 @@ from typing import Annotated, Any
 import msgspec
 from distributed import Client
 
-from cutline.cluster.starting import class_of, client_of
-from cutline.cluster.tls import Tls, configured
-from cutline.cluster.waiting import wait_for_workers
+from cutline.cluster.starting import Started, class_of
+from cutline.cluster.waiting import Waiting
 from cutline.errors import UsageError
 from cutline.progress import SILENT, Watcher
 
 
-class Spec(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="spec",
-    rename={"class_": "class"},
-):
+class Spec(Started, frozen=True, tag_field="kind", tag="spec", rename={"class_": "class"}):
     """A cluster that a class of another package starts, in the words of dask-ctl.
 
     Attributes
@@ -33,10 +24,6 @@ class Spec(
         What it is called with.
     adapt
         What its ``adapt`` is called with: ``{minimum: 0, maximum: 20}``.
-    tls
-        Certificates, unless the class has its own.
-    insecure
-        Whether its scheduler may listen on the network without TLS.
     patience
         Seconds that the first worker has to come.
     """
@@ -44,10 +31,8 @@ class Spec(
     module: str
     class_: str
     args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
     adapt: dict[str, Any] | None = None
-    tls: Tls | None = None
-    insecure: bool = False
     patience: Annotated[float, msgspec.Meta(gt=0)] = 600
 
     def __post_init__(self) -> None:
@@ -57,11 +42,6 @@ class Spec(
                 f"The cluster cannot be {self.class_!r} of {self.module!r}: name a module and a"
                 " class in it."
             )
-
-    @property
-    def has_dashboard(self) -> bool:
-        """Whether the cluster shows a dashboard; it does unless its class was told not to."""
-        return True
 
     @contextmanager
     def open(self, watcher: Watcher = SILENT) -> Iterator[Client]:
@@ -73,19 +53,16 @@ class Spec(
             It does not start, or no worker comes.
         """
         start = class_of(self.module, self.class_, self.module.partition(".")[0].replace("_", "-"))
-        with (
-            configured(self.tls) as security,
-            client_of(
-                lambda: start(*self.args, **self.kwargs), security, insecure=self.insecure
-            ) as (cluster, client),
-        ):
-            if self.adapt is not None:
-                cluster.adapt(**self.adapt)
-            wait_for_workers(
-                client,
-                watcher,
-                self.patience,
-                lambda: f"{self.class_} has none yet",
-                "see to its logs, or raise patience",
-            )
+        waiting = Waiting(
+            self.patience,
+            lambda: f"{self.class_} has none yet",
+            "see to its logs, or raise patience",
+        )
+        with self.client(
+            lambda _: start(*self.args, **self.kwargs), waiting, watcher, self._scale
+        ) as client:
             yield client
+
+    def _scale(self, cluster: Any) -> None:  # noqa: ANN401 - of any class
+        if self.adapt is not None:
+            cluster.adapt(**self.adapt)

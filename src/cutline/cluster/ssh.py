@@ -6,12 +6,11 @@ from typing import Annotated, Any, Final
 
 import dask
 import msgspec
-from distributed import Client
+from distributed import Client, Security
 
 from cutline.cluster.dashboard import check_dashboard_address, scheduler_options
-from cutline.cluster.starting import INSECURE, LOOPBACK, class_of, client_of
-from cutline.cluster.tls import Tls, configured
-from cutline.cluster.waiting import wait_for_workers
+from cutline.cluster.starting import INSECURE, LOOPBACK, Started, class_of
+from cutline.cluster.waiting import Waiting
 from cutline.errors import UsageError
 from cutline.progress import SILENT, Watcher
 
@@ -22,14 +21,7 @@ LOUD: Final = {
 """Dask learns that a process is there from what it logs, on hosts that inherit this."""
 
 
-class Ssh(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="ssh",
-):
+class Ssh(Started, frozen=True, tag_field="kind", tag="ssh"):
     """A cluster on hosts that are reached by SSH, as Dask's ``SSHCluster`` starts it.
 
     Attributes
@@ -44,22 +36,18 @@ class Ssh(
         The interpreter there; without it, the path of the one here.
     dashboard_address
         Where the dashboard listens on the first host, or ``none``.
-    tls
-        Certificates, at the same path on all hosts.
-    insecure
-        Whether the scheduler may listen on the network without TLS.
     patience
         Seconds that the first worker has to come.
     """
 
     hosts: Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
-    connect_options: dict[str, Any] | tuple[dict[str, Any], ...] = {}
-    worker_options: dict[str, Any] = {}
-    scheduler_options: dict[str, Any] = {}
+    connect_options: dict[str, Any] | tuple[dict[str, Any], ...] = msgspec.field(
+        default_factory=dict
+    )
+    worker_options: dict[str, Any] = msgspec.field(default_factory=dict)
+    scheduler_options: dict[str, Any] = msgspec.field(default_factory=dict)
     remote_python: str | None = None
     dashboard_address: str = "127.0.0.1:8787"
-    tls: Tls | None = None
-    insecure: bool = False
     patience: Annotated[float, msgspec.Meta(gt=0)] = 60
 
     def __post_init__(self) -> None:
@@ -70,11 +58,6 @@ class Ssh(
 
     def _is_at_home(self) -> bool:
         return LOOPBACK.issuperset(self.hosts)
-
-    @property
-    def has_dashboard(self) -> bool:
-        """Whether the cluster shows a dashboard."""
-        return self.dashboard_address != "none"
 
     @contextmanager
     def open(self, watcher: Watcher = SILENT) -> Iterator[Client]:
@@ -87,25 +70,18 @@ class Ssh(
         """
         class_of("asyncssh", "connect", "cutline[ssh]")
         start = class_of("distributed", "SSHCluster", "cutline[ssh]")
+        waiting = Waiting(
+            self.patience,
+            lambda: "none of " + ", ".join(self.hosts[1:]) + " has joined",
+            "see whether these hosts reach the first one, or raise patience",
+        )
         with (
-            configured(self.tls) as security,
             dask.config.set(LOUD),
-            client_of(
-                lambda: start(security=security, **self._options()),
-                security,
-                insecure=self.insecure,
-            ) as (_, client),
+            self.client(lambda own: start(**self._options(own)), waiting, watcher) as client,
         ):
-            wait_for_workers(
-                client,
-                watcher,
-                self.patience,
-                lambda: "none of " + ", ".join(self.hosts[1:]) + " has joined",
-                "see whether these hosts reach the first one, or raise patience",
-            )
             yield client
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, security: Security) -> dict[str, Any]:
         shared: dict[str, Any] = {"protocol": "tls://" if self.tls else "tcp://"}
         if self._is_at_home():
             shared["host"] = self.hosts[0]
@@ -113,6 +89,7 @@ class Ssh(
         worker = {"nthreads": 1, "dashboard_address": "127.0.0.1:0"}
         connect = self.connect_options
         return {
+            "security": security,
             "hosts": list(self.hosts),
             "connect_options": connect if isinstance(connect, dict) else list(connect),
             "scheduler_options": {**shared, "port": 0, **scheduler, **self.scheduler_options},

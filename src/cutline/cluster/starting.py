@@ -3,13 +3,18 @@
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
 from distributed import Client, Security
 
+from cutline.cluster.tls import Tls, configured
+from cutline.cluster.waiting import Waiting, wait_for_workers
 from cutline.errors import CutlineError, UsageError, said
 from cutline.process import ctrl_c_held
+from cutline.progress import Watcher
 
 LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
 """Hosts that only this machine reaches."""
@@ -40,34 +45,54 @@ def class_of(module: str, name: str, package: str) -> Callable[..., Any]:
     return found
 
 
-@contextmanager
-def client_of(
-    make: Callable[[], Any], security: Security, *, insecure: bool
-) -> Iterator[tuple[Any, Client]]:
-    """Start a cluster, yield it and a client of it, and end it at the end.
+class Started(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A cluster that a class of another package starts for a run, and that ends with it.
 
-    Parameters
+    Attributes
     ----------
-    make
-        Starts the cluster.
+    tls
+        Certificates, at the same path on all hosts.
     insecure
-        Whether it may listen on the network without TLS.
-
-    Raises
-    ------
-    CutlineError
-        It does not start.
-    UsageError
-        Strangers could reach it.
+        Whether the scheduler may listen on the network without TLS.
     """
-    with _made(make) as cluster:
-        parts = urlsplit(str(cluster.scheduler_address))
-        if parts.scheme == "tcp" and parts.hostname not in LOOPBACK and not insecure:
-            raise UsageError(f"The scheduler at {cluster.scheduler_address} {INSECURE}.")
-        # A cluster that has certificates of its own hands them on.
-        own = getattr(cluster, "security", None) or security
-        with Client(cluster, set_as_default=False, security=own) as client:
-            yield cluster, client
+
+    tls: Tls | None = None
+    insecure: bool = False
+
+    @contextmanager
+    def client(
+        self,
+        make: Callable[[Security], Any],
+        waiting: Waiting,
+        watcher: Watcher,
+        begin: Callable[[Any], object] = str,
+    ) -> Iterator[Client]:
+        """Start a cluster, yield a client of it once it has a worker, and end it.
+
+        Parameters
+        ----------
+        make
+            Starts the cluster.
+        begin
+            Asks the cluster for workers, unless it has them from its start.
+
+        Raises
+        ------
+        CutlineError
+            It does not start, or no worker comes.
+        UsageError
+            Strangers could reach it.
+        """
+        with configured(self.tls) as security, _made(partial(make, security)) as cluster:
+            parts = urlsplit(str(cluster.scheduler_address))
+            if parts.scheme == "tcp" and parts.hostname not in LOOPBACK and not self.insecure:
+                raise UsageError(f"The scheduler at {cluster.scheduler_address} {INSECURE}.")
+            # A cluster that has certificates of its own hands them on.
+            own = getattr(cluster, "security", None) or security
+            with Client(cluster, set_as_default=False, security=own) as client:
+                begin(cluster)
+                wait_for_workers(client, watcher, waiting)
+                yield client
 
 
 def _made(make: Callable[[], Any]) -> AbstractContextManager[Any]:

@@ -114,6 +114,8 @@ class Checks:
         The addresses of the workers that were sent away.
     refused_before
         How many of them were before the first task.
+    hosts
+        The names of hosts, by their addresses.
     """
 
     client: Client
@@ -121,6 +123,7 @@ class Checks:
     terms: fitness.Terms
     refused: set[str] = field(default_factory=set)
     refused_before: int = 0
+    hosts: dict[str, str] = field(default_factory=dict)
     _excused: dict[int, int] = field(default_factory=dict)
 
     def look(self) -> None:
@@ -132,6 +135,9 @@ class Checks:
             No worker is fit.
         """
         answers = self.client.run(_asking(self.terms), on_error="return")
+        for address, answer in answers.items():
+            if not isinstance(answer, Exception):
+                self.hosts[str(urlsplit(address).hostname)] = answer[0]
         refusals = {address: _refusal(address, answer) for address, answer in answers.items()}
         self._send_away({address: words for address, words in refusals.items() if words})
 

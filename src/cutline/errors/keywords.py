@@ -89,12 +89,15 @@ def flat(function: Callable[P, R_co]) -> Flattened[P, R_co]:
         if not given:
             return function(*args, **kwargs)
         bound = signature.bind_partial(*args, **kwargs)
+        changes: dict[str, dict[tuple[str, ...], Any]] = {}
         for name, value in given.items():
             for parameter, way, hint, _ in keywords[name]:
-                known = bound.arguments.get(parameter, signature.parameters[parameter].default)
-                known = kinds[parameter]() if known is inspect.Parameter.empty else known
-                if isinstance(known, kinds[parameter]):  # or who checks arguments refuses it
-                    bound.arguments[parameter] = _changed(known, way, _several(value, hint))
+                changes.setdefault(parameter, {})[way] = _several(value, hint)
+        for parameter, changed in changes.items():
+            known = bound.arguments.get(parameter, signature.parameters[parameter].default)
+            known = kinds[parameter]() if known is inspect.Parameter.empty else known
+            if isinstance(known, kinds[parameter]):  # or who checks arguments refuses it
+                bound.arguments[parameter] = _changed(known, changed)
         return function(*bound.args, **bound.kwargs)
 
     call.__signature__ = _shown(signature, keywords)  # type: ignore[attr-defined]
@@ -143,20 +146,21 @@ def _keywords_of(
         hint, extra = _unwrapped(hints[field.name])
         if is_dataclass(hint):
             yield from _keywords_of(hint, parameter, *above, field.name)
-        else:
+        elif extra.get("flag", "") is not None:
             for name in dict.fromkeys([_option_name(field, hint, extra), field.name]):
                 yield name, Keyword(parameter, (*above, field.name), hint, field.default)
 
 
-def _option_name(field: Field[Any], hint: Any, extra: Mapping[str, str]) -> str:
-    if "flag" in extra and not extra["flag"].startswith("--no-"):
-        return extra["flag"].removeprefix("--").replace("-", "_")
+def _option_name(field: Field[Any], hint: Any, extra: Mapping[str, str | None]) -> str:
+    flag = extra.get("flag")
+    if flag and not (flag.startswith("--no-") and field.default):
+        return flag.removeprefix("--").replace("-", "_")
     return field.name.removesuffix("s") if get_origin(hint) is tuple else field.name
 
 
-def _unwrapped(hint: Any) -> tuple[Any, Mapping[str, str]]:
+def _unwrapped(hint: Any) -> tuple[Any, Mapping[str, str | None]]:
     """Return an annotation without ``| None``, and the extra of its `msgspec.Meta`."""
-    extra: Mapping[str, str] = {}
+    extra: Mapping[str, str | None] = {}
     while get_origin(hint) in {Annotated, Union, types.UnionType}:
         hint, *others = get_args(hint)
         extra = next(filter(None, (getattr(one, "extra", None) for one in others)), extra)
@@ -171,10 +175,17 @@ def _several(value: Any, hint: Any) -> Any:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def _changed(options: Any, way: tuple[str, ...], value: Any) -> Any:
-    name, *further = way
-    inner = _changed(getattr(options, name), tuple(further), value) if further else value
-    return replace(options, **{name: inner})
+def _changed(options: Any, changes: Mapping[tuple[str, ...], Any]) -> Any:
+    """Replace fields all at once, because options may refuse some of the values without others."""
+    values: dict[str, Any] = {}
+    below: dict[str, dict[tuple[str, ...], Any]] = {}
+    for (name, *further), value in changes.items():
+        if further:
+            below.setdefault(name, {})[tuple(further)] = value
+        else:
+            values[name] = value
+    inner = {name: _changed(getattr(options, name), those) for name, those in below.items()}
+    return replace(options, **values, **inner)
 
 
 def _shown(

@@ -15,6 +15,8 @@ class ExtractOptions:
 
     Attributes
     ----------
+    selection
+        Of which sidecars to extract what belongs to them; with a part, nothing else is extracted.
     only
         What to extract: sidecars are members named ``*.json`` or ``*.JSON``, images are all others.
     overwrite
@@ -29,9 +31,10 @@ class ExtractOptions:
         Take over a lock whose owner cannot be asked, because it is on another host.
     """
 
+    selection: planning.Selection = planning.ALL
     only: Literal["images", "sidecars"] | None = None
     overwrite: bool = False
-    partition_size: Annotated[int, Meta(ge=1)] = 5_000
+    partition_size: Annotated[int, Meta(ge=1, extra={"flag": None})] = 5_000
     max_rejects: Annotated[float, Meta(ge=0, le=1)] = 0.1
     allow_damaged: bool = False
     force_unlock: bool = False

@@ -144,12 +144,19 @@ def extract(
         context = ExtractContext(shards.source, folder, staging, options.overwrite, has_marks)
         written = worker_checks.writes(folder, workspace, store)
         with worker_checks.checked(client, watcher, written, worker_checks.reads_source(shards)):
-            indexes = shard_index.index_shards(shards, store, f"{own}/{SHARDS}", client, watcher)
+            index = partial(
+                shard_index.index_shards,
+                store=store,
+                folder=f"{own}/{SHARDS}",
+                client=client,
+                watcher=watcher,
+            )
+            indexes = shard_index.index_enough(shards, options.selection.limit, index, store)
             versions = [
                 marks.shard_versions.version_of(index.shard, index.stamp) for index in indexes
             ]
             known = marks.shard_versions.remember(versions, own, store)
-            settled = settle(indexes, store, options.only, _shards_within(folder, shards, options))
+            settled = settle(indexes, store, options, _shards_within(folder, shards, options))
             settled = settled.without_moved(marks.moved_files.read(own, store), known)
             lines, size = settled.lines, options.partition_size
             parts = plan_file.write_plan(lines, size, store, f"{own}/{PLAN}")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cutline.extract.extract_options import ExtractOptions
 from cutline.plan import ledger, marks, shard_index
 from cutline.record import reasons
 from cutline.sources import line_format
@@ -88,7 +89,7 @@ def _comes(
 def settle(
     indexes: list[shard_index.ShardIndex],
     store: TableStore,
-    only: str | None,
+    options: ExtractOptions,
     shards: Mapping[bytes, int],
 ) -> Settled:
     """Settle which member becomes which file: of those with one name, the first in source order.
@@ -99,8 +100,8 @@ def settle(
     ----------
     indexes
         What is in each shard.
-    only
-        Settle the sidecars or the images only.
+    options
+        Which samples to settle, and whether their sidecars or their images only.
     shards
         The paths of the shards that are in the folder of the files, and their sizes. A member of
         such a path and another size is refused: it would replace the shard.
@@ -108,7 +109,7 @@ def settle(
     members = pa.concat_tables(
         [shard_index.member_lines(index, ["reason", "sidecar"], store) for index in indexes]
     )
-    members = _chosen(members.combine_chunks(), only)
+    members = _chosen(members.combine_chunks(), options)
     regular = pc.is_null(members["reason"]).to_numpy()
     of_shards = regular & _would_replace(members, shards)
     regular &= ~of_shards
@@ -156,11 +157,13 @@ def _would_replace(members: pa.Table, shards: Mapping[bytes, int]) -> npt.NDArra
     return found
 
 
-def _chosen(members: pa.Table, only: str | None) -> pa.Table:
-    if only is None:
+def _chosen(members: pa.Table, options: ExtractOptions) -> pa.Table:
+    if not options.selection.is_all:
+        members = options.selection.members_of(members)
+    if options.only is None:
         return members
     sidecars = pc.ends_with(members["path"], b".json", ignore_case=True)
-    return members.filter(sidecars if only == "sidecars" else pc.invert(sidecars))
+    return members.filter(sidecars if options.only == "sidecars" else pc.invert(sidecars))
 
 
 def _first_of_each(paths: pa.ChunkedArray, folders: list[bytes]) -> npt.NDArray[np.bool_]:

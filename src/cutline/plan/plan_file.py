@@ -4,7 +4,7 @@ It has one row group a part, so that a task carries only where its part is: a mi
 Dask graph would be 49 MB, and Dask warns at 10.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain, pairwise
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cutline.plan.beside import PAIRED
 from cutline.sources import line_format
 from cutline.store import TableStore, parquet
 
@@ -47,9 +48,7 @@ def write_plan(lines: pa.Table, partition_size: int, store: TableStore, plan: st
     parts: list[Part] = []
     with (
         store.publish(plan) as file,
-        pq.ParquetWriter(
-            file, line_format.LINES, use_dictionary=["stamp", "shard", "fault"]
-        ) as writer,
+        pq.ParquetWriter(file, lines.schema, use_dictionary=["stamp", "shard", "fault"]) as writer,
     ):
         for own in cut(lines, partition_size):
             writer.write_table(own, row_group_size=len(own))
@@ -57,11 +56,13 @@ def write_plan(lines: pa.Table, partition_size: int, store: TableStore, plan: st
     return parts
 
 
-def read_plan(store: TableStore, plan: str) -> list[Part]:
-    """Read the parts of a plan; none if it is damaged, of another version, or not there."""
+def read_plan(
+    store: TableStore, plan: str, schemas: Sequence[pa.Schema] = (line_format.LINES, PAIRED)
+) -> list[Part]:
+    """Read the parts of a plan; none if it is damaged, of other columns, or not there."""
     try:
         with parquet.opened_parquet(store, plan) as file:
-            if file.schema_arrow != line_format.LINES:
+            if file.schema_arrow not in schemas:
                 return []
             shards = file.read(["shard"])["shard"].to_pylist()
             groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]

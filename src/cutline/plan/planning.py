@@ -8,19 +8,35 @@ has changed, and the new plan has the same sidecars in the same part.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import pyarrow as pa
 from distributed import Client
 
 from cutline.cluster import running
 from cutline.errors import CutlineError, UsageError
-from cutline.plan import shard_index
+from cutline.plan import beside, shard_index
 from cutline.plan.plan_file import Part, cut, read_plan, write_plan
 from cutline.plan.receipts import PartsContext, Receipt, check_parts, still_settled
+from cutline.plan.selection import Selection
 from cutline.plan.shard_index import ShardIndex
 from cutline.progress import Watcher
-from cutline.sources import Origin, Source, local_folder, shard_names
+from cutline.sources import Origin, Source, line_format, local_folder, shard_names
 from cutline.store import TableFiles
+
+__all__ = [
+    "ALL",
+    "Plan",
+    "PlanOptions",
+    "Selection",
+    "check_numbers",
+    "make_plan",
+    "source_of",
+    "space_to_finish",
+]
+
+ALL: Final = Selection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +51,20 @@ class PlanOptions:
         Sidecars a part.
     fresh
         Use nothing that an earlier run has left.
+    images
+        Find also the image beside each sidecar.
+    measure
+        Measure it where that is needed.
+    selection
+        Which sidecars to take.
     """
 
     identity: bytes
     partition_size: int
     fresh: bool = False
+    images: bool = False
+    measure: bool = False
+    selection: Selection = ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +153,7 @@ def make_plan(
     CutlineError
         The source cannot be listed, or holds no sidecar.
     """
-    context = PartsContext(source_of(origin), files, options.identity)
+    context = PartsContext(source_of(origin, options), files, options.identity)
     with _checked(context, options, client, watcher) as before:
         refused = list[OSError]()
         lines, indexes = _listed(origin, files, options, client, watcher, refused)
@@ -147,9 +172,10 @@ def make_plan(
     return Plan(parts, kept, indexes, unlisted)
 
 
-def source_of(origin: Origin) -> Source:
+def source_of(origin: Origin, options: PlanOptions) -> Source:
     """Return what reads the sidecars of a source on a worker."""
-    return origin.source if isinstance(origin, shard_names.ShardSet) else origin
+    source: Source = origin.source if isinstance(origin, shard_names.ShardSet) else origin
+    return beside.PicturedSource(source, options.measure) if options.images else source
 
 
 @contextmanager
@@ -158,7 +184,8 @@ def _checked(
 ) -> Iterator[_Before]:
     """Check the parts that are there while the block runs."""
     files = context.files
-    planned = [] if options.fresh else read_plan(files.store, files.plan)
+    schema = beside.PAIRED if options.images else line_format.LINES
+    planned = [] if options.fresh else read_plan(files.store, files.plan, [schema])
     names = files.store.sizes(files.parts) if planned else {}
     there = [part for part in planned if files.part_name(part.index) in names]
     if not there:
@@ -179,15 +206,22 @@ def _listed(
     refused: list[OSError],
 ) -> tuple[pa.Table, list[ShardIndex] | None]:
     if not isinstance(origin, shard_names.ShardSet):
-        return origin.list(refused.append), None
+        lines = options.selection.of(origin.list(refused.append, options.selection.limit))
+        return (beside.paired(lines, origin.images(lines)) if options.images else lines), None
     files.store.make_folder(files.workspace.folder)
-    indexes = shard_index.index_shards(
-        origin, files.store, files.indexes, client, watcher, fresh=options.fresh
+    index = partial(
+        shard_index.index_shards,
+        store=files.store,
+        folder=files.indexes,
+        client=client,
+        watcher=watcher,
+        fresh=options.fresh,
     )
-    lines = shard_index.sidecar_lines(indexes, files.store)
+    indexes = shard_index.index_enough(origin, options.selection.limit, index, files.store)
+    lines = shard_index.sidecar_lines(indexes, files.store, images=options.images)
     if not len(lines) and shard_index.damaged(indexes):
         raise CutlineError(shard_index.shortfall(indexes, "the table"))
-    return lines, indexes
+    return options.selection.of(lines), indexes
 
 
 def _drop_old(files: TableFiles, parts: list[Part], kept: list[Receipt]) -> None:

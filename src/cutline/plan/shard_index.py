@@ -6,21 +6,24 @@ changed is used again. The driver comes first; below it is what runs on a worker
 """
 
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from distributed import Client
 
 from cutline.cluster import running
+from cutline.plan import beside
 from cutline.plan.ledger import DAMAGED, EMPTY, LEDGER
 from cutline.progress import Watcher, events
 from cutline.sources import line_format, shard_names, tar_shards
@@ -117,6 +120,23 @@ def index_shards(
     return indexes
 
 
+def index_enough(
+    shards: shard_names.ShardSet,
+    limit: int | None,
+    index: Callable[[shard_names.ShardSet], list[ShardIndex]],
+    store: TableStore,
+) -> list[ShardIndex]:
+    """Index shards; with a limit, from the first one until they have so many sidecars."""
+    if limit is None:
+        return index(shards)
+    for count in (2**step for step in itertools.count()):
+        indexes = index(replace(shards, names=shards.names[:count]))
+        found = len(sidecar_lines(indexes, store, images=False))
+        if count >= len(shards.names) or found >= limit:
+            break
+    return indexes
+
+
 def _at_once(shards: shard_names.ShardSet, client: Client | None) -> int:
     """Return how many shards a task walks, all at once, because walking is mostly waiting.
 
@@ -128,11 +148,21 @@ def _at_once(shards: shard_names.ShardSet, client: Client | None) -> int:
     return max(running.things_a_task(count, client), min(AT_ONCE, fair))
 
 
-def sidecar_lines(indexes: list[ShardIndex], store: TableStore) -> pa.Table:
-    """Return the lines of the sidecars of all shards: by sorted shard, then in member order."""
-    members = (member_lines(index, ["sidecar"], store) for index in indexes)
-    lines = [table.filter(table["sidecar"]).select(line_format.LINES.names) for table in members]
-    return pa.concat_tables(lines)
+def sidecar_lines(indexes: list[ShardIndex], store: TableStore, *, images: bool) -> pa.Table:
+    """Return the lines of the sidecars of all shards: by sorted shard, then in member order.
+
+    With `images`, each line has also the image beside it.
+    """
+    return pa.concat_tables(_sidecar_lines(index, store, images) for index in indexes)
+
+
+def _sidecar_lines(index: ShardIndex, store: TableStore, images: bool) -> pa.Table:  # noqa: FBT001
+    members = member_lines(index, ["sidecar", "reason"], store)
+    lines = members.filter(members["sidecar"]).select(line_format.LINES.names)
+    if not images:
+        return lines
+    files = members.filter(pc.is_null(members["reason"])).select(line_format.LINES.names)
+    return beside.paired(lines, files)
 
 
 def member_lines(index: ShardIndex, more: list[str], store: TableStore) -> pa.Table:

@@ -30,14 +30,16 @@ QUIET_WORKERS: Final = {
 }
 """Loggers of a local worker and their levels. Without them Dask logs more than it has to."""
 
-QUIET_CLIENT: Final = (
-    "distributed.batched",
-    "distributed.client",
-    "distributed.deploy.ssh",  # every line of every process
-    "distributed.utils_comm",
-    "tornado.application",
-)
-"""Loggers that print tracebacks when a scheduler goes, or what others log. Without them they do."""
+QUIET_CLIENT: Final = {
+    "distributed.batched": "CRITICAL",
+    "distributed.client": "CRITICAL",
+    "distributed.deploy.ssh": "CRITICAL",  # every line of every process
+    # Warns that workers are slow to end, which is a normal end, and of what the job itself tells.
+    "distributed.nanny": "ERROR",
+    "distributed.utils_comm": "CRITICAL",
+    "tornado.application": "CRITICAL",
+}
+"""Loggers that print tracebacks when a scheduler goes, or what others log, and their levels."""
 
 
 def start_resource_tracker() -> None:

@@ -142,4 +142,6 @@ def _worded(value: object, most: int | None = None) -> str:
         each = ", ".join(f"{name} {count:,}" for name, count in ranked[:most])
         each += f" and {len(ranked) - most} more" if most and len(ranked) > most else ""
         return f"{sum(value.values()):,}" + (f": {each}" if each else "")
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) else texts.clean(str(value))

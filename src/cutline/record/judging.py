@@ -9,11 +9,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 import orjson
 
+from cutline.record.dialects import DIALECTS, Rules, first_value, value_at
 from cutline.record.naming import image_filename
 from cutline.record.outcome import Outcome, Reject, Row
 from cutline.record.reading import read_json
@@ -23,29 +24,47 @@ _Pixels: TypeAlias = Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
 
 _FIELDS: Final = [("width", _Pixels), ("height", _Pixels), ("image_name", str), ("caption", str)]
 
-__all__ = ["Outcome", "Rules", "caption", "judge", "judge_by", "parse"]
+Size: TypeAlias = tuple[int, int]
+"""Width and height in pixels."""
+
+__all__ = [
+    "DIALECTS",
+    "Beside",
+    "Outcome",
+    "Pictured",
+    "Rules",
+    "captions",
+    "judge",
+    "judge_by",
+    "judge_record",
+    "parse",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """Which fields of a record go into its row, and how.
+class Pictured:
+    """A sidecar's bytes, the path of the image beside it, and what reads the size of that image."""
 
-    Attributes
-    ----------
-    caption_fields
-        The fields to look for a caption in, in order of preference.
-    columns
-        Extra text columns of the table, as pairs (column name, field).
-    raw_captions
-        Keep a caption as it is, with its line breaks.
-    """
+    data: bytes
+    image: bytes | None
+    measure: Callable[[], Size | None]
 
-    caption_fields: tuple[str, ...] = ("short_caption",)
-    columns: tuple[tuple[str, str], ...] = ()
-    raw_captions: bool = False
+    def __len__(self) -> int:
+        """Return the number of bytes that the sidecar has."""
+        return len(self.data)
 
 
-def judge(path: bytes, data: bytes, rules: Rules) -> Outcome:
+class Beside(NamedTuple):
+    """What is known of the image that is beside a sidecar: its path and its size."""
+
+    path: bytes | None = None
+    size: Size | None = None
+
+
+NOTHING: Final = Beside()
+
+
+def judge(path: bytes, data: bytes, rules: Rules, beside: Beside = NOTHING) -> Outcome:
     r"""Return the row that a sidecar gives, or why it gives none.
 
     Parameters
@@ -56,6 +75,9 @@ def judge(path: bytes, data: bytes, rules: Rules) -> Outcome:
         The sidecar's bytes; a UTF-8 byte order mark is accepted.
     rules
         Which fields of the record go into the row.
+    beside
+        The image of the sidecar's stem, for rules that use it. Its size is the row's where the
+        record has none.
 
     Examples
     --------
@@ -66,32 +88,55 @@ def judge(path: bytes, data: bytes, rules: Rules) -> Outcome:
     Reject(reason='no_width', detail='the record has no width', filename=None)
     """
     record = parse(data)
-    if isinstance(record, Reject):
-        return record
-    filename = image_filename(path, record.get("image_name"))
+    return record if isinstance(record, Reject) else judge_record(path, record, rules, beside)
+
+
+def judge_record(
+    path: bytes, record: Mapping[str, Any], rules: Rules, beside: Beside = NOTHING
+) -> Outcome:
+    """Return what `judge` does, of a sidecar that is parsed."""
+    fields = rules.fields
+    filename = _filename(path, record, fields.image, beside.path)
+    if isinstance(filename, Reject) and filename.reason == "no_image":
+        return filename  # where images are measured, it has no size for that reason
     named = None if isinstance(filename, Reject) else filename
-    width = record.get("width")
+    (wide, width), (high, height) = (first_value(record, each) for each in fields[1:3])
+    if beside.size and (width is None or height is None):
+        width, height = beside.size
     if width is None:
-        return Reject("no_width", "the record has no width", named)
-    width, height = _size(width), _size(record.get("height"))
-    if width is None:
-        return Reject("bad_width", f"width is {shown(record['width'])}", named)
-    if height is None:
-        return Reject("bad_height", f"height is {shown(record.get('height'))}", named)
+        return Reject("no_width", f"the record has no {wide}", named)
+    pixels = _size(width), _size(height)
+    if pixels[0] is None:
+        return Reject("bad_width", f"{wide} is {shown(width)}", named)
+    if pixels[1] is None:
+        return Reject("bad_height", f"{high} is {shown(height)}", named)
     if isinstance(filename, Reject):
         return filename
-    text = caption(record, rules)
-    if isinstance(text, Reject):
-        return text._replace(filename=filename)
+    texts = captions(record, rules)
+    if isinstance(texts, Reject):
+        return texts._replace(filename=filename)
     columns: tuple[str | None, ...] = ()
     try:
         if rules.columns:
-            columns = tuple([_column_text(record.get(field)) for _, field in rules.columns])
+            columns = tuple([_column_text(value_at(record, field)) for _, field in rules.columns])
     # orjson reads 1,024 levels and writes 254; ValueError is for NaN and half a character.
     except (orjson.JSONEncodeError, ValueError) as error:
         return Reject("bad_json", f"a --column value cannot be stored: {error}", filename)
+    text = texts if rules.every_caption else texts[0]
     # Row(...) is the same, with 0.1 us of Python around it.
-    return tuple.__new__(Row, (width, height, text, filename, columns))
+    return tuple.__new__(Row, (*pixels, text, filename, columns))
+
+
+def _filename(
+    path: bytes, record: Mapping[str, Any], fields: tuple[str, ...], image: bytes | None
+) -> str | Reject:
+    if fields:
+        field, name = first_value(record, fields)
+        return image_filename(path, name, field)
+    if image is None:
+        return Reject("no_image", "no image beside the sidecar has its stem")
+    name = image.rpartition(b"/")[2].decode(errors="surrogateescape")
+    return image_filename(path, name, "the image beside it")
 
 
 def parse(data: bytes) -> dict[str, Any] | Reject:
@@ -127,39 +172,55 @@ def _size(value: object) -> int | None:
     return number if 0 < number < 2**31 else None
 
 
-def caption(record: Mapping[str, Any], rules: Rules) -> str | Reject:
-    """Return the first text in the caption fields of a record.
+def captions(record: Mapping[str, Any], rules: Rules) -> list[str] | Reject:
+    """Return the captions of a record: all of them with ``every_caption``, otherwise the first.
 
     Parameters
     ----------
     record
-        A parsed sidecar. A caption field holds text, or a list whose first text counts.
+        A parsed sidecar. A caption field holds text, or a list of texts.
     rules
-        The caption fields, in order of preference, and whether the caption stays as it is.
+        The caption fields, in order of preference, what becomes of lists, and whether captions
+        stay as they are.
 
     Returns
     -------
-    str or Reject
-        The caption, never empty; or `no_caption`, or `bad_caption` if a field holds no text but
-        something else, or text with half a character.
+    list of str, or Reject
+        The captions, at least one, none empty; or `no_caption`, or `bad_caption` if a field holds
+        no text but something else, or text with half a character.
     """
-    odd = None
-    for field in rules.caption_fields:
-        value = record.get(field)
-        for text in value if isinstance(value, list) else (value,):
-            if isinstance(text, str):
-                cleaned = clean(text)
-                if cleaned and not is_whole(cleaned):
-                    odd = odd or f"{field} has half a character: {shown(text)}"
-                elif cleaned:
-                    return text if rules.raw_captions else cleaned
-            elif text is not None:
-                odd = odd or f"{field} is {shown(value)}"
+    odd, found = None, list[str]()
+    fields = rules.fields.captions
+    for field in fields:
+        texts, fault = _texts_in(value_at(record, field), rules)
+        odd = odd or (fault and f"{field} {fault}")
+        if texts and rules.join is not None:
+            joined = rules.join.join(texts)
+            texts = [joined if rules.raw_captions else clean(joined)]
+        if texts and not rules.every_caption:
+            return texts[:1]
+        found += texts
+    if found:
+        return found
     if odd:
         return Reject("bad_caption", odd)
-    fields = " or ".join(rules.caption_fields)
     names = ", ".join(shown(name)[1:-1] for name in list(record)[:20]) or "no fields"
-    return Reject("no_caption", f"no text in {fields}; the record has {names}")
+    return Reject("no_caption", f"no text in {' or '.join(fields)}; the record has {names}")
+
+
+def _texts_in(value: object, rules: Rules) -> tuple[list[str], str | None]:
+    """Return the texts that a field holds, and what else there is, in words."""
+    texts, fault = list[str](), None
+    for text in value if isinstance(value, list) else (value,):
+        if isinstance(text, str):
+            cleaned = clean(text)
+            if cleaned and not is_whole(cleaned):
+                fault = fault or f"has half a character: {shown(text)}"
+            elif cleaned:
+                texts.append(text if rules.raw_captions else cleaned)
+        elif text is not None:
+            fault = fault or f"is {shown(value)}"
+    return texts, fault
 
 
 def _column_text(value: object) -> str | None:
@@ -174,8 +235,13 @@ def _column_text(value: object) -> str | None:
     return text
 
 
-def judge_by(rules: Rules) -> Callable[[bytes, bytes], Outcome]:
-    """Return a function of path and data that returns what `judge` does by some rules, faster."""
+def judge_by(rules: Rules) -> Callable[[bytes, Any], Outcome]:
+    """Return a function of path and data that returns what `judge` does by some rules, faster.
+
+    The data of rules that use images are `Pictured`, of others bytes.
+    """
+    if rules.uses_images:
+        return partial(_judge_pictured, rules=rules)
     read = _reader(rules)
     if read is None:
         return partial(judge, rules=rules)
@@ -199,12 +265,28 @@ def judge_by(rules: Rules) -> Callable[[bytes, bytes], Outcome]:
     return judge_quickly
 
 
+def _judge_pictured(path: bytes, sidecar: Pictured, rules: Rules) -> Outcome:
+    """Judge a sidecar with its image, which is measured only where the record has no size."""
+    outcome = judge(path, sidecar.data, rules, Beside(sidecar.image))
+    if not rules.measure or not isinstance(outcome, Reject) or outcome.filename is None:
+        return outcome
+    if outcome.reason not in _NO_SIZE or outcome.filename.encode() != sidecar.image:
+        return outcome
+    return judge(path, sidecar.data, rules, Beside(sidecar.image, sidecar.measure()))
+
+
+_NO_SIZE: Final = {"no_width", "bad_height"}
+"""The reasons of a record without a size; a height that is missing is a bad one."""
+
+
 def _reader(rules: Rules) -> Callable[[bytes], Any] | None:
     """Return what reads the fields of a row from a sidecar, or None if the rules need `judge`."""
-    if rules.columns:  # which may hold anything, so little could be skipped
+    # Columns may hold anything, so little could be skipped.
+    if rules.columns or rules.every_caption:
         return None
+    named = zip(("image_name", "width", "height", "caption"), rules.fields, strict=True)
     try:
-        kind = msgspec.defstruct("Record", _FIELDS, rename={"caption": rules.caption_fields[0]})
+        kind = msgspec.defstruct("Record", _FIELDS, rename={own: each[0] for own, each in named})
     except ValueError:  # it is another one of the fields, or has a quote or a control character
         return None
     return msgspec.json.Decoder(kind).decode

@@ -14,10 +14,15 @@ _NAME_LIMIT: Final = 250
 _FOLDER_LIMIT: Final = 255
 """Bytes of the name of a folder in UTF-8."""
 
+_IMAGES: Final = re.compile(
+    rb"\.(jpe?g|jpe|jfif|png|webp|bmp|gif|tiff?|avif|jxl|jp2|heic|heif)$", re.IGNORECASE
+)
+"""How names of images end, whatever reads them."""
+
 _UNSAFE_IN_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f/\\\\]")
 
 
-def image_filename(path: bytes, image_name: object) -> str | Reject:
+def image_filename(path: bytes, image_name: object, field: str = "image_name") -> str | Reject:
     """Join the folder of a sidecar and its `image_name`.
 
     Parameters
@@ -25,7 +30,9 @@ def image_filename(path: bytes, image_name: object) -> str | Reject:
     path
         The sidecar's path relative to the source, ``/``-separated.
     image_name
-        What the record has in this field; it must be one plain path component.
+        What the record has as its image's name; it must be one plain path component.
+    field
+        Where it has that, for messages.
 
     Returns
     -------
@@ -33,11 +40,11 @@ def image_filename(path: bytes, image_name: object) -> str | Reject:
         The filename; or `no_image_name` or `bad_image_name`.
     """
     if image_name is None:
-        return Reject("no_image_name", "the record has no image_name")
+        return Reject("no_image_name", f"the record has no {field}")
     if not isinstance(image_name, str):
-        return Reject("bad_image_name", f"image_name is {shown(image_name)}")
+        return Reject("bad_image_name", f"{field} is {shown(image_name)}")
     if fault := _image_fault(image_name):
-        return Reject("bad_image_name", f"image_name {shown(image_name)} {fault}")
+        return Reject("bad_image_name", f"{field} {shown(image_name)} {fault}")
     folder, slash, _ = path.rpartition(b"/")
     if not slash:
         return image_name
@@ -109,3 +116,20 @@ def key(filename: str) -> str:
     if stem and stem[-1] not in "./" and "/" not in extension:  # 0.2 us; splitext takes 0.8 us
         return stem
     return os.path.splitext(filename)[0]
+
+
+def is_image(path: bytes) -> bool:
+    """Return whether a path ends as that of an image."""
+    return _IMAGES.search(path) is not None
+
+
+def sample_key(path: bytes) -> bytes:
+    """Return what the paths of a sample's files have in common.
+
+    Examples
+    --------
+    >>> {sample_key(path) for path in (b"a/x.jpg", b"a/x.json", b"a/x.jpg.json", b"a/x.txt")}
+    {b'a/x'}
+    """
+    stem = os.path.splitext(path)[0]
+    return stem[: -len(match[0])] if (match := _IMAGES.search(stem)) else stem

@@ -11,12 +11,13 @@ TOO_LARGE: Final = 16 * 2**20
 class Row(NamedTuple):
     """One line of the table: the size in pixels, and the image's path relative to the source.
 
-    `columns` holds the values of the extra columns (``--column``), in their order.
+    `caption` is a list where every caption was asked for; `columns` holds the values of the extra
+    columns (``--column``), in their order.
     """
 
     width: int
     height: int
-    caption: str
+    caption: str | list[str]
     filename: str
     columns: tuple[str | None, ...] = ()
 

@@ -7,6 +7,7 @@ Reason: TypeAlias = Literal[
     "bad_width",
     "bad_height",
     "no_image_name",
+    "no_image",
     "bad_image_name",
     "no_caption",
     "bad_caption",
@@ -24,6 +25,7 @@ _MENDS: Final[dict[Reason, str]] = {
     "no_caption": "name another --caption-field",
     "bad_caption": "name another --caption-field",
     "no_image_name": "check that these are the sidecars you mean",
+    "no_image": "check that the images are beside their sidecars",
     "duplicate": "make a table for each of the folders or shards that share names",
     "unreadable": "get permission to read them, or check their disk",
 }

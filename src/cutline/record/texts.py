@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from rich.text import Text
@@ -31,6 +32,30 @@ def clean(text: str) -> str:
         return text.strip()
     cleaned = _CONTROLS.sub(" ", text).strip()
     return "" if _NOTHING.fullmatch(cleaned) else cleaned
+
+
+def captions_in(cell: str | Sequence[str | None] | None) -> list[str]:
+    """Return the captions in a cell of a table: text is one, a list several, and null none.
+
+    Examples
+    --------
+    >>> captions_in("A cat."), captions_in(["A cat.", "A pet."]), captions_in(None)
+    (['A cat.'], ['A cat.', 'A pet.'], [])
+    """
+    if isinstance(cell, str):
+        return [cell]
+    return [text for text in cell or () if text is not None]
+
+
+def caption_file(cell: str | Sequence[str | None] | None) -> str | None:
+    r"""Return what the caption file of a cell holds, a line for each caption; None if it has none.
+
+    Examples
+    --------
+    >>> caption_file(["A cat.", "A pet."])
+    'A cat.\nA pet.'
+    """
+    return cell if isinstance(cell, str) else "\n".join(captions_in(cell)) or None
 
 
 def is_whole(text: str) -> bool:

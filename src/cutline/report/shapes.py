@@ -13,6 +13,8 @@ from distributed import Client
 
 from cutline.cluster import running, worker_checks
 from cutline.progress import Watcher, events
+from cutline.record import texts
+from cutline.store import parquet
 from cutline.table import Slice, slices_of
 from cutline.trainers import simpletuner
 
@@ -158,10 +160,9 @@ def _count_slice(one: Slice) -> Shapes:
     began = perf_counter()
     columns = ["width", "height", "caption", "filename"]
     rows = one.read(columns).select(columns)
-    # Arrow filters and measures only some kinds of text: not string_view, nor a dictionary.
-    for place, name in enumerate(columns[2:], 2):
-        rows = rows.set_column(place, name, rows[name].cast(pa.large_string()))
-    rows = rows.set_column(3, "filename", pc.fill_null(rows["filename"], "")).drop_null()
+    rows = rows.set_column(2, "caption", _as_text(rows["caption"]))
+    names = rows["filename"].cast(pa.large_string())
+    rows = rows.set_column(3, "filename", pc.fill_null(names, "")).drop_null()
     rows = rows.filter(pc.and_(_above_zero(rows["width"]), _above_zero(rows["height"])))
     groups = rows.group_by(["width", "height"]).aggregate([([], "count_all")])
     sizes: Counter[tuple[int, int]] = Counter()
@@ -188,6 +189,15 @@ def _count_slice(one: Slice) -> Shapes:
         _extremes(rows, lengths, "descending"),
         _extremes(rows, lengths, "ascending"),
     )
+
+
+def _as_text(captions: pa.ChunkedArray) -> pa.ChunkedArray:
+    # Arrow filters and measures only some kinds of text: not string_view, nor a dictionary. Of
+    # several captions the first is measured.
+    if parquet.is_text(captions.type):
+        return captions.cast(pa.large_string())
+    firsts = (next(iter(texts.captions_in(cell)), None) for cell in captions.to_pylist())
+    return pa.chunked_array([pa.array(firsts, pa.large_string())])
 
 
 def _above_zero(edges: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,13 +1,14 @@
 """What every source returns: a sidecar's bytes or why it has none, and its stamp."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
 
 from cutline.errors import said
 from cutline.record import TOO_LARGE, Reject
-from cutline.sources.line_format import Sidecar, Stamp
+from cutline.sources.line_format import PicturedSidecar, Stamp
 
 CONCURRENT_READS: Final = 32
 """Reads asked for at once from a file system that is not local: latency is what costs there."""
@@ -24,6 +25,12 @@ STAMPS: Final = (
 )
 """Names under which fsspec's file systems list what changes with a file; the best first."""
 
+Head: TypeAlias = Callable[[bytes, int | None, int], bytes]
+"""Reads the beginning of a file by its path, its offset in a shard, and how many bytes to read.
+
+What cannot be read is empty.
+"""
+
 Sized = TypeVar("Sized", bound=tuple[Any, ...])
 
 
@@ -36,8 +43,11 @@ class Source(Protocol):
     def is_unreadable(self, stamp: Stamp) -> bool:
         """Return whether the stamp is that of a sidecar that cannot be read."""
 
-    def read(self, lines: pa.Table) -> Iterator[Sidecar]:
+    def read(self, lines: pa.Table) -> Iterator[PicturedSidecar]:
         """Read the sidecars of some lines."""
+
+    def heads(self, lines: pa.Table) -> AbstractContextManager[Head]:
+        """Open what reads the first bytes of images that are beside the sidecars of some lines."""
 
 
 def too_large(size: int) -> Reject:

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from heapq import nsmallest
 from itertools import islice
@@ -14,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from cutline.errors import CutlineError, said
-from cutline.record import TOO_LARGE, Reject, texts
-from cutline.sources.base import too_large, unreadable
+from cutline.record import TOO_LARGE, Reject, naming, texts
+from cutline.sources.base import Head, too_large, unreadable
 from cutline.sources.line_format import Sidecar, Stamp, lines_of
 from cutline.sources.passing_over import is_sidecar_name, may_hold_sidecars
 
@@ -58,20 +59,42 @@ class Folder:
     def __str__(self) -> str:
         return self.root
 
-    def list(self, refused: Callable[[OSError], None] = refuse) -> pa.Table:
+    def list(
+        self, refused: Callable[[OSError], None] = refuse, limit: int | None = None
+    ) -> pa.Table:
         """Return a line for each sidecar.
 
         Parameters
         ----------
         refused
             Called with the error of each folder below that cannot be listed; by default raises.
+        limit
+            Return only the first ones, and list no folder that comes after them.
 
         Raises
         ------
         CutlineError
             The folder itself cannot be listed.
         """
-        return lines_of(_sorted_array(_walk_folder(os.fsencode(self.root), refused)))
+        root = os.fsencode(self.root)
+        if limit is None:
+            return lines_of(_sorted_array(_walk_folder(root, refused)))
+        return lines_of(_sorted_array([*islice(_walk_in_order(root, refused), limit)]))
+
+    def images(self, sidecars: pa.Table) -> pa.Table:
+        """Return a line for each image in the folders of some sidecars."""
+        root = os.fsencode(self.root)
+        paths = sidecars["path"].to_pylist()
+        return lines_of(
+            _sorted_array(
+                [
+                    prefix + entry.name
+                    for prefix in {b"".join(path.rpartition(b"/")[:2]) for path in paths}
+                    for entry in scanned(root, prefix, lambda _: None)
+                    if naming.is_image(entry.name)
+                ]
+            )
+        )
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Return the stamps of the sidecars of some lines."""
@@ -87,6 +110,12 @@ class Folder:
         with open_folder(self.root) as root:
             for path in lines["path"].to_pylist():
                 yield read_file(root, path)
+
+    @contextmanager
+    def heads(self, lines: pa.Table) -> Iterator[Head]:  # noqa: ARG002 - as of `Source`
+        """Open what reads the first bytes of files."""
+        with open_folder(self.root) as root:
+            yield partial(_head, root)
 
 
 @contextmanager
@@ -141,6 +170,23 @@ def _walk_folder(root: bytes, refused: Callable[[OSError], None]) -> list[bytes]
             elif entry.is_dir(follow_symlinks=False) and may_hold_sidecars([name]):
                 prefixes.append(prefix + name + b"/")
     return found
+
+
+def _walk_in_order(root: bytes, refused: Callable[[OSError], None]) -> Iterator[bytes]:
+    """Yield the same in the order of the paths; a folder is listed when its turn has come."""
+    waiting = [b"/"]
+    while waiting:
+        path = waiting.pop()
+        if not path.endswith(b"/"):
+            yield path
+            continue
+        found, prefix = [], path.lstrip(b"/")
+        for entry in scanned(root, prefix, refused):
+            if is_sidecar_name(entry.name):
+                found.append(prefix + entry.name)
+            elif entry.is_dir(follow_symlinks=False) and may_hold_sidecars([entry.name]):
+                found.append(prefix + entry.name + b"/")
+        waiting += sorted(found, reverse=True)
 
 
 def scanned(
@@ -231,6 +277,17 @@ def read_file(root: int, path: bytes) -> Sidecar:
         return path, unreadable(error), UNSEEN
     finally:
         os.close(descriptor)
+
+
+def _head(root: int, path: bytes, _: int | None, length: int) -> bytes:
+    try:
+        descriptor = os.open(path, OPEN_FLAGS, dir_fd=root)
+        try:
+            return os.read(descriptor, length)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return b""
 
 
 def _read_descriptor(descriptor: int, status: os.stat_result) -> bytes | Reject:

@@ -24,14 +24,15 @@ _SYSTEM_FILES: Final = re.compile(
 def is_sidecar_name(name: bytes) -> bool:
     """Return whether a file of this name is a sidecar, as far as the name tells.
 
-    SimpleTuner reads and writes JSON files of its own in the folder of the images.
+    SimpleTuner reads and writes JSON files of its own in the folder of the images, and an index of
+    wids may be beside its shards.
 
     Examples
     --------
     >>> is_sidecar_name(b"a.JSON"), is_sidecar_name(b"aspect_ratio_bucket_indices_x.json")
     (True, False)
     """
-    if name[-5:].lower() != b".json":
+    if name[-5:].lower() != b".json" or name.endswith(b".wids.json"):
         return False
     return not name.startswith((b".", b"aspect_ratio_bucket_")) and name != b"multidatabackend.json"
 

@@ -6,6 +6,7 @@ import posixpath
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -14,10 +15,11 @@ from urllib.parse import quote, unquote_to_bytes
 import fsspec
 import pyarrow as pa
 
-from cutline.record import TOO_LARGE, Reject
+from cutline.record import TOO_LARGE, Reject, naming
 from cutline.sources.asking import GONE, RemoteError, asked
 from cutline.sources.base import (
     CONCURRENT_READS,
+    Head,
     batches,
     stamp,
     too_large,
@@ -44,11 +46,25 @@ class RemoteFolder:
     def __str__(self) -> str:
         return self.url
 
-    def list(self, refused: Callable[[OSError], None] = refuse) -> pa.Table:
+    def list(
+        self, refused: Callable[[OSError], None] = refuse, limit: int | None = None
+    ) -> pa.Table:
         """Return a line for each sidecar; parameters are those of `Folder.list`."""
+        return self._listed(lambda path: is_sidecar(path.split(b"/")), refused, limit)
+
+    def images(self, sidecars: pa.Table) -> pa.Table:  # noqa: ARG002 - as of `Folder`
+        """Return a line for each image; a folder that cannot be listed has none."""
+        return self._listed(naming.is_image, lambda _: None)
+
+    def _listed(
+        self,
+        wanted: Callable[[bytes], bool],
+        refused: Callable[[OSError], None],
+        limit: int | None = None,
+    ) -> pa.Table:
         fs, root = open_filesystem(self.url)
         found = dict(_below(fs, root, self.url, refused))
-        paths = sorted(path for path in found if is_sidecar(path.split(b"/")))
+        paths = sorted(filter(wanted, found))[:limit]
         infos = [_resolved(fs, found[path], self.url) for path in paths]
         # Without a stamp nobody knows whether a file has changed, so it must always seem changed.
         unknown = f"listed {uuid.uuid4()}"
@@ -81,6 +97,21 @@ class RemoteFolder:
             for batch in batches(zip(lines["path"].to_pylist(), sizes, strict=True)):
                 for (path, _), data in zip(batch, readers.map(read_one, batch), strict=True):
                     yield path, data, next(stamps)
+
+    @contextmanager
+    def heads(self, lines: pa.Table) -> Iterator[Head]:  # noqa: ARG002 - as of `Source`
+        """Open what reads the first bytes of files, each with a request of its own."""
+        fs, root = open_filesystem(self.url)
+
+        def head(path: bytes, _: int | None, length: int) -> bytes:
+            place = _within(fs, root, path)
+            try:
+                data: bytes = asked(place, partial(fs.cat_file, place, start=0, end=length))
+            except OSError:
+                return b""
+            return data
+
+        yield head
 
 
 def _below(

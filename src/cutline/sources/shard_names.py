@@ -97,6 +97,12 @@ def shard_paths(path: str) -> list[str]:
     return [f"{path.rstrip('/')}/{name}" for name in _shards_in(path)]
 
 
+def shards_in_root(root: disk.AnyPath) -> list[str]:
+    """Return the shards in the folder of a dataset, and in its ``data``, as the hub has them."""
+    folders = (os.fspath(root), os.path.join(root, "data"))
+    return [path for folder in folders if os.path.isdir(folder) for path in shard_paths(folder)]
+
+
 def _shards_in(folder: str) -> list[str]:
     """Return the names in a folder that stand for shards; a remote one that is no file is refused.
 

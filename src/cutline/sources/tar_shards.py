@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject
-from cutline.sources.base import CONCURRENT_READS, batches, stamp, too_large, unreadable
+from cutline.sources.base import CONCURRENT_READS, Head, batches, stamp, too_large, unreadable
 from cutline.sources.line_format import Sidecar, Stamp
 from cutline.sources.remote_file import FAR, Remote, cut_off, not_in_ranges, read_on, whole
 from cutline.sources.tar.members import HardLinks, IndexLine, index_line
@@ -72,6 +72,12 @@ class Shards:
                     yield path, Reject("unreadable", fault), seen
                 else:
                     yield path, next(data) if _readable(size) else too_large(size), seen
+
+    @contextmanager
+    def heads(self, lines: pa.Table) -> Iterator[Head]:
+        """Open what reads the first bytes of members of the shard of some lines."""
+        with self.opened_as_listed(lines) as shard:
+            yield partial(_head, shard)
 
     @contextmanager
     def opened_as_listed(self, lines: pa.Table) -> Iterator["OpenShard"]:
@@ -293,6 +299,10 @@ def _requests(spans: Iterable[Span]) -> Iterator[_Request]:
             request = _Request(offset, size, [(offset, size)])
     if request:
         yield request
+
+
+def _head(shard: OpenShard, _: bytes, offset: int | None, length: int) -> bytes:
+    return shard.read(length, offset or 0)
 
 
 def _readable(size: int) -> bool:

@@ -115,6 +115,12 @@ def is_text(kind: pa.DataType) -> bool:
     return kind in {pa.string(), pa.large_string(), pa.string_view()}
 
 
+def is_captions(kind: pa.DataType) -> bool:
+    """Return whether a column may hold captions: text, or lists of text."""
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return is_text(kind.value_type if lists else kind)
+
+
 def awaited(store: TableStore, name: str) -> Version:
     """Return the version of a file that is there, as soon as this host sees it.
 

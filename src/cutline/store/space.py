@@ -1,6 +1,8 @@
 """Room on file systems: what is free, what files need, and how to write it for people."""
 
 import os
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -35,6 +37,29 @@ def room_for(length: int, path: str) -> Room:
     """Return what a new file of `length` bytes needs on the file system of a path: whole blocks."""
     block = os.statvfs(path).f_frsize
     return Room(-(-length // block) * block + _ENTRY, 1)
+
+
+def seconds_to_write(folder: str, writes: Iterable[Callable[[int], object]]) -> float | None:
+    """Return how long it takes to write some files into a folder; None if that cannot be tried.
+
+    They have no name, so there is nothing to see of them, and they are gone at once.
+
+    Parameters
+    ----------
+    writes
+        For each file, what writes it to an open descriptor.
+    """
+    began = time.perf_counter()
+    for write in writes:
+        try:
+            file = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC)
+        except OSError:  # a file system without such files, or a folder of somebody else
+            return None
+        try:
+            write(file)
+        finally:
+            os.close(file)
+    return time.perf_counter() - began
 
 
 def shown_room(path: str) -> str:

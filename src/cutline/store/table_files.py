@@ -94,6 +94,11 @@ class TableFiles:
         """The page about the table."""
         return self.stem + ".report.html"
 
+    @property
+    def webshart(self) -> str:
+        """The folder of the index that webshart reads, a file for each shard."""
+        return self.stem + ".webshart"
+
     def part(self, index: int) -> str:
         """Return the name of a part."""
         return f"{self.parts}/{self.part_name(index)}"

@@ -41,6 +41,12 @@ class TableStore(Hashable, Protocol):
     def publish(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Write a file that appears under its name complete, or not at all."""
 
+    def publish_folder(self, name: str) -> AbstractContextManager[str]:
+        """Fill a folder that appears under its name complete, or not at all.
+
+        Yields the path of a folder on a disk to write into.
+        """
+
     def make_folder(self, folder: str) -> None:
         """Make a folder, if it is not there."""
 

@@ -4,6 +4,7 @@ A job has a `Workspace`: a folder with its lock, and the attempts of its runs at
 is the disk as a `TableStore`.
 """
 
+import filecmp
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -178,6 +179,28 @@ class LocalDisk:
         """Write a file that appears under its name complete and synced, or not at all."""
         return disk.publish(name, self.staging)
 
+    @contextmanager
+    def publish_folder(self, name: str) -> Iterator[str]:
+        """Fill a folder that appears under its name complete and synced, or not at all.
+
+        Yields the folder to write into. One that holds the same files stays as it is, with its
+        times. Between the old one and the new there is none for an instant.
+        """
+        attempt = f"{self.staging}/{os.path.basename(name)}.{disk.unique()}"
+        os.mkdir(attempt)
+        yield attempt
+        if _hold_the_same(name, attempt):
+            return
+        descriptor = os.open(attempt, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            disk.sync_all(descriptor)
+        finally:
+            os.close(descriptor)
+        if os.path.lexists(name):
+            os.rename(name, f"{attempt}.old")
+        os.rename(attempt, name)
+        disk.sync_folder(os.path.dirname(name))
+
     def make_folder(self, folder: str) -> None:
         """Make a folder, if it is not there, so that it survives a power cut."""
         disk.make_folder(folder)
@@ -196,3 +219,10 @@ class LocalDisk:
         """Hold the lock of a job's folder as `Workspace.locked`, and yield the disk of its run."""
         with Workspace(folder).locked(say, force=force, needed=needed) as staging:
             yield replace(self, staging=staging)
+
+
+def _hold_the_same(folder: str, other: str) -> bool:
+    names = os.listdir(other)
+    if not os.path.isdir(folder) or sorted(os.listdir(folder)) != sorted(names):
+        return False
+    return filecmp.cmpfiles(folder, other, names, shallow=False)[0] == names

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Final, Literal
 
 import pyarrow as pa
@@ -18,6 +18,10 @@ Codec = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"]
 """A codec that every common reader of parquet knows."""
 
 
+CAPTION_LIST: Final = pa.list_(pa.field("element", pa.string()))
+"""The column of several captions, as parquet itself names what is in a list."""
+
+
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
     """How to compile.
@@ -26,6 +30,8 @@ class CompileOptions:
     ----------
     rules
         What of a record goes into its row.
+    selection
+        Which sidecars to take.
     partition_size
         Sidecars a part.
     max_rejects
@@ -44,6 +50,7 @@ class CompileOptions:
     """Columns that every table has, before those of `rules`."""
 
     rules: Rules = field(default_factory=Rules)
+    selection: planning.Selection = planning.ALL
     partition_size: Annotated[int, Meta(ge=1)] = 10_000
     max_rejects: Annotated[float, Meta(ge=0, le=1)] = 0.1
     compression: Codec = "zstd"
@@ -54,13 +61,15 @@ class CompileOptions:
     def __post_init__(self) -> None:
         """Check that the options can be met."""
         check_fields(self)
-        if not self.rules.caption_fields:
+        if self.rules.caption_fields is not None and not self.rules.caption_fields:
             raise UsageError("A caption has to come from somewhere: give a --caption-field.")
         if isinstance(self.rules.caption_fields, str):
             raise UsageError("The caption fields are a tuple of names: write (name,).")
         if isinstance(self.rules.columns, Mapping):
             raise UsageError("The columns are pairs of a name and a field: write them as a tuple.")
         check_fields(self.rules)
+        if self.rules.image_beside and self.rules.image_field is not None:
+            raise UsageError("The image is named or beside: give --image-field or --image-beside.")
         planning.check_numbers(self.partition_size, self.max_rejects)
         names = [*self.COLUMNS, *(name for name, _ in self.rules.columns)]
         for name, count in Counter(names).items():
@@ -70,19 +79,28 @@ class CompileOptions:
     @property
     def schema(self) -> pa.Schema:
         """The columns of the table."""
-        types = [pa.int64(), pa.int64(), pa.string(), pa.string()]
+        captions = CAPTION_LIST if self.rules.every_caption else pa.string()
+        types = [pa.int64(), pa.int64(), captions, pa.string()]
         extra = [(name, pa.string()) for name, _ in self.rules.columns]
         return pa.schema([*zip(self.COLUMNS, types, strict=True), *extra])
 
     @property
     def planning(self) -> planning.PlanOptions:
         """The options that decide the plan."""
-        return planning.PlanOptions(self.identity(), self.partition_size, self.fresh)
+        rules = self.rules
+        return planning.PlanOptions(
+            self.identity(),
+            self.partition_size,
+            self.fresh,
+            rules.uses_images,
+            rules.measure,
+            self.selection,
+        )
 
     def identity(self) -> bytes:
         """Return all that changes the bytes of a part but its sidecars, written down."""
         made_by = [receipts.FORMAT, worker_checks.makers()]
-        return json.dumps([*made_by, asdict(self.rules)]).encode()
+        return json.dumps([*made_by, self.rules.identity()]).encode()
 
 
 DEFAULTS: Final = CompileOptions()

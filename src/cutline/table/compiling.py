@@ -19,7 +19,7 @@ from cutline.plan import Receipt, ledger, planning, receipts, shard_index
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.sources import Origin, open_source, shard_names
 from cutline.store import TableFiles, disk
-from cutline.table import merge
+from cutline.table import advice, merge
 from cutline.table.compile_options import DEFAULTS, CompileOptions
 from cutline.table.part_files import CompileContext
 from cutline.table.rows import make_parts
@@ -101,7 +101,7 @@ def compile_table(
     table_files = TableFiles.of(table)
     needed = partial(planning.space_to_finish, table_files)
     with table_files.locked(watcher.say, force=options.force_unlock, needed=needed) as files:
-        context = CompileContext(planning.source_of(origin), files, options)
+        context = CompileContext(planning.source_of(origin, options.planning), files, options)
         written = worker_checks.writes(os.path.dirname(files.table), files.workspace, files.store)
         read = worker_checks.reads_source(origin)
         with worker_checks.checked(client, watcher, written, read):
@@ -114,14 +114,14 @@ def compile_table(
             receipts.keep_timings(files, done)
             _check_columns(done, options)
             lost = pa.concat_tables([lost, shard_index.damage_lines(plan.indexes or [])])
-            merged = _merge(files, done, options, lost, client)
+            merged = _merge(context, plan, done, lost, client)
     return _summed_up(plan, done, merged, context, clock)
 
 
 def _merge(
-    files: TableFiles,
+    context: CompileContext,
+    plan: planning.Plan,
     receipts: list[Receipt],
-    options: CompileOptions,
     lost: pa.Table,
     client: Client | None,
 ) -> merge.Merged:
@@ -129,11 +129,17 @@ def _merge(
     began = perf_counter()
     load = Load(sum(receipt.sidecars for receipt in receipts), "sidecars")
     with events.of_client(client, events.Stage("merge", 1, load)) as tell:
-        merged = merge.merge(files, receipts, options, lost)
+        merged = merge.merge(
+            context.files, receipts, context.options, lost, _advise(context, plan, receipts)
+        )
         made = {"rows": merged.rows}
         took = perf_counter() - began
         tell(events.Done(load.amount, made, merged.rejects, took, task="the table"))
     return merged
+
+
+def _advise(context: CompileContext, plan: planning.Plan, receipts: list[Receipt]) -> merge.Advise:
+    return partial(advice.advice, context, plan.parts, receipts)
 
 
 def _check_columns(receipts: list[Receipt], options: CompileOptions) -> None:
@@ -154,6 +160,7 @@ def _summed_up(
     clock: Clock,
 ) -> CompileSummary:
     allowed = context.options.allow_damaged
+    named = context.options.rules.fields.image  # of `x.jpg.json`, the image has another stem
     damage = "" if allowed else shard_index.shortfall(plan.indexes or [], "the table")
     return CompileSummary(
         table=context.files.table,
@@ -162,9 +169,14 @@ def _summed_up(
         rejects=merged.rejects,
         parts=len(plan.parts),
         reused_parts=len(plan.kept),
-        stem_mismatches=sum(receipt.stem_mismatches for receipt in receipts),
+        stem_mismatches=sum(receipt.stem_mismatches for receipt in receipts) if named else 0,
         seconds=clock.total(),
         stages=clock.stages,
         damaged_shards=None if plan.indexes is None else len(plan.damaged),
-        shortfall=" ".join(filter(None, [merge.no_row(merged), damage, plan.unlisted])),
+        shortfall=" ".join(
+            filter(
+                None,
+                [merge.no_row(merged, _advise(context, plan, receipts)), damage, plan.unlisted],
+            )
+        ),
     )

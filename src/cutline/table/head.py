@@ -108,8 +108,12 @@ def as_csv(rows: pa.Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(rows.column_names)
-    writer.writerows(values(rows))
+    writer.writerows(map(_as_cells, values(rows)))
     return text.getvalue()
+
+
+def _as_cells(row: tuple[Any, ...]) -> list[Any]:
+    return [orjson.dumps(value).decode() if isinstance(value, list) else value for value in row]
 
 
 def as_json(rows: pa.Table) -> str:

@@ -2,9 +2,12 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from typing import Final, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -16,6 +19,11 @@ from cutline.record import reasons
 from cutline.store import TableFiles, parquet
 from cutline.table import duplicates, part_files
 from cutline.table.compile_options import CompileOptions
+
+Advise: TypeAlias = Callable[[str], str]
+
+ALMOST_ALL: Final = 0.9
+"""The share of sidecars that are rejected for one reason where the dialect is probably wrong."""
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -41,6 +49,7 @@ def merge(
     receipts: list[Receipt],
     options: CompileOptions,
     lost: pa.Table = ledger.EMPTY,
+    advise: Advise = lambda _: "",
 ) -> Merged:
     """Merge parts to the table and the ledger, unless that has been done.
 
@@ -54,20 +63,24 @@ def merge(
         How to write the table, and how many rejects to accept.
     lost
         More lines of the ledger: sidecars that are in no part, and damage of shards.
+    advise
+        Returns what the records have and what helps, where one reason has almost all of them.
 
     Raises
     ------
     CutlineError
         Too many sidecars were rejected; the table that was there is as it was.
     """
+    tell = _Telling(files, receipts, lost, advise)
     digest = _merge_digest(receipts, lost, options)
     before = None if options.fresh else _read_merged(files)
     if before and (before.digest, before.files) == (digest, _stamps(files)):
-        _check_rejects(before, files, receipts, lost, options)
+        _check_rejects(before, files, options, tell)
         return before
     receipts = duplicates.settle(files, receipts)
+    tell = replace(tell, receipts=receipts)
     merged = Merged(_merge_digest(receipts, lost, options), *_count(receipts, lost))
-    _check_rejects(merged, files, receipts, lost, options)
+    _check_rejects(merged, files, options, tell)
     _write_tables(files, receipts, lost, options)
     with files.store.publish(files.merged) as file:
         file.write(msgspec.json.encode(msgspec.structs.replace(merged, files=_stamps(files))))
@@ -130,34 +143,40 @@ def _count(receipts: list[Receipt], lost: pa.Table) -> tuple[int, dict[str, int]
 
 
 def _check_rejects(
-    merged: Merged,
-    files: TableFiles,
-    receipts: list[Receipt],
-    lost: pa.Table,
-    options: CompileOptions,
+    merged: Merged, files: TableFiles, options: CompileOptions, tell: "_Telling"
 ) -> None:
     """Refuse too many rejects: the source or the options are probably wrong."""
     faults = {reason: n for reason, n in merged.rejects.items() if reason != "no_width"}
     if sum(faults.values()) <= options.max_rejects * merged.sidecars:
         if not merged.rows and _has_rows(files):
-            raise CutlineError(f"{no_row(merged)} The table was left as it was.")
+            raise CutlineError(f"{no_row(merged, tell.advise)} The table was left as it was.")
         return
     top = sorted(faults, key=lambda reason: -faults[reason])[:3]
-    shown = "; ".join(
-        f"{faults[reason]:,} {reason} ({_example(reason, files, receipts, lost)})" for reason in top
-    )
+    shown = "; ".join(f"{faults[reason]:,} {reason} ({tell.example(reason)})" for reason in top)
+    rejected = f"{sum(faults.values()):,} of {merged.sidecars:,} sidecars were rejected"
+    mend = reasons.mend(top[0])
+    if most_of(merged) == top[0]:  # to allow for these would be a table of hardly anything
+        helps = tell.advise(top[0]) or f"{mend[0].upper()}{mend[1:]}"
+        raise CutlineError(f"{rejected}, and the table was left as it was: {shown}. {helps}.")
     raise CutlineError(
-        f"{sum(faults.values()):,} of {merged.sidecars:,} sidecars were rejected, more than the"
-        f" share of {options.max_rejects:g} that --max-rejects allows, and the table was left as it"
-        f" was: {shown}; {reasons.mend(top[0])}, or raise --max-rejects."
+        f"{rejected}, more than the share of {options.max_rejects:g} that --max-rejects allows, and"
+        f" the table was left as it was: {shown}; {mend}, or raise --max-rejects."
     )
 
 
-def no_row(merged: Merged) -> str:
+def most_of(merged: Merged) -> str:
+    """Return the reason that almost all sidecars were rejected for; empty if there is none."""
+    reason = max(merged.rejects, key=lambda one: merged.rejects[one], default="")
+    return reason if merged.rejects.get(reason, 0) >= ALMOST_ALL * merged.sidecars else ""
+
+
+def no_row(merged: Merged, advise: Advise) -> str:
     """Return a sentence about a table without a row; empty if it has any."""
     if merged.rows:
         return ""
     rejects = ", ".join(f"{reason} {number:,}" for reason, number in merged.rejects.items())
+    if helps := advise(most_of(merged)):
+        return f"No sidecar gave a row ({rejects}). {helps}."
     return (
         f"No sidecar gave a row ({rejects}): check that these are the ones you mean; shards"
         " beside sidecars are skipped, and read if they are named, as by 'FOLDER/*.tar'."
@@ -171,9 +190,18 @@ def _has_rows(files: TableFiles) -> bool:
         return False
 
 
-def _example(reason: str, files: TableFiles, receipts: list[Receipt], lost: pa.Table) -> str:
-    """Return the first reject of a reason in words."""
-    holder = next((one for one in receipts if reason in one.rejects), None)
-    rejects = part_files.read_rejects(files, holder) if holder else lost
-    first = rejects.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
-    return f"{first['source']}: {first['detail']}"
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """What an error tells of rejects."""
+
+    files: TableFiles
+    receipts: list[Receipt]
+    lost: pa.Table
+    advise: Advise
+
+    def example(self, reason: str) -> str:
+        """Return the first reject of a reason in words."""
+        holder = next((one for one in self.receipts if reason in one.rejects), None)
+        rejects = part_files.read_rejects(self.files, holder) if holder else self.lost
+        first = rejects.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
+        return f"{first['source']}: {first['detail']}"

@@ -75,7 +75,7 @@ class PartColumns:
     stamps: list[int | str | None] = field(default_factory=list)
     widths: list[int] = field(default_factory=list)
     heights: list[int] = field(default_factory=list)
-    captions: list[str] = field(default_factory=list)
+    captions: list[str | list[str]] = field(default_factory=list)
     filenames: list[str] = field(default_factory=list)
     extras: list[str | None] = field(default_factory=list)
     rejects: list[Rejected] = field(default_factory=list)

@@ -22,7 +22,7 @@ from cutline.sources import line_format
 from cutline.table import part_files, unread
 from cutline.table.part_files import CompileContext
 
-Stream: TypeAlias = tuple[plan_file.Part, Iterator[line_format.Sidecar]]
+Stream: TypeAlias = tuple[plan_file.Part, Iterator[line_format.PicturedSidecar]]
 """One element of the bag: a part, and its sidecars as they are read."""
 
 JudgedStream: TypeAlias = tuple[plan_file.Part, Iterator[part_files.Judged]]
@@ -104,7 +104,7 @@ def judge_sidecars(stream: Stream, rules: Rules) -> JudgedStream:
 
 
 def _judge_each(
-    sidecars: Iterable[line_format.Sidecar], rules: Rules
+    sidecars: Iterable[line_format.PicturedSidecar], rules: Rules
 ) -> Iterator[part_files.Judged]:
     judge = judging.judge_by(rules)
     reading_time = judging_time = 0.0

@@ -1,7 +1,7 @@
 """A table cut into slices: rows that are read together, at most a row group of a compile."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -40,6 +40,16 @@ class Slice:
             rows.validate(full=True)
         return rows
 
+    @staticmethod
+    def between(slices: Iterable["Slice"], start: int, stop: int) -> Iterator["Slice"]:
+        """Yield slices of the rows from `start` to `stop`, out of all slices of a table."""
+        first = 0
+        for one in slices:
+            begin, end = max(start, first), min(stop, first + one.rows)
+            if begin < end:
+                yield replace(one, start=one.start + begin - first, rows=end - begin)
+            first += one.rows
+
 
 def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
     """Cut a table into slices: its row groups, large ones of other writers cut smaller.
@@ -61,7 +71,7 @@ def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
     files = TableFiles.at(table)
     version = files.store.version(files.table)
     schema = metadata.schema.to_arrow_schema()
-    kinds = {"caption": ("text", parquet.is_text), "filename": ("text", parquet.is_text)}
+    kinds = {"caption": ("text", parquet.is_captions), "filename": ("text", parquet.is_text)}
     kinds |= dict.fromkeys(numbers, ("whole numbers", pa.types.is_integer))
     parquet.check_once(schema, f"The table {files.table}", kinds)
     for column, (kind, fits) in kinds.items():

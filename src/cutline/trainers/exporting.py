@@ -6,25 +6,49 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from distributed import Client
 
 from cutline.errors import CutlineError, UsageError, checked
+from cutline.progress import SILENT, Watcher
+from cutline.record import Rules
+from cutline.sources import shard_names
 from cutline.store import disk, parquet
-from cutline.table import DEFAULTS
-from cutline.trainers.formats import Export, Format
+from cutline.table import DEFAULTS, CompileOptions
+from cutline.trainers.formats import Export, Format, ShardFormat
 from cutline.trainers.imagefolder import IMAGEFOLDER
+from cutline.trainers.in_shards import shards_of
 from cutline.trainers.jsonl import JSONL
 from cutline.trainers.kohya import KOHYA
+from cutline.trainers.webshart import WEBSHART
+from cutline.trainers.wids import WIDS
 
 BATCH: Final = 8192
 """Rows that are in memory at a time, and in a row group of ``metadata.parquet``."""
 
 SCHEMA: Final = DEFAULTS.schema
 
-FORMATS: Final[dict[str, Format]] = {"jsonl": JSONL, "imagefolder": IMAGEFOLDER, "kohya": KOHYA}
+SEVERAL: Final = CompileOptions(Rules(every_caption=True)).schema
+"""That of a table with a list of captions."""
+
+FORMATS: Final[dict[str, Format | ShardFormat]] = {
+    "jsonl": JSONL,
+    "imagefolder": IMAGEFOLDER,
+    "kohya": KOHYA,
+    "webshart": WEBSHART,
+    "wids": WIDS,
+}
 
 
 @checked
-def export(table: disk.AnyPath, out: disk.AnyPath, file_format: str, data: disk.AnyPath) -> int:
+def export(
+    table: disk.AnyPath,
+    out: disk.AnyPath,
+    file_format: str,
+    data: shard_names.Where | None = None,
+    *,
+    client: Client | None = None,
+    watcher: Watcher = SILENT,
+) -> int:
     """Write the rows of the table in another format; memory does not grow with the table.
 
     Parameters
@@ -39,13 +63,22 @@ def export(table: disk.AnyPath, out: disk.AnyPath, file_format: str, data: disk.
         ``jsonl``: an object a line, ``image_path`` (absolute), ``caption``, ``image_size``.
         ``kohya``: one object of all images, by absolute path, each ``caption`` and ``image_size``.
         ``imagefolder``: a parquet file with ``file_name`` (relative to it) and the other columns.
+        ``webshart``: a folder ``X.webshart`` beside the table, an index for each of its shards.
+        ``wids``: a JSON index ``*.wids.json`` of the shards, with rejected samples, too.
     data
-        The folder that the table's filenames are relative to.
+        The folder that the table's filenames are relative to. For the last two, the shards that
+        the table was compiled from: a folder, a glob or a list. By default ``data`` beside the
+        table, and shards beside it, too.
+    client
+        The Dask cluster to index shards on if that has to be done again; without one, Dask's
+        scheduler of this process.
+    watcher
+        Who is told how far the job is.
 
     Returns
     -------
     int
-        The number of rows written.
+        The number of rows written; of samples for ``wids``.
 
     Raises
     ------
@@ -56,23 +89,36 @@ def export(table: disk.AnyPath, out: disk.AnyPath, file_format: str, data: disk.
     """
     if file_format not in FORMATS:
         raise UsageError(f"The format is one of {', '.join(FORMATS)}, not {file_format!r}.")
-    asked = Export(os.fspath(table), os.path.realpath(out), os.path.realpath(data))
-    _check_names(asked, file_format)
+    form, path = FORMATS[file_format], os.path.realpath(out)
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        raise UsageError(f"There is no folder {folder}: make it first.")
+    if not path.endswith(form.suffix):
+        raise UsageError(f"{file_format} is read from *{form.suffix}: give {name} such a name.")
+    if isinstance(form, ShardFormat):
+        return form.write(os.fspath(table), shards_of(table, data), path, client, watcher)
+    return _export_file(form, Export(os.fspath(table), path, _folder_of(table, data)))
+
+
+def _export_file(form: Format, asked: Export) -> int:
+    _check_data(asked)
+    form.check(asked)
     with parquet.open_parquet(asked.table) as file, disk.publish(asked.out) as target:
-        FORMATS[file_format].write(_row_batches(file, asked), asked, target)
+        form.write(_row_batches(file, asked), asked, target)
         return int(file.metadata.num_rows)
 
 
-def _check_names(asked: Export, file_format: str) -> None:
-    folder, name = os.path.split(asked.out)
-    suffix = FORMATS[file_format].suffix
+def _folder_of(table: disk.AnyPath, data: shard_names.Where | None) -> str:
+    if data is None:
+        data = os.path.join(os.path.dirname(disk.absolute(table)), "data")
+    if not isinstance(data, str | os.PathLike):
+        raise UsageError("The images are in one folder: name it, and no list.")
+    return os.path.realpath(data)
+
+
+def _check_data(asked: Export) -> None:
     if not os.path.isdir(asked.data):
         raise UsageError(f"There is no folder {asked.data}: name the one that holds the images.")
-    if not os.path.isdir(folder):
-        raise UsageError(f"There is no folder {folder}: make it first.")
-    if not asked.out.endswith(suffix):
-        raise UsageError(f"{file_format} is read from *{suffix}: give {name} such a name.")
-    FORMATS[file_format].check(asked)
     try:
         asked.data.encode()
     except UnicodeEncodeError as error:
@@ -93,7 +139,10 @@ def _row_batches(file: pq.ParquetFile, asked: Export) -> Iterator[pa.RecordBatch
 
 def _cast_rows(batch: pa.RecordBatch, asked: Export) -> pa.RecordBatch:
     columns = []
-    for field in SCHEMA:
+    schema = SCHEMA
+    if not parquet.is_text(batch["caption"].type) and parquet.is_captions(batch["caption"].type):
+        schema = SEVERAL
+    for field in schema:
         column = batch[field.name]
         try:
             columns.append(column.cast(field.type))
@@ -102,7 +151,7 @@ def _cast_rows(batch: pa.RecordBatch, asked: Export) -> pa.RecordBatch:
                 f"{asked.table} has a column {field.name} of {column.type}, not all of which can be"
                 f" {field.type}: compile it with cutline."
             ) from error
-    return pa.record_batch(columns, schema=SCHEMA)
+    return pa.record_batch(columns, schema=schema)
 
 
 def _check_rows(rows: pa.RecordBatch, asked: Export) -> None:

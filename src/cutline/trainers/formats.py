@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 import pyarrow as pa
+from distributed import Client
+
+from cutline.progress import Watcher
+from cutline.record import texts
+from cutline.sources import shard_names
 
 Rows: TypeAlias = Iterator[pa.RecordBatch]
 """Checked rows of the table, in batches of its four columns."""
@@ -42,12 +47,30 @@ class Format(NamedTuple):
         return os.path.splitext(os.path.abspath(table))[0] + self.suffix
 
 
+class ShardFormat(NamedTuple):
+    """A format of a table whose images stay in the shards that it was compiled from.
+
+    `write` is called with the table, the shards, the path to make, a client and a watcher, and
+    returns how many samples it wrote.
+    """
+
+    suffix: str
+    write: Callable[[str, shard_names.ShardSet, str, Client | None, Watcher], int]
+
+    def default_name(self, table: str, data: object) -> str:  # noqa: ARG002
+        """Return the path that it makes, beside the table."""
+        return os.path.splitext(os.path.abspath(table))[0] + self.suffix
+
+
 def samples(batches: Rows, asked: Export) -> Iterator[tuple[str, str, list[int]]]:
-    """Yield each image's absolute path, its caption, and its width and height."""
+    """Yield each image's absolute path, its caption, and its width and height.
+
+    Several captions are lines of one: sd-scripts picks one of them with its ``enable_wildcard``.
+    """
     for rows in batches:
         width, height, captions, filenames = (column.to_pylist() for column in rows.columns)
         for row in zip(filenames, captions, width, height, strict=True):
-            yield f"{asked.data}/{row[0]}", row[1], [row[2], row[3]]
+            yield f"{asked.data}/{row[0]}", texts.caption_file(row[1]) or "", [row[2], row[3]]
 
 
 def is_within(folder: str, above: str) -> bool:

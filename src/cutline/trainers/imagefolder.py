@@ -4,6 +4,7 @@ The format is that of ``packaged_modules/folder_based_builder`` of ``datasets`` 
 """
 
 import os
+from itertools import chain
 from typing import BinaryIO, Final
 
 import pyarrow as pa
@@ -43,11 +44,16 @@ def _check(asked: Export) -> None:
 def _write(batches: Rows, asked: Export, target: BinaryIO) -> None:
     way = os.path.relpath(asked.data, os.path.dirname(asked.out))
     prefix = "" if way == "." else way + "/"  # file names are relative to the file's own folder
-    with pq.ParquetWriter(target, SCHEMA) as writer:
-        for rows in batches:
+    first = next(batches, None)
+    if first is None:
+        pq.write_table(pa.Table.from_batches([], SCHEMA), target)
+        return
+    schema = SCHEMA.set(1, first.schema.field("caption"))  # one or a list of several
+    with pq.ParquetWriter(target, schema) as writer:
+        for rows in chain([first], batches):
             names = pc.binary_join_element_wise(prefix, rows["filename"], "")
             columns = [names, rows["caption"], rows["width"], rows["height"]]
-            writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
+            writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
 IMAGEFOLDER: Final = Format("/metadata.parquet", _write, _check)

@@ -2,23 +2,26 @@
 
 import json
 import os
-import re
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 from cutline.errors import CutlineError, UsageError, checked, flat
 from cutline.progress import Summary
-from cutline.store import disk, parquet, trouble
+from cutline.sources import passing_over
+from cutline.store import TableFiles, disk, trouble
+from cutline.trainers import webshart
+from cutline.trainers.entry import (
+    PLACES,
+    Entry,
+    cache_folder,
+    caches_home,
+    images_of,
+    loader_entry,
+)
+from cutline.trainers.in_shards import shards_of
 from cutline.trainers.simpletuner import DEFAULTS, LoaderOptions
-
-Entry: TypeAlias = dict[str, Any]
-
-COLUMNS: Final = ("caption", "filename", "width", "height")
-
-# configuration/template_vars.py of the trainer replaces these wherever they stand in the file.
-PLACEHOLDER: Final = re.compile(r"\{(?:id|model_family|output_dir|env:[^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -54,7 +57,8 @@ def write_loader(
     Parameters
     ----------
     table, data
-        The table and the folder that its filenames are relative to.
+        The table and the folder that its filenames are relative to; for ``webshart``, the folder
+        of its shards.
     out
         ``multidatabackend.json``; replaced in one step.
 
@@ -71,13 +75,14 @@ def write_loader(
         `out` cannot be read or written.
     """
     entry = loader_entry(table, data, options)
-    path = _out_file(os.fspath(out), entry["instance_data_dir"])
+    path = _out_file(os.fspath(out), entry)
     folder = os.path.dirname(path)
     # The runs of two datasets that lie side by side may come here at the same moment.
     with trouble.in_words(path), disk.one_at_a_time(folder):
         entries = _with_entry(_read_entries(path), entry)
         if not any(_is_text_cache(other) for other in entries):
-            entries.append(_text_entry(entries, entry["instance_data_dir"], options))
+            home = caches_home(table, data, options)
+            entries.append(_text_entry(entries, options.cache_dir_text, entry["id"], home))
         _check_caches(entries, entry)
         # In ASCII, because escapes bring every folder's name through, even one that is not UTF-8.
         with disk.publish(path) as file:
@@ -85,69 +90,36 @@ def write_loader(
     return entries
 
 
-def add_entry(table: str, data: str) -> EntrySummary:
+def add_entry(table: str, data: str, options: LoaderOptions = DEFAULTS) -> EntrySummary:
     """Add the dataset's entry to ``multidatabackend.json`` beside the table, if it has none there.
 
-    The entry's id is the table's name without ``.parquet``. An entry of this id stays as it is,
-    because somebody may have changed it; `write_loader` replaces it. Nothing is raised: a refusal
-    is the summary's shortfall, for the table and the caption files are there all the same.
+    An entry of this id stays as it is, because somebody may have changed it; `write_loader`
+    replaces it. Nothing is raised: a refusal is the summary's shortfall, for the table and the
+    caption files are there all the same.
 
     Parameters
     ----------
-    table, data
-        The table and the folder that its filenames are relative to.
+    table, data, options
+        As for `write_loader`.
     """
-    out = entry_file(table)
-    name = os.path.basename(table).removesuffix(".parquet")
+    out, name = entry_file(table), options.name_for(table)
     try:
-        options = LoaderOptions(id=name)
+        options = replace(options, id=name)
         entries = _read_entries(out)
         mine = [entry for entry in entries if entry.get("id") == name]
+        lines, shortfall = list[str](), ""
         if mine:
-            lines, shortfall = _about_own(mine[0], entries, out, table, data)
+            entry = loader_entry(table, data, options)
+            lines, shortfall = _about_own(mine[0], entry, entries, out, table)
         else:
             write_loader(table, data, out, options)
-            lines, shortfall = [], ""
         if not shortfall:
             lines += [*same_images(out, entries, name, data), *_without_images(out, entries, name)]
+        lines += about_caches(out, table)
     except CutlineError as error:
         refused = f"The trainer's file {out} was not written: {error}"
         return EntrySummary(out, name, written=False, shortfall=refused)
     return EntrySummary(out, name, not mine, shortfall, tuple(lines))
-
-
-def loader_entry(
-    table: disk.AnyPath, data: disk.AnyPath, options: LoaderOptions = DEFAULTS
-) -> Entry:
-    """Build the dataset's own entry.
-
-    Raises
-    ------
-    UsageError
-        The trainer would refuse the table or the folder, or find nothing in it.
-    """
-    folder = _images_folder(os.fspath(data))
-    sizes = {
-        "resolution": options.resolution,
-        "maximum_image_size": options.maximum_image_size,
-        "minimum_image_size": options.minimum_image_size,
-        "target_downsample_size": options.target_downsample_size,
-    }
-    return {
-        "id": options.id,
-        "type": "local",
-        "instance_data_dir": folder,
-        **{name: _number(size, options) for name, size in sizes.items() if size},
-        "resolution_type": options.resolution_type,
-        "cache_dir_vae": _cache_folder(options.cache_dir_vae, folder, f"vae/{options.id}"),
-        "caption_strategy": options.strategy,
-        "metadata_backend": "parquet",
-        "parquet": {
-            "path": _table_file(os.fspath(table)),
-            **{f"{column}_column": column for column in COLUMNS},
-            "identifier_includes_extension": True,
-        },
-    }
 
 
 def entry_file(table: str) -> str:
@@ -155,60 +127,36 @@ def entry_file(table: str) -> str:
     return beside(table, "multidatabackend.json")
 
 
+def folder_of(table: str, options: LoaderOptions = DEFAULTS) -> str:
+    """Return the folder that the trainer is to read, if the user names none.
+
+    Raises
+    ------
+    UsageError
+        It is that of the shards, and there are none beside the table or in ``data`` there.
+    """
+    return shards_of(table).root if options.strategy == "webshart" else beside(table, "data")
+
+
 def beside(table: str, name: str) -> str:
     """Return the path of what `cutline run` leaves beside a table."""
     return os.path.join(os.path.dirname(os.path.abspath(table)), name)
 
 
-def _number(size: float, options: LoaderOptions) -> float:
-    # Pixels as whole numbers: for ``pixel_area`` the trainer takes 1024 but not 1024.0.
-    return int(size) if options.resolution_type != "area" and size % 1 == 0 else float(size)
-
-
-def _images_folder(data: str) -> str:
-    if "://" in data:
-        raise UsageError(f"{data} is a URL: the trainer needs DATA as a folder of this machine.")
-    if not os.path.isdir(data):
-        raise UsageError(f"There is no folder {data}: name the one that holds the images.")
-    return _literal(os.path.realpath(data))  # it matches nothing in a relative one
-
-
-def _table_file(table: str) -> str:
-    if "://" in table:
-        raise UsageError(f"{table} is a URL: the trainer needs a copy of it on this machine.")
-    if os.path.isdir(table):
-        raise UsageError(f"{table} is a folder: name the merged table, the trainer reads one file.")
-    if table.endswith((".json", ".jsonl")):
-        raise UsageError(f"The trainer would read {table} as JSON: call it {table}.parquet.")
-    with parquet.open_parquet(table) as file:
-        parquet.check_columns(file, table, COLUMNS)
-        if not file.metadata.num_rows:
-            raise UsageError(f"{table} has no row to train on: see its ledger for why.")
-    return _literal(os.path.realpath(table))
-
-
-def _out_file(out: str, data: str) -> str:
-    path = os.path.realpath(out)  # so that a link stays a link
+def _out_file(out: str, entry: Entry) -> str:
+    path, data = os.path.realpath(out), images_of(entry)  # so that a link stays a link
     if not os.path.isdir(os.path.dirname(path)):
         raise UsageError(f"There is no folder for {out}: make it first.")
-    if os.path.commonpath([path, data]) == data:
+    # Beside shards a name that the listing passes over will do, for nobody lists images there.
+    harmless = entry["type"] == "webshart" and not passing_over.is_sidecar_name(
+        os.fsencode(os.path.basename(path))
+    )
+    if os.path.commonpath([path, data]) == data and not harmless:
         raise UsageError(f"{out} would pass for a sidecar in {data}: write it elsewhere.")
     return path
 
 
-def _literal(path: str) -> str:
-    found = PLACEHOLDER.search(path)
-    if found:
-        raise UsageError(f"The trainer replaces {found.group()} in {path}: rename the folder.")
-    return path
-
-
-def _cache_folder(chosen: str | None, data: str, name: str) -> str:
-    # One that was chosen may hold the trainer's placeholders.
-    return os.path.abspath(chosen or os.path.join(os.path.dirname(data), "cache", name))
-
-
-def _text_entry(entries: list[Entry], data: str, options: LoaderOptions) -> Entry:
+def _text_entry(entries: list[Entry], chosen: str | None, name: str, home: str) -> Entry:
     taken = [entry.get("id") for entry in entries]
     names = (f"text-embeds-{number}" if number else "text-embeds" for number in count())
     return {
@@ -216,7 +164,7 @@ def _text_entry(entries: list[Entry], data: str, options: LoaderOptions) -> Entr
         "type": "local",
         "dataset_type": "text_embeds",
         "default": True,
-        "cache_dir": _cache_folder(options.cache_dir_text, data, f"text/{options.id}"),
+        "cache_dir": cache_folder(chosen, home, f"text/{name}"),
     }
 
 
@@ -241,7 +189,7 @@ def _with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
     if kind != "image":
         raise UsageError(f"The id {entry['id']!r} is that of a {kind} entry: choose another one.")
     images = _folder_of(same[0])
-    if images and _folder_exists(images) and not _is_folder(images, entry["instance_data_dir"]):
+    if images and _folder_exists(images) and not _is_folder(images, images_of(entry)):
         raise UsageError(
             f"The id {entry['id']!r} is that of the images in {images}: take that entry out, or"
             " choose another --id."
@@ -251,9 +199,9 @@ def _with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
 
 def _folder_of(entry: Entry) -> str | None:
     # Only an absolute path of this machine is known to be the folder of the images.
-    folder = entry.get("instance_data_dir")
+    folder = images_of(entry)
     is_path = isinstance(folder, str) and os.path.isabs(folder) and "{" not in folder
-    return str(folder) if is_path and entry.get("type", "local") == "local" else None
+    return str(folder) if is_path and entry.get("type", "local") in PLACES else None
 
 
 def _folder_exists(folder: str) -> bool:
@@ -268,25 +216,49 @@ def same_images(path: str, entries: list[Entry], name: str, data: str) -> list[s
     return [
         f"{path} has an entry {entry.get('id')!r} of the same images: take one of them out."
         for entry in entries
-        if entry.get("id") != name and _is_folder(entry.get("instance_data_dir"), data)
+        if entry.get("id") != name and _is_folder(images_of(entry), data)
+    ]
+
+
+def stale_caches(path: str, table: str) -> list[str]:
+    """Return the folders in which webshart keeps an older index of a table, by the entries there.
+
+    Raises what `write_loader` raises for a file that is no list of entries.
+    """
+    index = TableFiles.of(table).webshart
+    caches = [
+        entry["webshart"].get("cache_dir")
+        for entry in _read_entries(path)
+        if _is_folder(entry.get("metadata"), index) and isinstance(entry.get("webshart"), dict)
+    ]
+    return [one for one in caches if isinstance(one, str) and webshart.is_stale(one, index)]
+
+
+def about_caches(path: str, table: str) -> list[str]:
+    """Return a sentence about each of the `stale_caches`."""
+    return [
+        f"The index of {table} is newer than what webshart keeps of it and never looks at again:"
+        f" remove that before you train, `{shlex.join(['rm', '-r', cache])}`."
+        for cache in stale_caches(path, table)
     ]
 
 
 def _about_own(
-    mine: Entry, entries: list[Entry], path: str, table: str, data: str
+    mine: Entry, entry: Entry, entries: list[Entry], path: str, table: str
 ) -> tuple[list[str], str]:
     # Sentences about the dataset's entry that is there already, and its shortfall.
-    name, images = mine["id"], _folder_of(mine)
+    name, images, data = mine["id"], _folder_of(mine), images_of(entry)
+    again = ["cutline", "loader", table, data, "--id", name]
+    if entry["caption_strategy"] != DEFAULTS.strategy:
+        again += ["--strategy", entry["caption_strategy"]]
     if images and not _folder_exists(images):
-        again = shlex.join(["cutline", "loader", table, data, "--id", name])
         return [], (
-            f"The images of the entry {name!r} in {path} are not there: replace it by `{again}`."
+            f"The images of the entry {name!r} in {path} are not there: replace it by"
+            f" `{shlex.join(again)}`."
         )
-    options = LoaderOptions(id=name)
-    if (images and not _is_folder(images, data)) or (
-        _with_entry(entries, loader_entry(table, data, options)) != entries
-    ):
-        return [f"{path} has an entry {name!r} of its own: left as it is."], ""
+    if (images and not _is_folder(images, data)) or _with_entry(entries, entry) != entries:
+        kept = f"{path} has an entry {name!r} of its own: left as it is."
+        return [kept, f"`{shlex.join(again)}` replaces it."], ""
     return [], ""
 
 

@@ -5,10 +5,13 @@ after hours of scanning; each one here names the place in its ``simpletuner/help
 """
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
+
+from msgspec import Meta
 
 from cutline.errors import UsageError, check_fields
 
@@ -16,7 +19,7 @@ IMAGES: Final = frozenset(
     b"jpg jpeg png webp bmp gif tif tiff jfif jpe avif jp2".split()  # as Pillow opens them
 )
 
-Strategy = Literal["textfile", "parquet"]
+Strategy = Literal["textfile", "parquet", "webshart"]
 
 ResolutionType = Literal["area", "pixel", "pixel_area"]
 
@@ -59,9 +62,11 @@ class LoaderOptions:
     Attributes
     ----------
     id
-        The dataset's name; the trainer keeps its state and names its caches by it.
+        The dataset's name, by which the trainer keeps its state and names its caches; by default
+        that of the table.
     strategy
-        Where the trainer takes captions from: ``textfile`` or ``parquet``.
+        Where the trainer takes captions from: ``textfile`` or ``parquet``; with ``webshart``, the
+        images too, from the shards.
     resolution
         The size to train at, in the unit of `resolution_type`, as the next three are.
     resolution_type
@@ -85,15 +90,15 @@ class LoaderOptions:
         The trainer would refuse them, or take them and not do what they say.
     """
 
-    id: str = "dalle3"
+    id: Annotated[str | None, Meta(extra={"metavar": "NAME"})] = None
     strategy: Strategy = "textfile"
     resolution: float = 1.0
     resolution_type: ResolutionType = "area"
     minimum_image_size: float = 0.75
     maximum_image_size: float = 2.0
     target_downsample_size: float = 1.75
-    cache_dir_vae: str | None = None
-    cache_dir_text: str | None = None
+    cache_dir_vae: Annotated[str | None, Meta(extra={"metavar": "DIR"})] = None
+    cache_dir_text: Annotated[str | None, Meta(extra={"metavar": "DIR"})] = None
 
     def __post_init__(self) -> None:
         """Raise at once what the trainer would refuse hours later."""
@@ -101,9 +106,13 @@ class LoaderOptions:
         for fault in _faults(self):
             raise UsageError(fault)
 
+    def name_for(self, table: str) -> str:
+        """Return the name of the dataset of a table."""
+        return self.id or os.path.basename(os.path.abspath(table)).removesuffix(".parquet")
+
 
 def _faults(options: LoaderOptions) -> Iterator[str]:
-    if options.id in {"", ".", ".."} or UNSAFE_IN_ID.search(options.id):
+    if options.id in {"", ".", ".."} or UNSAFE_IN_ID.search(options.id or ""):
         yield f"The id {options.id!r} cannot name a file: use letters, digits, '-' and '_'."
     yield from _unit_faults(options, LIMITS[options.resolution_type])
     yield from _order_faults(options)

@@ -25,7 +25,7 @@ from cutline.verify.checks import Findings, found
 TYPES: Final[dict[str, tuple[str, Callable[[pa.DataType], bool]]]] = {
     "width": ("a whole number", pa.types.is_integer),
     "height": ("a whole number", pa.types.is_integer),
-    "caption": ("text", parquet.is_text),
+    "caption": ("text", parquet.is_captions),
     "filename": ("text", parquet.is_text),
 }
 
@@ -71,7 +71,7 @@ class Rows:
 
     table: pa.Table
     filenames: list[str]
-    captions: list[str | None]
+    captions: list[str | list[str | None] | None]
     safe: list[int]
     keys: list[bytes]
 
@@ -94,7 +94,7 @@ def check_cells(rows: Rows, first: int) -> Findings:
     """Check the cells of some rows; `first` is how many rows come before them in the table."""
     table, filenames = rows.table, rows.filenames
     small = pc.or_(_below_one(table["width"]), _below_one(table["height"]))
-    blank = [caption is not None and not caption.strip() for caption in rows.captions]
+    blank = [caption is not None and _is_blank(caption) for caption in rows.captions]
     unsafe = np.array([name is not None for name in filenames], bool)
     unsafe[rows.safe] = False
     faulty = {
@@ -124,8 +124,12 @@ def _any_null(rows: pa.Table) -> npt.NDArray[np.bool_]:
     return every
 
 
-def _is_unclean(caption: str | None, blank: bool) -> bool:  # noqa: FBT001 - a mask's cell
-    return not blank and caption is not None and texts.clean(caption) != caption
+def _is_blank(caption: str | list[str | None]) -> bool:
+    return not any(map(str.strip, texts.captions_in(caption)))
+
+
+def _is_unclean(caption: str | list[str | None] | None, blank: bool) -> bool:  # noqa: FBT001 - a mask's cell
+    return not blank and any(texts.clean(text) != text for text in texts.captions_in(caption))
 
 
 def check_caption_files(data: str, rows: Rows) -> Findings:
@@ -134,7 +138,7 @@ def check_caption_files(data: str, rows: Rows) -> Findings:
     own = marks.OwnCaptions(data)
     with local_folder.open_folder(data) as root:
         for row, stem in zip(rows.safe, rows.keys, strict=True):
-            path, caption = stem + b".txt", rows.captions[row]
+            path, caption = stem + b".txt", texts.caption_file(rows.captions[row])
             text = read_caption(root, path)
             if text is None:
                 continue
@@ -218,13 +222,18 @@ def _own_size(root: int, filename: str, size: Size) -> Size | None:
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
         with open(descriptor, "rb", closefd=False) as file:
-            own: Size = imagesize.get(file, exif_rotation=True)
-            # imagesize does not see how a PNG or a WebP is turned. Pillow does, but may have to
-            # read all of it, so it is asked only before a row is called wrong.
-            swapped = own != size and own == size[::-1]
-            return size if swapped and _is_turned(file) else own
+            return size_in(file, size)
     finally:
         os.close(descriptor)
+
+
+def size_in(file: BinaryIO, size: Size) -> Size:
+    """Return the size of an image as it is shown; `size` is what its row says."""
+    own: Size = imagesize.get(file, exif_rotation=True)
+    # imagesize does not see how a PNG or a WebP is turned. Pillow does, but may have to read all of
+    # it, so it is asked only before a row is called wrong.
+    swapped = own != size and own == size[::-1]
+    return size if swapped and _is_turned(file) else own
 
 
 def _is_turned(file: BinaryIO) -> bool:

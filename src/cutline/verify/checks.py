@@ -27,12 +27,12 @@ class VerifyOptions:
     ----------
     strategy
         Where the trainer takes captions from: ``textfile`` or ``parquet``; with the second,
-        no caption file has to be there.
+        no caption file has to be there. With ``webshart`` the images are in shards.
     expect
         How many sidecars there should be; another number is no failure.
     sizes
         Compare all of the table's sizes with what the images' own headers say.
-    sample
+    headers
         Compare so many sizes, evenly spread over the table.  [default: 1,000]
     force_unlock
         Take over a lock whose owner cannot be asked, because it is on another host.
@@ -41,19 +41,19 @@ class VerifyOptions:
     strategy: simpletuner.Strategy = "textfile"
     expect: int | None = None
     sizes: Annotated[bool, Meta(extra={"flag": "--check-sizes"})] = False
-    sample: Annotated[int | None, Meta(ge=1)] = None
+    headers: Annotated[int | None, Meta(ge=1)] = None
     force_unlock: bool = False
 
     def __post_init__(self) -> None:
         """Raise UsageError for values that are out of range."""
         check_fields(self)
-        if self.sample is not None and self.sample < 1:
-            raise UsageError("A sample has at least one image: raise --sample.")
+        if self.headers is not None and self.headers < 1:
+            raise UsageError("The sizes of at least one image are compared: raise --headers.")
 
     @property
     def compared(self) -> int | None:
         """How many sizes are compared at most; None for all."""
-        return self.sample or (None if self.sizes else SAMPLE)
+        return self.headers or (None if self.sizes else SAMPLE)
 
 
 DEFAULTS: Final = VerifyOptions()
@@ -100,6 +100,8 @@ CHECKS: Final = (
         "unlisted_folders", FAILURE, "folders that cannot be listed: neither checked nor compiled"
     ),
     Check("linked_folders", WARNING, "links to folders: neither entered here nor compiled"),
+    Check("index_entries", FAILURE, "entries of webshart's index that are not as the shards are"),
+    Check("stale_caches", FAILURE, "folders in which webshart keeps an older index"),
     Check("wrong_sizes", FAILURE, "rows whose size is not the image's own"),
     Check("unreadable_images", FAILURE, "images without a header that tells their size"),
 )
@@ -111,6 +113,15 @@ CAPTION_FILE_CHECKS: Final = (
     "empty_caption_files",
     "caption_files_without_image",
 )
+
+INDEX_CHECKS: Final = ("index_entries", "stale_caches")
+
+SHARD_CHECKS: Final = (
+    *("schema", "nulls", "bad_sizes", "empty_captions", "unclean_captions", "unsafe_filenames"),
+    *("duplicate_filenames", "rows_without_image", "sidecar_count", *INDEX_CHECKS),
+    *("wrong_sizes", "unreadable_images"),
+)
+"""What is checked of a table whose images are in shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +160,8 @@ def merged(several: Iterable[Findings]) -> Findings:
 
 def looked_for(options: VerifyOptions) -> list[str]:
     """Return the names of the checks that are made, in order."""
-    skipped: set[str] = set()
+    every = {check.name for check in CHECKS}
+    skipped = every - {*SHARD_CHECKS} if options.strategy == "webshart" else {*INDEX_CHECKS}
     if options.strategy != "textfile":
         skipped.update(CAPTION_FILE_CHECKS)
     if options.expect is None:

@@ -179,8 +179,8 @@ def _caption_for(orphan: Orphan, rules: Rules, root: int) -> str | None:
         return None
     _, data, _ = local_folder.read_file(root, orphan.sidecar)
     record = data if isinstance(data, Reject) else judging.parse(data)
-    text = record if isinstance(record, Reject) else judging.caption(record, rules)
-    return None if isinstance(text, Reject) else text
+    found = record if isinstance(record, Reject) else judging.captions(record, rules)
+    return None if isinstance(found, Reject) else "\n".join(found)
 
 
 @dataclass(slots=True)

@@ -151,6 +151,11 @@ class VerifySummary(Summary):
             if self.findings.keys().isdisjoint(checks.CAPTION_FILE_CHECKS):
                 move += ["--strategy", "parquet"]
             return Mend("move images without row out of the way", self.mover or shlex.join(move))
+        if "index_entries" in failing:
+            export = ["cutline", "export", self.table, self.data, "--format", "webshart"]
+            return Mend("write the index", shlex.join(export))
+        if caches := self.findings.get("stale_caches", Finding()).examples:
+            return Mend("remove what webshart keeps", shlex.join(["rm", "-r", *caches]))
         if not set(checks.CAPTION_FILE_CHECKS).isdisjoint(failing):
             write = ["cutline", "captions", self.table, self.data]
             return Mend("write the caption files", shlex.join(write))

@@ -20,13 +20,14 @@ import pyarrow as pa
 from distributed import Client
 
 from cutline.cluster import running, worker_checks
-from cutline.errors import checked, flat
+from cutline.errors import UsageError, checked, flat
 from cutline.progress import SILENT, Clock, Watcher, events
 from cutline.store import TableFiles, disk, parquet
 from cutline.table import Slice, slices_of
 from cutline.verify import (
     check_files,
     check_rows,
+    check_shards,
     checks,
     near_names,
     orphans,
@@ -118,7 +119,8 @@ def verify_dataset(
     table
         The table, ``X.parquet``; its ledger ``X.rejects.parquet`` tells why images have no row.
     data
-        The folder that its filenames are relative to.
+        The folder that its filenames are relative to; with the strategy ``webshart``, that of the
+        shards.
     options
         What to verify.
     client
@@ -133,8 +135,29 @@ def verify_dataset(
     CutlineError
         The job cannot go on.
     """
+    if options.strategy == "webshart":
+        return _verify_shards(table, data, options, client, watcher)
     with verified(table, data, options, client, watcher) as found:
         return found.summary
+
+
+def _verify_shards(
+    table: disk.AnyPath,
+    data: disk.AnyPath,
+    options: VerifyOptions,
+    client: Client | None,
+    watcher: Watcher,
+) -> VerifySummary:
+    clock = Clock()
+    folder, table_files = disk.data_folder(data), TableFiles.of(table)
+    with parquet.open_parquet(table_files.table) as file:
+        schema, rows = check_rows.check_schema(file.schema_arrow), file.metadata.num_rows
+    findings, images = {"schema": schema}, 0
+    if not schema.count:
+        with table_files.locked(watcher.say, force=options.force_unlock) as files:
+            each, images = check_shards.check_shards(files, folder, options, client, watcher)
+        findings |= {name: each.get(name, Finding()) for name in checks.looked_for(options)[1:]}
+    return VerifySummary(table_files.table, folder, rows, images, findings, {}, clock.total())
 
 
 @contextmanager
@@ -146,6 +169,8 @@ def verified(
     watcher: Watcher,
 ) -> Iterator[Verified]:
     """Verify, and keep the orphans and the lock of the table as long as they are needed."""
+    if options.strategy == "webshart":
+        raise UsageError("What is in shards cannot be moved or captioned: choose another strategy.")
     clock = Clock()
     folder = disk.data_folder(data)
     with parquet.open_parquet(os.fspath(table)) as file:
