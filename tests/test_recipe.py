@@ -279,10 +279,16 @@ def test_the_table_of_the_folder_at_hand_has_its_name(root, monkeypatch):
     assert layout(".") == (f"{root}/flowers.parquet", f"{root}/data")
 
 
-@pytest.mark.parametrize("missing", ["none", "empty"])
-def test_a_folder_without_data_is_refused(tmp_path, missing):
+@pytest.mark.parametrize(
+    ("missing", "mend"),
+    [
+        ("none", "There is no folder .*/none: correct the name"),
+        ("empty", "empty/data is not there: put images and sidecars"),
+    ],
+)
+def test_a_folder_without_data_is_refused(tmp_path, missing, mend):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=rf"{missing}/data is not there: put images and sidecars"):
+    with pytest.raises(UsageError, match=mend):
         run(str(tmp_path / missing))
     assert os.listdir(tmp_path) == ["empty"]
 

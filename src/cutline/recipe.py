@@ -353,6 +353,11 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
         a dataset itself.
     """
     path = disk.absolute(root)
+    if not os.path.isdir(path):
+        above = os.path.dirname(os.fspath(root)) or "."
+        command = shlex.join(["cutline", "run", above])
+        mend = f"run `{command}`" if os.path.exists(path) else "correct the name"
+        raise UsageError(f"There is no folder {path}: {mend}.")
     data = os.path.join(path, "data")
     _check_root(path, data)
     if not os.path.isdir(data) and not _has_shards(path):

@@ -1,5 +1,6 @@
 """The pictures of the documents, taken anew by `make pictures`: a terminal, pages, a report."""
 
+import io
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from distributed import Client, LocalCluster
+from PIL import Image
 from test_captions_page import standing_still, wait_for_tasks
 
 from cutline import CompileOptions, DemoOptions, make_demo, run
@@ -19,6 +21,16 @@ PICTURES = os.environ.get("CUTLINE_PICTURES")
 pytestmark = pytest.mark.skipif(not PICTURES, reason="only `make pictures` takes the pictures anew")
 
 
+ABOVE = {"x": 0, "y": 0, "width": 1280, "height": 1000}
+"""What is shown of a page that is long."""
+
+
+def keep(picture, name):
+    """Keep a picture for the documents, in 256 colours, which takes a third of the space."""
+    with Image.open(io.BytesIO(picture)) as image:
+        image.quantize(256).save(f"{PICTURES}/{name}.png", optimize=True)
+
+
 def test_a_picture_of_a_terminal(browser):
     typed = ["cutline", "run", "dalle3"]
     with TemporaryDirectory(prefix="sets-") as folder:  # a short path, as people have
@@ -28,7 +40,7 @@ def test_a_picture_of_a_terminal(browser):
     drawn = screen.picture("cutline", " ".join(typed))
     page = browser.new_page(viewport={"width": 1000, "height": 700})
     page.set_content(f"<body style='margin: 0'>{drawn}</body>")
-    page.locator("svg").screenshot(path=f"{PICTURES}/terminal.png")
+    keep(page.locator("svg").screenshot(), "terminal")
 
 
 def test_a_picture_of_the_report(browser, tmp_path):
@@ -39,7 +51,7 @@ def test_a_picture_of_the_report(browser, tmp_path):
     page.goto(f"file://{root}/dalle3.report.html")
     page.wait_for_function("window.Bokeh && Bokeh.documents.every(d => d.is_idle)")
     page.wait_for_timeout(1000)
-    page.screenshot(path=f"{PICTURES}/report.png", full_page=True)
+    keep(page.screenshot(full_page=True), "report")
 
 
 def test_pictures_of_the_dashboard(browser, open_page, tmp_path):
@@ -62,6 +74,6 @@ def test_pictures_of_the_dashboard(browser, open_page, tmp_path):
             with standing_still(workers):
                 for page in (captions, status):
                     page.wait_for_timeout(1500)
-                captions.screenshot(path=f"{PICTURES}/captions-page.png", full_page=True)
-                status.screenshot(path=f"{PICTURES}/status-page.png")
+                keep(captions.screenshot(full_page=True, clip=ABOVE), "captions-page")
+                keep(status.screenshot(), "status-page")
             job.result()

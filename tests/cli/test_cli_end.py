@@ -50,7 +50,8 @@ def test_a_command_that_is_stopped_says_how_to_go_on(monkeypatch):
     result = ended(KeyboardInterrupt())
     assert result.exit_code == INTERRUPTED == 130
     assert result.stderr == (
-        "cutline: Stopped; what is done is kept, go on with: command compile 'my data' t.parquet\n"
+        "cutline: Stopped; what is done is kept,"
+        " go on with `command compile 'my data' t.parquet`.\n"
     )
 
 

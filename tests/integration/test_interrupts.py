@@ -58,9 +58,9 @@ def test_a_compile_that_is_stopped_goes_on_in_the_next_run(processes, large, who
     )
     until(lambda: os.path.isdir(outputs.parts) and os.listdir(outputs.parts), "a part")
     assert stopped(process, send, number) == (
-        f"cutline: Stopped; what is done is kept, go on with: {' '.join(program)} compile"
+        f"cutline: Stopped; what is done is kept, go on with `{' '.join(program)} compile"
         f" {data} {outputs.table} --workers 2 --dashboard-address none --partition-size 200"
-        " --json\n"
+        " --json`.\n"
     )
     assert not os.path.exists(outputs.workspace.lock)
     assert not os.path.exists(outputs.table)

@@ -58,8 +58,8 @@ def test_the_first_ctrl_c_stops_in_order_and_says_how_to_go_on(source, tmp_path,
         said = job.communicate()[1]
     assert job.returncode == 130
     command = f"compile {source} {table} {' '.join(OPTIONS)} --quiet"
-    assert said.startswith("cutline: Stopped; what is done is kept, go on with: ")
-    assert said.endswith(f" {command}\n")
+    assert said.startswith("cutline: Stopped; what is done is kept, go on with `")
+    assert said.endswith(f" {command}`.\n")
     assert said.count("\n") == 1
     assert not table.exists()
     assert sorted(os.listdir(tmp_path / "x.cutline")) == ["plan.parquet", "rejects"]

@@ -48,6 +48,6 @@ def test_ctrl_c_leaves_one_bar_and_one_sentence(demo):
     assert screen.whole_text()[-1] == "" or screen.widest <= 80
     tail = " ".join(screen.whole_text()).partition("cutline: ")[2]
     assert " ".join(tail.split()) == (
-        "Stopped; what is done is kept, go on with: cutline"
-        f" {' '.join(COMMAND[3:])} {' '.join(PLACE)}"
+        "Stopped; what is done is kept, go on with `python -m cutline"
+        f" {' '.join(COMMAND[3:])} {' '.join(PLACE)}`."
     )

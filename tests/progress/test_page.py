@@ -46,7 +46,7 @@ def test_a_stage_shows_what_it_did_and_how_long_it_will_take():
     shown = captions_page.jobs_html(watched, began + 10)
     for figure in ("100 of 200 sidecars", "90 rows", ">10<", "width:50.0%", ">10 s</td>"):
         assert figure in shown
-    assert "at work since 10 s, about 10 s left." in " ".join(shown.split())
+    assert "at work for 10 s, about 10 s left." in " ".join(shown.split())
     assert "counted twice" in shown
 
 
@@ -105,7 +105,7 @@ def test_the_stages_of_a_job_are_there_from_the_start_with_the_time_left_of_all(
     began = watched.stages["s"].began
     shown = words(watched, began + 9)
     # 9 s for 100 samples at 9 us elsewhere: so merge, 1 us for each of 200 there, takes 2 s here.
-    assert "run is at work since 9.0 s, about 11 s left." in shown
+    assert "run has been at work for 9.0 s, about 11 s left." in shown
     assert "compile-rows" in shown.partition("merge to come")[0]
 
 
@@ -145,7 +145,8 @@ def test_the_last_job_comes_first():
     watched = job(begun(), JobEnded("j", "done"))
     watched.take(JobBegun("k", "captions", "c", ()), time.time())
     shown = words(watched, time.time())
-    assert shown.index("captions is at work") < shown.index("Before that") < shown.index("run is")
+    places = [shown.index(words) for words in ("captions has been", "Before that", "run is done")]
+    assert places == sorted(places)
 
 
 def test_lost_workers_are_told():

@@ -181,7 +181,7 @@ def test_the_log_of_a_whole_run_is_as_long_for_ten_times_the_records(tmp_path):
     )
     assert "compile-rows: 3,000 of 3,000 sidecars in " in logs[1]
     assert few == many
-    assert len(few) == 1 + 7 + 1 + 6 + 1  # the dashboard, stages, a hint, steps, what is wrong
+    assert len(few) == 1 + 7 + 6 + 1  # the dashboard, stages, steps, what is wrong
 
 
 # A terminal
@@ -223,7 +223,7 @@ def test_a_terminal_shows_names_as_they_are():
     console = on_terminal(width=40)
     Terminal(console).say("It is in /data/[bold]a very long folder's name[/bold]/\x1b[31m.")
     assert console.file.getvalue() == (
-        "It is in /data/[bold]a very long folder's name[/bold]/ [31m.\n"
+        "It is in /data/[bold]a very long\nfolder's name[/bold]/ [31m.\n"
     )
 
 

@@ -302,6 +302,15 @@ def test_without_the_folder_only_the_table_is_told_of(browser, tmp_path):
     assert "Some of the images" not in text
 
 
+def test_without_images_none_is_shown_and_the_page_says_so(browser, tmp_path):
+    made = intact(tmp_path / "set")
+    for name in NAMES:
+        (made.data / name).unlink()
+    text = Visit(browser, cutline.report_table(made.table, made.data).page).text()
+    assert "No image is shown, because none is there as a file." in text
+    assert "Some of the images" not in text
+
+
 def test_a_table_without_rows_has_a_page_too(tmp_path):
     made = intact(tmp_path / "set")
     made.rewrite([])

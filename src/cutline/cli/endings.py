@@ -34,7 +34,7 @@ def one_sentence(after_stop: str = "") -> Iterator[None]:
     except KeyboardInterrupt:
         program = click.get_current_context().find_root().info_name  # cutline, or dask
         again = f"{program} {shlex.join(sys.argv[1:])}"
-        go_on = f"what is done is kept, go on with: {again}"
+        go_on = f"what is done is kept, go on with `{again}`."
         _complain(f"Stopped; {after_stop + '.' if after_stop else go_on}")
         sys.exit(INTERRUPTED)
 

@@ -1,4 +1,4 @@
-"""The examples in the help of each command; the tests parse them."""
+"""What the help says of each command in short, and its examples; the tests parse them."""
 
 from typing import Final
 
@@ -45,9 +45,25 @@ EXAMPLES: Final = {
 }
 
 
+IN_SHORT: Final = {
+    "captions": "A caption file beside each image.",
+    "compile": "The sidecars of a folder or of shards, as one table.",
+    "demo": "A small dataset with planted faults, to try it on.",
+    "export": "The table as other trainers read it.",
+    "extract": "Shards to files.",
+    "head": "The first rows of a table, its parts or its rejects.",
+    "loader": "The trainer's entry for the table.",
+    "report": "A page about the table.",
+    "run": "All of it, on one dataset folder.",
+    "verify": "What the trainer will find, checked.",
+}
+"""What the list of commands says of each."""
+
+
 def add_examples(group: click.Group) -> None:
-    """Put its examples below the help of each command."""
+    """Put its examples below the help of each command, and a line into the list of all."""
     for name, lines in EXAMPLES.items():
+        group.commands[name].short_help = IN_SHORT.get(name)
         group.commands[name].epilog = "\b\n" + "\n".join(
             ["Examples:", *(f"  {line}" for line in lines)]
         )

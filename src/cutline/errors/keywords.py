@@ -152,8 +152,8 @@ def _keywords_of(
 
 
 def _option_name(field: Field[Any], hint: Any, extra: Mapping[str, str | None]) -> str:
-    flag = extra.get("flag") or "--no-"
-    if not flag.startswith("--no-"):
+    flag = extra.get("flag")
+    if flag and not (flag.startswith("--no-") and field.default):
         return flag.removeprefix("--").replace("-", "_")
     return field.name.removesuffix("s") if get_origin(hint) is tuple else field.name
 

@@ -60,7 +60,10 @@ class Gallery:
 
 
 def galleries(table: str, ledger_path: str, data: str, shapes: Shapes) -> list[Gallery]:
-    """Return some images of a dataset: at random, by length of the caption, of each reason."""
+    """Return some images of a dataset: at random, by length of the caption, of each reason.
+
+    There are none where not one is there as a file, as in a dataset that is read from its shards.
+    """
     longest, shortest = (
         [(filename, caption) for _, filename, caption in extremes]
         for extremes in (shapes.longest, shapes.shortest)
@@ -71,11 +74,12 @@ def galleries(table: str, ledger_path: str, data: str, shapes: Shapes) -> list[G
         "The shortest captions": shortest,
         "One of each reject whose image is there": _of_each_reason(ledger_path, data),
     }
-    return [
+    made = [
         Gallery(title, [Thumbnail(name, text, _picture(data, name)) for name, text in pairs])
         for title, pairs in named.items()
         if pairs
     ]
+    return made if any(one.picture for gallery in made for one in gallery.shown) else []
 
 
 def _drawn_by_lot(slices: list[Slice]) -> list[tuple[str, str]]:
