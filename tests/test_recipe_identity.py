@@ -13,6 +13,7 @@ from PIL import Image
 import cutline
 from cutline import CutlineError, ExtractOptions, RunOptions, recipe
 from cutline.cli.commands import cutline as command
+from cutline.recipe import whole_run
 from jobs_at_work import Listener
 from sidecars import as_bytes, record
 from tar_bytes import END, by_tarfile, header, member
@@ -210,14 +211,14 @@ def test_what_was_put_back_is_unpacked_and_looked_at_as_before(dataset):
 
 def test_sidecars_that_vanish_after_they_were_unpacked_fail_the_run(dataset, monkeypatch):
     dataset.shard(samples())
-    extract = recipe.extract
+    extract = whole_run.extract
 
     def losing(*arguments, **named):
         summary = extract(*arguments, **named)
         (dataset.data / "a.json").unlink()
         return summary
 
-    monkeypatch.setattr(recipe, "extract", losing)
+    monkeypatch.setattr(whole_run, "extract", losing)
     with pytest.raises(CutlineError, match=r"Of 26 sidecars that were unpacked .* 25 are listed"):
         dataset.run()
 
