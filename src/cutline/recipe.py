@@ -354,8 +354,7 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     """
     path = disk.absolute(root)
     if not os.path.isdir(path):
-        above = os.path.dirname(os.fspath(root)) or "."
-        command = shlex.join(["cutline", "run", above])
+        command = shlex.join(["cutline", "run", os.path.dirname(os.fspath(root)) or "."])
         mend = f"run `{command}`" if os.path.exists(path) else "correct the name"
         raise UsageError(f"There is no folder {path}: {mend}.")
     data = os.path.join(path, "data")
