@@ -84,6 +84,13 @@ def stand_in_for_training(folder):
     sys.path.insert(0, folder)
 
 
+class Unset:
+    """The trainer's arguments, none of which is set."""
+
+    def __getattr__(self, name):
+        return None
+
+
 def read_webshart(entry):
     from simpletuner.helpers.data_backend.webshart import WebshartDataBackend
     from simpletuner.helpers.metadata.backends.webshart import WebshartMetadataBackend
@@ -92,7 +99,8 @@ def read_webshart(entry):
 
     name, cache = entry["id"], entry["webshart"]["cache_dir"]
     StateTracker.set_data_backend_config(name, entry)
-    StateTracker.get_args = StateTracker.get_model = lambda *_: None
+    StateTracker.get_args = lambda *_: Unset()
+    StateTracker.get_model = lambda *_: None
     StateTracker.get_webhook_handler = lambda *_: None
     StateTracker.set_image_files = lambda *_, **__: None
     accelerator = types.SimpleNamespace(is_main_process=True, num_processes=1)

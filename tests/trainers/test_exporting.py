@@ -179,7 +179,7 @@ def test_a_table_that_another_program_has_written_is_taken(dataset):
         assert orjson.loads(file.read())["image_size"] == [64, 32]
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("file_format", OUT)
 @pytest.mark.parametrize(
     ("row", "words"),
     [
@@ -301,7 +301,7 @@ def peak(dataset, file_format):
     return int(subprocess.run(run, check=True, capture_output=True).stdout)
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("file_format", OUT)
 def test_memory_does_not_grow_with_the_table(dataset, file_format):
     """The rows of the larger table take 100 MB, in one row group."""
     row = (1024, 1024, "a" * 500, "a.png")

@@ -11,7 +11,7 @@ from distributed import CancelledError, Client, Future
 from tornado.ioloop import PeriodicCallback
 
 from cutline.cluster import health, worker_checks
-from cutline.cluster.waiting import Waiting, waiting_of
+from cutline.cluster.waiting import Wait, waiting_of
 from cutline.errors import CutlineError
 from cutline.process import private_api
 from cutline.progress import Watcher
@@ -69,8 +69,7 @@ class _Looks:
     before: dict[str, health.Worker]
     heard: dict[str, health.Heard] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
-    alone_since: float | None = None
-    waits_for: str = ""
+    wait: Wait | None = None
     in_vain: str = ""
 
     async def look(self) -> None:
@@ -87,20 +86,14 @@ class _Looks:
         self.before, self.silent = now, silent
         waiting = waiting_of(self.client)
         if now or waiting is None:
-            self.alone_since, self.waits_for = None, ""
+            self.wait = None
         else:
-            await self._wait(waiting, clock)
+            self.wait = self.wait or Wait(waiting, LEAST_PATIENCE)
+            await self._wait_on(self.wait)
 
-    async def _wait(self, waiting: Waiting, clock: float) -> None:
-        self.alone_since = self.alone_since or clock
-        reason = await asyncio.to_thread(waiting.reason)
-        if reason != self.waits_for:
-            self.watcher.say(f"Waiting for workers: {reason}.")
-            self.waits_for = reason
-        seconds = waiting.seconds(reason, LEAST_PATIENCE)
-        if clock - self.alone_since > seconds:
-            self.in_vain = (
-                f"All workers are lost, and no other has come in {seconds:g} s ({reason}):"
-                f" {waiting.mend}, and run this again, which goes on from what is done."
-            )
+    async def _wait_on(self, wait: Wait) -> None:
+        await asyncio.to_thread(wait.look, self.watcher)
+        if wait.left <= 0:
+            none = wait.in_vain("All workers are lost, and no other has come")
+            self.in_vain = f"{none}, and run this again, which goes on from what is done."
             await self.client.cancel(self.futures)

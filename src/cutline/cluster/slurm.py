@@ -198,8 +198,10 @@ def check_job(script: str) -> None:
 
 def queued(name: str) -> str:
     """Return what the jobs of a name are waiting for, in Slurm's own words."""
-    listed = _slurm("squeue", "--noheader", f"--name={name}", "--format=%T (%r)").stdout
-    states = Counter(line.replace(" (None)", "") for line in listed.splitlines())
+    listed = _slurm("squeue", "--noheader", f"--name={name}", "--format=%T (%r)")
+    if listed.returncode:
+        return f"squeue does not answer ({' '.join(listed.stderr.split())})"
+    states = Counter(line.replace(" (None)", "") for line in listed.stdout.splitlines())
     told = [
         f"{count} {'job is' if count == 1 else 'jobs are'} {of}" for of, count in states.items()
     ]

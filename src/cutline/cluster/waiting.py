@@ -15,7 +15,7 @@ LOOK_EVERY: Final = 2
 """Seconds between two looks at what is waited for."""
 
 HOPELESS_AFTER: Final = 60
-"""Seconds after which no worker will come of its own accord, where none is on its way."""
+"""Seconds of a reason for which none will come: a job may be between two states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,45 @@ class Waiting:
     mend: str
     hopeless: str = ""
 
-    def seconds(self, reason: str, least: float = 0) -> float:
-        """Return how long to wait for this reason, and at the least if there is hope."""
-        if reason == self.hopeless:
-            return min(self.patience, HOPELESS_AFTER)
-        return max(self.patience, least)
+
+class Wait:
+    """A wait for the first worker of a cluster, or for another where all are lost.
+
+    Parameters
+    ----------
+    least
+        Seconds that it takes if `patience` is shorter.
+
+    Attributes
+    ----------
+    reason
+        What is waited for, as of the last look.
+    """
+
+    def __init__(self, waiting: Waiting, least: float = 0) -> None:
+        self.reason = ""
+        self._waiting, self._patience = waiting, max(waiting.patience, least)
+        self._begin = self._since = time.monotonic()
+
+    def look(self, watcher: Watcher) -> None:
+        """Ask what is waited for, and tell if that has changed."""
+        reason = self._waiting.reason()
+        if reason != self.reason:
+            watcher.say(f"Waiting for workers: {reason}.")
+            self.reason, self._since = reason, time.monotonic()
+
+    @property
+    def left(self) -> float:
+        """Seconds until it is over."""
+        end = self._begin + self._patience
+        if self.reason == self._waiting.hopeless:
+            end = min(end, self._since + HOPELESS_AFTER)
+        return end - time.monotonic()
+
+    def in_vain(self, none: str) -> str:
+        """Return why it is over, after words that there is no worker."""
+        spent = min(time.monotonic() - self._begin, self._patience)
+        return f"{none} in {spent:.0f} s ({self.reason}): {self._waiting.mend}"
 
 
 _OF: Final = WeakKeyDictionary[Client, Waiting]()
@@ -65,20 +99,15 @@ def wait_for_workers(client: Client, watcher: Watcher, waiting: Waiting) -> None
         None has come.
     """
     _OF[client] = waiting
-    demand, told, begin = None, "", time.monotonic()
+    demand, wait = None, Wait(waiting)
     # Dask itself waits for workers that take tasks; a paused one is there, and the job says so.
     while not client.scheduler_info(n_workers=-1)["workers"]:
         demand = demand or client.submit(abs, 0, key="wait-for-a-worker", pure=False)
-        reason = waiting.reason()
-        seconds = waiting.seconds(reason)
-        left = begin + seconds - time.monotonic()
-        if left <= 0:
-            raise CutlineError(f"No worker has come in {seconds:g} s ({reason}): {waiting.mend}.")
-        if reason != told:
-            watcher.say(f"Waiting for workers: {reason}.")
-            told = reason
+        wait.look(watcher)
+        if wait.left <= 0:
+            raise CutlineError(f"{wait.in_vain('No worker has come')}.")
         try:
-            demand.result(timeout=min(left, LOOK_EVERY))
+            demand.result(timeout=min(wait.left, LOOK_EVERY))
         except TimeoutError:
             continue
     if demand:

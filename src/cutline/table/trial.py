@@ -19,8 +19,8 @@ from cutline.table.compile_options import CompileOptions
 from cutline.table.part_files import CompileContext
 from cutline.table.rows import make_parts
 
-SHARDS: Final = 8
-"""Shards that are walked; behind a URL it is one."""
+SHARDS: Final = 256
+"""Shards that are walked, which takes 0.3 s each on a cold disk; behind a URL it is one."""
 
 PART: Final = 500
 """Sidecars of each of the small parts that are compiled."""
