@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cutline
-from cutline import CutlineError, ExtractOptions, RunOptions, recipe
+from cutline import CutlineError, ExtractOptions, RunOptions, dataset_folder, recipe
 from cutline.cli.commands import cutline as command
 from jobs_at_work import Listener
 from sidecars import as_bytes, record
@@ -192,7 +192,7 @@ def test_a_folder_that_is_moved_as_a_sidecar_stays_away_until_it_is_put_back(dat
     assert (dataset.root / "orphans/alone.json/text").read_bytes() == b"In it"
     assert dataset.run().shortfall == ""
     assert not {"alone.jpg", "alone.json"} & {path.name for path in dataset.data.iterdir()}
-    table, data = recipe.layout(dataset.root)
+    table, data = dataset_folder.layout(dataset.root)
     cutline.restore_orphans(table, data, dataset.root / "orphans")
     assert tree(dataset.data) == before
     assert not (dataset.root / "orphans").exists()
@@ -201,7 +201,7 @@ def test_a_folder_that_is_moved_as_a_sidecar_stays_away_until_it_is_put_back(dat
 def test_what_was_put_back_is_unpacked_and_looked_at_as_before(dataset):
     dataset.shard([*samples(), *ORPHANS])
     dataset.run(MOVE)
-    table, data = recipe.layout(dataset.root)
+    table, data = dataset_folder.layout(dataset.root)
     cutline.restore_orphans(table, data, dataset.root / "orphans")
     (dataset.data / "alone.jpg").unlink()
     assert dataset.run().extract.files == 1

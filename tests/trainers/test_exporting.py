@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cutline.errors import CutlineError, UsageError
-from cutline.trainers.exporting import FORMATS, _stays_inside, export
+from cutline.trainers.exporting import _stays_inside, export
 
 ROWS = [
     # width, height, caption, filename
