@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from cutline import DemoOptions, costs, extract, make_demo, run, write_captions
+from cutline import DemoOptions, extract, make_demo, run, write_captions
 from cutline.cli import cutline
-from cutline.recipe import RunOptions
+from cutline.recipe import RunOptions, costs
 from cutline.store import space
 from cutline.table import compile_table
 from sidecars import numbered, write_sidecars

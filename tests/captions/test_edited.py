@@ -118,7 +118,8 @@ def interrupt():
 
 
 def test_the_marks_are_on_the_disk_before_the_first_file_is_written(root, monkeypatch):
-    def put(path, text, *_):
+    def put(_files, _judge, due):
+        path, text, _ = due
         assert OwnCaptions(f"{root}/data").wrote(os.fsencode(path), text, 0)
         return "written"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cutline.errors import CutlineError
 from cutline.sources.opening import open_source
-from cutline.sources.remote_file import FAR, NEAR, Remote
+from cutline.sources.remote_file import FAR, NEAR, WHOLE, Remote
 from cutline.sources.tar.walking import walk
 from cutline.sources.tar_shards import RemoteShard
 from tar_bytes import Reader, by_tarfile, header
@@ -62,7 +62,7 @@ def test_a_sample_with_a_large_image_is_one_range_and_its_image_stays_where_it_i
     samples = 50
     files = []
     for n in range(samples):
-        files += [(f"{n:07}.jpg", bytes(300_000)), (f"{n:07}.json", b"{}" * 1000)]
+        files += [(f"{n:07}.jpg", bytes(700_000)), (f"{n:07}.json", b"{}" * 1000)]
     put(by_tarfile(files))
     ranges.clear()
     remote = Remote(URL)
@@ -75,14 +75,23 @@ def test_a_sample_with_a_large_image_is_one_range_and_its_image_stays_where_it_i
 
 
 def test_small_members_come_in_ranges_that_grow(ranges):
-    archive = header() * 40_000 + bytes(1024)
+    archive = header() * 80_000 + bytes(1024)
     put(archive)
     ranges.clear()
     remote = Remote(URL)
-    assert sum(1 for _ in walk(remote, remote.size)) == 40_000
-    assert len(ranges) < 16
+    assert sum(1 for _ in walk(remote, remote.size)) == 80_000
+    assert len(ranges) < 24
     assert sum(length for _, length in ranges) < 1.01 * len(archive)
     assert max(length for _, length in ranges) <= FAR
+
+
+def test_a_small_shard_is_walked_in_one_request(ranges):
+    archive = by_tarfile([(f"{n}.jpg", bytes(100_000)) for n in range(50)])
+    put(archive)
+    ranges.clear()
+    remote = Remote(URL)
+    assert sum(1 for _ in walk(remote, remote.size)) == 50
+    assert ranges == [(0, len(archive))]
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -110,7 +119,7 @@ def rangeless(tmp_path):
 
 def test_a_server_that_knows_no_ranges_is_refused_with_the_mend(rangeless, tmp_path):
     pytest.importorskip("aiohttp")
-    (tmp_path / "a.tar").write_bytes(by_tarfile([("a.jpg", bytes(1 << 20)), ("a.json", b"{}")]))
+    (tmp_path / "a.tar").write_bytes(by_tarfile([("a.jpg", bytes(WHOLE)), ("a.json", b"{}")]))
     remote = Remote(f"{rangeless}/a.tar")
     with pytest.raises(CutlineError, match="download it first"):
         list(walk(remote, remote.size))

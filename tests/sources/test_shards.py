@@ -14,7 +14,7 @@ from cutline.errors import CutlineError
 from cutline.plan.shard_index import index_shards, sidecar_lines
 from cutline.progress.watcher import SILENT
 from cutline.record.outcome import TOO_LARGE, Reject
-from cutline.sources.remote_file import FAR
+from cutline.sources.remote_file import FAR, WHOLE
 from cutline.sources.shard_names import open_shards
 from cutline.sources.tar_shards import GAP, LocalShard, RemoteShard, Shards, _requests
 from cutline.store.disk import make_folder
@@ -293,7 +293,7 @@ def test_requests_hold_every_span_once_in_order_and_neither_wide_gaps_nor_too_mu
 
 
 def test_near_spans_of_a_remote_shard_come_in_one_request(monkeypatch):
-    content = bytes(range(256)) * 4000
+    content = bytes(range(256)) * (WHOLE // 256 + 1)
     filesystem = fsspec.filesystem("memory")
     filesystem.pipe_file("/remote/p.tar", content)
     shard = RemoteShard("memory://remote/p.tar")
@@ -312,9 +312,20 @@ def test_near_spans_of_a_remote_shard_come_in_one_request(monkeypatch):
     assert sorted(asked) == [(600_000, 600_009), (len(content) - 1, len(content) + 3)]
 
 
+def test_the_sidecars_of_a_small_remote_shard_come_in_one_request(monkeypatch):
+    content = bytes(range(256)) * 40_000
+    filesystem = fsspec.filesystem("memory")
+    filesystem.pipe_file("/remote/p.tar", content)
+    shard = RemoteShard("memory://remote/p.tar")
+    monkeypatch.setattr(type(filesystem), "cat_file", None)  # it is not asked twice
+    spans = [(offset, 9) for offset in range(512, len(content), 100_000)]
+    read = list(shard.read_spans(spans))
+    assert read == [content[offset : offset + size] for offset, size in spans]
+
+
 def test_what_a_remote_shard_refuses_is_no_reject(monkeypatch):
     filesystem = fsspec.filesystem("memory")
-    filesystem.pipe_file("/remote/p.tar", bytes(100_000))
+    filesystem.pipe_file("/remote/p.tar", bytes(WHOLE + 1))
     shard = RemoteShard("memory://remote/p.tar")
 
     def refused(self, path, **more):

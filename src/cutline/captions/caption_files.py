@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from time import perf_counter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import dask.bag as db
 from distributed import Client
 from distributed.metrics import context_meter
 
+from cutline import in_flight
 from cutline.cluster import running, worker_checks
 from cutline.errors import checked, flat
 from cutline.plan import free_space, marks
@@ -31,6 +32,9 @@ LOOKED_FOR: Final = 100
 
 MADE: Final = ("written", "replaced", "unchanged", "edited")
 """What may become of a caption file; any other word is the reason why a sample has none."""
+
+WRITERS: Final = 16
+"""Threads that write: more wait for each other, since a folder takes one new name at a time."""
 
 NO_EXAMPLE: Final = {"written", "replaced", "unchanged"}
 """What nobody asks for an example of."""
@@ -73,6 +77,13 @@ class CaptionsContext:
     folder: str
     staging: str
     overwrite: bool = False
+
+
+Due: TypeAlias = tuple[str, bytes, str]
+"""The path of a file, its content, and why there is none.
+
+A plain tuple: those of a named one are looked at in each collection of garbage.
+"""
 
 
 class Caption(NamedTuple):
@@ -160,7 +171,7 @@ def write_captions(
             table, shortfall = scratch, compiled.shortfall
             counts.update(compiled.rejects)
         written = worker_checks.writes(folder, workspace, workspace.store(staging))
-        if slices := slices_of(table):
+        if slices := slices_of(table, beside=folder):
             _warn_of_no_images(slices[0], folder, watcher)
             read = worker_checks.reads_table(table)
             with worker_checks.checked(client, watcher, written, read):
@@ -215,7 +226,7 @@ def _most_needed(table: TableFiles, folder: str) -> space.Room:
     captions = metadata.schema.to_arrow_schema().get_field_index("caption")
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     text = sum(group.column(captions).total_uncompressed_size for group in groups)
-    one = space.room_for(1, folder)
+    one = space.room_for(1, space.block_of(folder))
     return space.Room(text + metadata.num_rows * one.bytes, metadata.num_rows)
 
 
@@ -282,11 +293,12 @@ def needed(captions: Iterable[Caption], folder: str) -> list[space.Room]:
     """Return what room those caption files of a slice need that are not there yet."""
     began = perf_counter()
     with SmallFiles(folder) as files:
-        needs = [
-            files.lacks(naming.key(caption.filename) + ".txt", len(caption.text.encode()))
-            for caption in captions
-            if caption.filename and caption.text and not naming.path_fault(caption.filename)
-        ]
+
+        def lack(due: Due) -> space.Room:
+            return files.lacks(due[0], len(due[1]))
+
+        every = map(_due, captions)
+        needs = [*in_flight.in_order(lack, (due for due in every if not due[2]))]
     return [free_space.told_of_room(needs, began)]
 
 
@@ -305,8 +317,7 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
     judge = _replaced if context.overwrite else partial(_judge, marks.OwnCaptions(context.folder))
     counts, examples = Counter[str](), {}
     with context_meter.meter("write"), SmallFiles(context.folder, context.staging) as files:
-        for path, text, reason in due:
-            became = reason or _write_file(path, text, files, judge)
+        for path, became in _written(due, partial(_write_file, files, judge)):
             counts[became] += 1
             if became not in NO_EXAMPLE:
                 examples[became] = events.example(path)
@@ -325,9 +336,7 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
     return [batch]
 
 
-def _due(caption: Caption) -> tuple[str, bytes, str]:
-    # The path of the file, its content, and why there is none. A plain tuple: those of a named one
-    # are looked at in each collection of garbage.
+def _due(caption: Caption) -> Due:
     filename, text, _ = caption
     if not filename or naming.path_fault(filename):  # the table may be anybody's
         return filename or "", b"", "bad_image_name"
@@ -336,9 +345,18 @@ def _due(caption: Caption) -> tuple[str, bytes, str]:
     return naming.key(filename) + ".txt", text.encode(), ""
 
 
-def _write_file(path: str, text: bytes, files: SmallFiles, judge: Callable[[str, int], str]) -> str:
+def _written(due: list[Due], write: Callable[[Due], str]) -> Iterator[tuple[str, str]]:
+    # Of captions for one file the last one stays, so no two of them are written at once.
+    last = {one[0]: one for one in due}
+    if len(last) < len(due):
+        yield from ((one[0], write(one)) for one in due if last[one[0]] is not one)
+    yield from zip(last, in_flight.in_order(write, last.values(), most=WRITERS), strict=True)
+
+
+def _write_file(files: SmallFiles, judge: Callable[[str, int], str], due: Due) -> str:
+    path, text, reason = due
     try:
-        return files.put(path, text, judge)
+        return reason or files.put(path, text, judge)
     except OSError as error:
         if error.errno not in trouble.BLOCKED:
             raise

@@ -9,7 +9,7 @@ import click
 import orjson
 from rich.console import Console
 
-from cutline import costs, recipe
+from cutline import recipe
 from cutline.captions import is_table, write_captions
 from cutline.cli.arguments import (
     CAPTION_SOURCE,
@@ -31,6 +31,7 @@ from cutline.demo import DemoOptions, Form, make_demo
 from cutline.errors import UsageError
 from cutline.extract import ExtractOptions, extract
 from cutline.progress import show_progress
+from cutline.recipe import costs
 from cutline.record import Rules
 from cutline.report import report_table
 from cutline.table import DEFAULTS, CompileOptions, compile_table, head

@@ -1,9 +1,12 @@
 """A cluster of processes on this machine."""
 
+import multiprocessing
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Annotated, Final
 
 import msgspec
@@ -20,6 +23,15 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 HOST: Final = "127.0.0.1"
 """Nothing of a local cluster listens on the network unless it is asked to."""
+
+
+PATIENT: Final = 1.0
+"""Seconds from a Ctrl-C until workers are killed: what one reads from a server may never come."""
+
+
+def _kill_all_but(others: set[BaseProcess]) -> None:
+    for worker in set(multiprocessing.active_children()) - others:
+        worker.kill()
 
 
 class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="local"):
@@ -64,8 +76,18 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
                 f"{threads:,} threads of workers share {CPU_COUNT:,} cores: fewer are as fast, and"
                 " need less memory."
             )
-        with self._started() as cluster, Client(cluster, set_as_default=False) as client:
-            yield client
+        others = set(multiprocessing.active_children())
+        killing = threading.Timer(PATIENT, _kill_all_but, [others])
+        killing.daemon = True
+        try:
+            with self._started() as cluster, Client(cluster, set_as_default=False) as client:
+                try:
+                    yield client
+                except KeyboardInterrupt:
+                    killing.start()
+                    raise
+        finally:
+            killing.cancel()
 
     def _started(self) -> LocalCluster:
         if private_api.is_importing_main():

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from distributed import Client
 from distributed.metrics import context_meter
 
+from cutline import in_flight
 from cutline.cluster import running, worker_checks
 from cutline.errors import checked, flat
 from cutline.extract.debris import CAPTION_FILE
@@ -187,7 +188,7 @@ def _check_room(
     watcher: Watcher,
 ) -> None:
     folder, lacking = context.folder, running.bag_of(parts, needed, context, stage="look-for-room")
-    each = space.room_for(1, folder).bytes  # of the blocks of a file, the last one is not full
+    each = space.block_of(folder)  # of the blocks of a file, the last one is not full
     most = space.Room(_bytes_of(lines) + len(lines) * each, len(lines))
     free_space.check_room("The files of the shards", folder, most, lacking, client, watcher)
 
@@ -314,12 +315,16 @@ def needed(parts: Iterable[plan_file.Part], context: ExtractContext) -> list[spa
     """Return what room those files of some parts need that are not there yet."""
     began = perf_counter()
     with SmallFiles(context.folder) as files:
-        needs = [
-            files.lacks(os.fsdecode(path), size, kept=not context.overwrite)
-            for part in parts
-            for lines in [part.lines()]
-            for path, size in zip(lines["path"].to_pylist(), lines["size"].to_pylist(), strict=True)
-        ]
+
+        def lack(member: tuple[bytes, int]) -> space.Room:
+            path, size = member
+            return files.lacks(os.fsdecode(path), size, kept=not context.overwrite)
+
+        every = (part.lines().select(["path", "size"]) for part in parts)
+        members = (
+            zip(*map(pa.ChunkedArray.to_pylist, lines.columns), strict=True) for lines in every
+        )
+        needs = [*in_flight.in_order(lack, chain.from_iterable(members))]
     return [free_space.told_of_room(needs, began)]
 
 
@@ -355,17 +360,23 @@ def _extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
         context.shards.opened_as_listed(lines) as shard,
         SmallFiles(context.folder, context.staging) as files,
     ):
-        for path, offset, size in zip(*columns, strict=True):
+
+        def put(member: tuple[bytes, int, int]) -> tuple[str, str]:
+            path, _, size = member
             mark = known.mark(version, path, size) if context.marks else None
             try:
-                outcome = _put(MemberFile(path, shard, offset, size, mark), files, known, context)
+                return _put(MemberFile(path, shard, *member[1:], mark), files, known, context), ""
             except OSError as error:
                 if error.errno not in trouble.BLOCKED:
                     raise
-                outcome = "unwritable"
-                refused.append(
-                    f"{line_format.shown_source(part.shard, path)}: {outcome}: {error.strerror}"
-                )
+                return "unwritable", f"{error.strerror}"
+
+        members = list(zip(*columns, strict=True))
+        became = in_flight.in_order(put, members, most=shard.copiers)
+        for (path, _, size), (outcome, why) in zip(members, became, strict=True):
+            if why:
+                source = line_format.shown_source(part.shard, path)
+                refused.append(f"{source}: {outcome}: {why}")
             counts[outcome] += 1
             written += size if outcome in {"written", "replaced"} else 0
             if outcome == "edited":

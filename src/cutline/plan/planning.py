@@ -23,7 +23,16 @@ from cutline.plan.selection import Selection
 from cutline.plan.shard_index import ShardIndex
 from cutline.progress import Watcher
 from cutline.sources import Origin, Source, line_format, local_folder, shard_names
-from cutline.store import TableFiles
+from cutline.store import TableFiles, trouble
+
+FEWEST: Final = 500
+"""Things that one task does at least: it waits about as long for its own files."""
+
+MOST: Final = 10_000
+"""Things that one task does at most; a row group of the table has as many."""
+
+TASKS: Final = 64
+"""Tasks that there are on shared storage, if each has enough to do."""
 
 __all__ = [
     "ALL",
@@ -48,7 +57,7 @@ class PlanOptions:
     identity
         Every option that changes the bytes of a part, written down.
     partition_size
-        Sidecars a part.
+        Sidecars a part; None for `default_size`.
     fresh
         Use nothing that an earlier run has left.
     images
@@ -60,7 +69,7 @@ class PlanOptions:
     """
 
     identity: bytes
-    partition_size: int
+    partition_size: int | None
     fresh: bool = False
     images: bool = False
     measure: bool = False
@@ -158,7 +167,8 @@ def make_plan(
         refused = list[OSError]()
         lines, indexes = _listed(origin, files, options, client, watcher, refused)
         unlisted = local_folder.shown_refusals(refused)
-        kept = before.holding(lines, options.partition_size)
+        size = options.partition_size or default_size(len(lines), str(context.source))
+        kept = before.holding(lines, size)
     if not len(lines):
         nothing = f"There is no .json file in {context.source}: name another folder."
         hints = [unlisted, *shard_names.passed_over(str(origin))]
@@ -166,7 +176,7 @@ def make_plan(
     files.make_folders()
     # If it is the same it is not written again, which takes 0.1 s for a million sidecars.
     same = before.planned if before.is_of(lines, kept) else []
-    parts = same or write_plan(lines, options.partition_size, files.store, files.plan)
+    parts = same or write_plan(lines, size, files.store, files.plan)
     kept = still_settled(kept)
     _drop_old(files, parts, kept)
     return Plan(parts, kept, indexes, unlisted)
@@ -248,7 +258,25 @@ def space_to_finish(files: TableFiles) -> int:
     return left * sum(sizes) // max(len(sizes), 1)
 
 
-def check_numbers(partition_size: int, max_rejects: float) -> None:
+def default_size(count: int, place: str) -> int:
+    """Return how many of `count` things one task should do, by where they are.
+
+    On a disk of this host a task costs more than it spares. Storage that hosts share takes long to
+    answer, and many workers wait for it side by side; an object store does so for any number.
+
+    Parameters
+    ----------
+    count
+        How many sidecars or rows there are.
+    place
+        The folder or URL that has a file for each.
+    """
+    if "://" in place:
+        return FEWEST
+    return max(FEWEST, min(MOST, -(-count // TASKS))) if trouble.lags(place) else MOST
+
+
+def check_numbers(partition_size: int | None, max_rejects: float) -> None:
     """Check numbers that several stages have among their options.
 
     Raises
@@ -256,7 +284,7 @@ def check_numbers(partition_size: int, max_rejects: float) -> None:
     UsageError
         A part would be empty, or `max_rejects` is not between 0 and 1.
     """
-    if partition_size < 1:
+    if partition_size is not None and partition_size < 1:
         raise UsageError("A part cannot be empty: raise --partition-size.")
     if not 0 <= max_rejects <= 1:
         raise UsageError("The most rejects are a share: give --max-rejects from 0 to 1.")

@@ -1,23 +1,14 @@
 """What every source returns: a sidecar's bytes or why it has none, and its stamp."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias
 
 import pyarrow as pa
 
 from cutline.errors import said
 from cutline.record import TOO_LARGE, Reject
 from cutline.sources.line_format import PicturedSidecar, Stamp
-
-CONCURRENT_READS: Final = 32
-"""Reads asked for at once from a file system that is not local: latency is what costs there."""
-
-BATCH_BYTES: Final = 2**26
-"""Bytes that one batch of concurrent reads may hold in memory."""
-
-ASSUMED_SIZE: Final = 2**20
-"""Bytes counted for a sidecar of unknown size in its batch; few are larger."""
 
 STAMPS: Final = (
     *("ETag", "etag", "Content-MD5", "blob_id", "xet_hash", "mtime", "LastModified"),
@@ -30,8 +21,6 @@ Head: TypeAlias = Callable[[bytes, int | None, int], bytes]
 
 What cannot be read is empty.
 """
-
-Sized = TypeVar("Sized", bound=tuple[Any, ...])
 
 
 class Source(Protocol):
@@ -63,17 +52,3 @@ def unreadable(error: Exception) -> Reject:
 def stamp(info: dict[str, Any]) -> str | None:
     """Return what changes with a file, from its entry in an fsspec listing, if anything does."""
     return next((str(info[name]) for name in STAMPS if info.get(name) is not None), None)
-
-
-def batches(items: Iterable[Sized]) -> Iterator[list[Sized]]:
-    """Yield items in batches that fit in memory; the second field of each is its size in bytes."""
-    batch: list[Sized] = []
-    held = 0
-    for item in items:
-        batch.append(item)
-        held += min(TOO_LARGE, max(0, ASSUMED_SIZE if item[1] is None else item[1]))
-        if held >= BATCH_BYTES or len(batch) >= 8 * CONCURRENT_READS:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch

@@ -2,18 +2,19 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from heapq import nsmallest
 from itertools import islice
-from typing import Final, NoReturn
+from typing import AnyStr, Final, NoReturn, overload
 
 import numpy as np
 import pyarrow as pa
 
+from cutline import in_flight
 from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject, naming, texts
 from cutline.sources.base import Head, too_large, unreadable
@@ -29,7 +30,7 @@ UNSEEN: Final = (0, 0, 0, 0)
 WIDE: Final = 2**26
 """Bytes that a listing may take as strings of one width; the real dataset's takes 2**25."""
 
-LISTED: Final = 4096
+LISTED: Final = 1024
 """Files of a folder that some are chosen from."""
 
 
@@ -99,7 +100,7 @@ class Folder:
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Return the stamps of the sidecars of some lines."""
         with open_folder(self.root) as root:
-            return [stamp_of(root, path) for path in lines["path"].to_pylist()]
+            return [*in_flight.in_order(partial(stamp_of, root), lines["path"].to_pylist())]
 
     def is_unreadable(self, stamp: Stamp) -> bool:
         """Return whether the stamp is that of a sidecar that cannot be read."""
@@ -108,8 +109,9 @@ class Folder:
     def read(self, lines: pa.Table) -> Iterator[Sidecar]:
         """Read the sidecars of some lines."""
         with open_folder(self.root) as root:
-            for path in lines["path"].to_pylist():
-                yield read_file(root, path)
+            ahead = partial(read_file, root, most=in_flight.SMALL)
+            paths = lines["path"].to_pylist()
+            yield from in_flight.in_order(partial(read_file, root), paths, ahead)
 
     @contextmanager
     def heads(self, lines: pa.Table) -> Iterator[Head]:  # noqa: ARG002 - as of `Source`
@@ -160,15 +162,22 @@ def _sorted_array(paths: list[bytes]) -> pa.Array:
 
 def _walk_folder(root: bytes, refused: Callable[[OSError], None]) -> list[bytes]:
     """Return the sidecars below a folder, as paths relative to it, in no order."""
-    found, prefixes = [], [b""]
+    found, prefixes = list[bytes](), [b""]
+
+    def others(prefix: bytes) -> Iterator[os.DirEntry[bytes]]:
+        for entry in scanned(root, prefix, refused):
+            if is_sidecar_name(entry.name):
+                found.append(prefix + entry.name)
+            else:
+                yield entry
+
     while prefixes:
         prefix = prefixes.pop()
-        for entry in scanned(root, prefix, refused):
-            name = entry.name
-            if is_sidecar_name(name):
-                found.append(prefix + name)
-            elif entry.is_dir(follow_symlinks=False) and may_hold_sidecars([name]):
-                prefixes.append(prefix + name + b"/")
+        prefixes += [
+            prefix + entry.name + b"/"
+            for entry in with_kinds(others(prefix))
+            if entry.is_dir(follow_symlinks=False) and may_hold_sidecars([entry.name])
+        ]
     return found
 
 
@@ -187,6 +196,19 @@ def _walk_in_order(root: bytes, refused: Callable[[OSError], None]) -> Iterator[
             elif entry.is_dir(follow_symlinks=False) and may_hold_sidecars([entry.name]):
                 found.append(prefix + entry.name + b"/")
         waiting += sorted(found, reverse=True)
+
+
+def with_kinds(entries: Iterable[os.DirEntry[AnyStr]]) -> Iterator[os.DirEntry[AnyStr]]:
+    """Yield entries that know what they are: some file systems have to be asked for each of them.
+
+    NFS, for instance, tells no kinds with the names of a large folder.
+    """
+
+    def known(entry: os.DirEntry[AnyStr]) -> os.DirEntry[AnyStr]:
+        answer(partial(entry.is_dir, follow_symlinks=False))  # an entry keeps what it is told
+        return entry
+
+    return in_flight.in_order(known, entries)
 
 
 def scanned(
@@ -250,17 +272,19 @@ def _regular_files(root: str, extension: str) -> Iterator[str]:
     folders = [root]
     while folders:
         with suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
+            for entry in with_kinds(one for one in entries if not one.name.startswith(".")):
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
                 elif entry.name.endswith(extension) and entry.is_file(follow_symlinks=False):
                     yield entry.path
 
 
-def read_file(root: int, path: bytes) -> Sidecar:
-    """Read a sidecar of an open local folder.
+@overload
+def read_file(root: int, path: bytes) -> Sidecar: ...
+@overload
+def read_file(root: int, path: bytes, most: int) -> Sidecar | in_flight.Later: ...
+def read_file(root: int, path: bytes, most: int | None = None) -> Sidecar | in_flight.Later:
+    """Read a sidecar of an open local folder; `LATER` if it has more bytes than `most`.
 
     It costs 5 us; `open().read()` costs 10, and fsspec 21.
     """
@@ -271,6 +295,8 @@ def read_file(root: int, path: bytes) -> Sidecar:
     try:
         # Of the open file, before it is read; a `stat` by name costs 2 us more.
         status = os.fstat(descriptor)
+        if most is not None and status.st_size > most:
+            return in_flight.LATER
         stamp = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         return path, _read_descriptor(descriptor, status), stamp
     except OSError as error:

@@ -5,7 +5,6 @@ import os
 import posixpath
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,23 +14,20 @@ from urllib.parse import quote, unquote_to_bytes
 import fsspec
 import pyarrow as pa
 
+from cutline import in_flight
 from cutline.record import TOO_LARGE, Reject, naming
 from cutline.sources.asking import GONE, RemoteError, asked
-from cutline.sources.base import (
-    CONCURRENT_READS,
-    Head,
-    batches,
-    stamp,
-    too_large,
-    unreadable,
-)
+from cutline.sources.base import Head, stamp, too_large, unreadable
 from cutline.sources.line_format import Sidecar, Stamp, lines_of
 from cutline.sources.local_folder import refuse
 from cutline.sources.passing_over import is_sidecar
-from cutline.sources.remote_file import open_filesystem, whole
+from cutline.sources.remote_file import Range, answers, open_filesystem, whole
 
 FLAT: Final = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "obs", "hf"}
 """Protocols of stores that list all objects below a prefix at once."""
+
+OUT_OF_RANGE: Final = 416
+"""The HTTP status of a range that begins behind the end."""
 
 NO_FILE: Final = -1
 """The size, in a remote listing, of what is not a file, such as a pipe."""
@@ -86,17 +82,13 @@ class RemoteFolder:
     def read(self, lines: pa.Table) -> Iterator[Sidecar]:
         """Read the sidecars of some lines, many at a time."""
         fs, root = open_filesystem(self.url)
-
-        def read_one(line: tuple[bytes, int | None]) -> bytes | Reject:
-            path, size = line
-            return _read_object(fs, _within(fs, root, path), size)
-
-        stamps = iter(self.stamps(lines))
-        with ThreadPoolExecutor(CONCURRENT_READS) as readers:
-            sizes = lines["size"].to_pylist()
-            for batch in batches(zip(lines["path"].to_pylist(), sizes, strict=True)):
-                for (path, _), data in zip(batch, readers.map(read_one, batch), strict=True):
-                    yield path, data, next(stamps)
+        paths, stamps = lines["path"].to_pylist(), self.stamps(lines)
+        sizes = lines["size"].to_pylist()
+        objects = (
+            _Object(fs, _within(fs, root, path), size)
+            for path, size in zip(paths, sizes, strict=True)
+        )
+        yield from zip(paths, answers(fs, objects), stamps, strict=True)
 
     @contextmanager
     def heads(self, lines: pa.Table) -> Iterator[Head]:  # noqa: ARG002 - as of `Source`
@@ -196,23 +188,51 @@ def _resolved(fs: fsspec.AbstractFileSystem, info: dict[str, Any], url: str) -> 
     return info if info["type"] == "file" else {"size": NO_FILE}
 
 
-def _read_object(fs: fsspec.AbstractFileSystem, path: str, size: int | None) -> bytes | Reject:
-    """Read one sidecar, whose size may not be known.
+class _Object:
+    """A sidecar to read, whose size may not be known, or not be what the listing says."""
 
-    Raises
-    ------
-    RemoteError
-        Its server refuses it, or it is not there any more.
-    """
-    if size == NO_FILE:
-        return Reject("unreadable", "it is not a regular file")
-    if size is not None and size > TOO_LARGE:
-        return too_large(size)
-    end = TOO_LARGE + 1 if size is None else None
-    try:
-        data = asked(
-            fs.unstrip_protocol(path), lambda: whole(fs.cat_file(path, end=end), size or 0)
-        )
-    except OSError as error:
-        return unreadable(error)
-    return too_large(len(data)) if len(data) > TOO_LARGE else data
+    def __init__(self, fs: fsspec.AbstractFileSystem, path: str, size: int | None) -> None:
+        self._told = size
+        self._place = fs.unstrip_protocol(path)
+        self.size = max(1, min(size or in_flight.SMALL, TOO_LARGE))
+        # One byte more than there should be: if it comes, there may be more behind it.
+        self._range = Range(fs, path, 0, self.size + 1)
+
+    def send(self) -> None:
+        if self._reject() is None:
+            self._range.send()
+
+    def cancel(self) -> None:
+        self._range.cancel()
+
+    def result(self) -> bytes | Reject:
+        """Wait for its bytes, or why there are none.
+
+        Raises
+        ------
+        RemoteError
+            Its server refuses it, or it is not there any more.
+        """
+        if reject := self._reject():
+            return reject
+        try:
+            data = self._read(self._range)
+            if len(data) > self.size:
+                fs, path = self._range.filesystem, self._range.path
+                data = self._read(Range(fs, path, 0, TOO_LARGE + 1))
+        except OSError as error:
+            return unreadable(error)
+        return too_large(len(data)) if len(data) > TOO_LARGE else data
+
+    def _reject(self) -> Reject | None:
+        if self._told == NO_FILE:
+            return Reject("unreadable", "it is not a regular file")
+        return None if self._told is None or self._told <= TOO_LARGE else too_large(self._told)
+
+    def _read(self, part: Range) -> bytes:
+        try:
+            return asked(self._place, lambda: whole(part.read(), self._told or 0))
+        except RemoteError as error:
+            if error.status == OUT_OF_RANGE and not self._told:  # RFC 9110: it has no first byte
+                return b""
+            raise

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from cutline.errors import UsageError
 from cutline.sources import shard_rules
 from cutline.sources.asking import GONE, RemoteError, asked
-from cutline.sources.local_folder import answer
+from cutline.sources.local_folder import answer, with_kinds
 from cutline.sources.passing_over import is_sidecar_name
 from cutline.sources.remote_file import open_filesystem
 from cutline.sources.shard_rules import OTHER_ARCHIVE, is_shard, is_shard_name
@@ -30,6 +30,10 @@ KINDS: Final[dict[str, Kind]] = {"file": "file", "directory": "folder"}
 
 TELLING: Final = re.compile(r"\.(json|tar|t[gbxz]|zip|7z|rar)", re.IGNORECASE)
 """What the names of sidecars, shards and other archives hold."""
+
+IMAGES: Final = re.compile(r"^\.|\.(txt|jpe?g|png|webp)$", re.IGNORECASE)
+SIDECARS_TOO: Final = re.compile(rf"{IMAGES.pattern}|\.json$", re.IGNORECASE)
+"""Names of files, and of what is hidden: to ask what kind each is takes as long as to read it."""
 
 LOOKED_AT: Final = 1_000
 """Names in a folder one deeper that are looked at for shards: a folder of images has a million."""
@@ -194,8 +198,8 @@ class _Listed(NamedTuple):
     kind: Kind
 
 
-def _entries(folder: str) -> Iterator[_Listed]:
-    """Yield the folders, archives and sidecars directly in a folder or URL, except hidden ones."""
+def _entries(folder: str, passed: re.Pattern[str] = SIDECARS_TOO) -> Iterator[_Listed]:
+    """Yield what is directly in a folder or URL and neither hidden nor, by its name, `passed`."""
     found: Iterable[_Listed]
     if "://" in folder:
         filesystem, root = open_filesystem(folder)
@@ -206,9 +210,8 @@ def _entries(folder: str) -> Iterator[_Listed]:
         yield from (one for one in found if not one.name.startswith("."))
         return
     with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
+        shown = (one for one in entries if not passed.search(one.name))
+        for entry in with_kinds(shown):
             if answer(entry.is_dir):
                 yield _Listed(entry.name, "folder")
             elif TELLING.search(entry.name):  # a million files have another name
@@ -221,7 +224,7 @@ def holds_shards(folder: str) -> bool:
     After an extraction both are in one folder, and the loose sidecars are the ones to use.
     """
     found = False
-    for name, kind in _entries(folder):
+    for name, kind in _entries(folder, IMAGES):
         if is_sidecar_name(os.fsencode(name)):
             return False
         found = found or (kind != "folder" and is_shard_name(name))

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,11 +10,22 @@ from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from cutline import in_flight
 from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject
-from cutline.sources.base import CONCURRENT_READS, Head, batches, stamp, too_large, unreadable
+from cutline.sources.base import Head, stamp, too_large, unreadable
 from cutline.sources.line_format import Sidecar, Stamp
-from cutline.sources.remote_file import FAR, Remote, cut_off, not_in_ranges, read_on, whole
+from cutline.sources.remote_file import (
+    FAR,
+    WHOLE,
+    Range,
+    Remote,
+    answers,
+    cut_off,
+    not_in_ranges,
+    read_on,
+    whole,
+)
 from cutline.sources.tar.members import HardLinks, IndexLine, index_line
 from cutline.sources.tar.walking import Damage, Member, PackedError, ReadAt, local, walk
 from cutline.store import disk
@@ -29,7 +39,7 @@ BATCH: Final = 10_000
 GAP: Final = 1 << 16
 """Bytes between two sidecars of a remote shard that are read rather than skipped.
 
-The sidecars of the real set are 100 KB and more apart, so each is a request of its own, 32 at once.
+The sidecars of the real set are 100 KB and more apart, so each is a request of its own, 64 at once.
 A request takes as long as 1 MB and more of a stream, but all streams share the line.
 """
 
@@ -118,6 +128,7 @@ class OpenShard(Protocol):
     stamp: str
     size: int
     read: ReadAt
+    copiers: int  # the most threads that may read and copy at a time
 
     def read_spans(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
         """Read many spans, in order."""
@@ -132,6 +143,8 @@ class OpenShard(Protocol):
 class LocalShard:
     """A shard on a disk."""
 
+    copiers: int = 16
+
     def __init__(self, path: str) -> None:
         self.place = path
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -142,13 +155,20 @@ class LocalShard:
 
     def read_spans(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
         """Read many spans, in order, one call each."""
-        for (offset, size), later in zip_longest(spans, spans[AHEAD:]):
-            if later:  # 60,000 sidecars on a cold disk take 1.7 s; without it, 4.6
-                os.posix_fadvise(self.descriptor, later[0], later[1], os.POSIX_FADV_WILLNEED)
-            try:
-                yield _whole(os.pread(self.descriptor, size, offset), size)
-            except OSError as error:
-                yield unreadable(error)
+        pairs = zip_longest(spans, spans[AHEAD:])
+        return in_flight.in_order(self._read_span, pairs, self._read_small)
+
+    def _read_small(self, pair: tuple[Span, Span | None]) -> bytes | Reject | in_flight.Later:
+        return self._read_span(pair) if pair[0][1] <= in_flight.SMALL else in_flight.LATER
+
+    def _read_span(self, pair: tuple[Span, Span | None]) -> bytes | Reject:
+        (offset, size), later = pair
+        if later:  # 60,000 sidecars on a cold disk take 1.7 s; without it, 4.6
+            os.posix_fadvise(self.descriptor, later[0], later[1], os.POSIX_FADV_WILLNEED)
+        try:
+            return _whole(os.pread(self.descriptor, size, offset), size)
+        except OSError as error:
+            return unreadable(error)
 
     def copy(self, offset: int, size: int, file: int) -> None:
         """Copy a span to the end of an open file, without its bytes passing through Python."""
@@ -175,6 +195,8 @@ class LocalShard:
 class RemoteShard:
     """A shard behind an fsspec URL."""
 
+    copiers: int = 1  # `Remote` reads on from where it was
+
     def __init__(self, url: str) -> None:
         self.place = url
         self.read: ReadAt = (remote := Remote(url))
@@ -183,23 +205,12 @@ class RemoteShard:
 
     def read_spans(self, spans: Sequence[Span]) -> Iterator[bytes | Reject]:
         """Read many spans, in order: many requests at once, spans near each other in one."""
-        requests = _requests(spans)
+        requests = _requests(spans, WHOLE, WHOLE) if self.size <= WHOLE else _requests(spans)
         # The first alone: it finds out, before it has read, that a server sends the whole shard.
         for request in islice(requests, 1):
             yield from request.cut(self.read(request.size, request.offset))
-        with ThreadPoolExecutor(CONCURRENT_READS) as readers:
-            for batch in batches(requests):
-                for request, data in zip(batch, readers.map(self._fetch, batch), strict=True):
-                    yield from request.cut(data)
-
-    def _fetch(self, request: "_Request") -> bytes:
-        return read_on(self.place, partial(self._ask, request))
-
-    def _ask(self, request: "_Request") -> bytes:
-        data: bytes = self.filesystem.cat_file(self.path, start=request.offset, end=request.end)
-        if len(data) > request.size:
-            raise not_in_ranges(self.place)
-        return whole(data, min(request.size, self.size - request.offset))
+        for data in answers(self.filesystem, (_Sent(self, one) for one in requests)):
+            yield from data
 
     def copy(self, offset: int, size: int, file: int) -> None:
         """Copy a span to the end of an open file."""
@@ -284,13 +295,33 @@ class _Request(NamedTuple):
             yield _whole(data[offset - self.offset :][:size], size)
 
 
-def _requests(spans: Iterable[Span]) -> Iterator[_Request]:
-    """Join spans to requests; they come by offset, but for those of hard links."""
+class _Sent:
+    """A request that may be on its way; its result is what it was for."""
+
+    def __init__(self, shard: RemoteShard, request: _Request) -> None:
+        self._shard, self._request = shard, request
+        self.size = request.size
+        self._range = Range(shard.filesystem, shard.path, request.offset, request.end)
+        self.send, self.cancel = self._range.send, self._range.cancel
+
+    def result(self) -> list[bytes | Reject]:
+        """Wait for the bytes, and cut them; errors are those of `read_on`."""
+        return [*self._request.cut(read_on(self._shard.place, self._read))]
+
+    def _read(self) -> bytes:
+        data = self._range.read()
+        if len(data) > self.size:
+            raise not_in_ranges(self._shard.place)
+        return whole(data, min(self.size, self._shard.size - self._request.offset))
+
+
+def _requests(spans: Iterable[Span], gap: int = GAP, most: int = FAR) -> Iterator[_Request]:
+    """Join spans to requests of at most so many bytes; hard links alone come in no order."""
     request: _Request | None = None
     for offset, size in spans:
         end = offset + size
-        behind = request is not None and request.offset <= offset <= request.end + GAP
-        if request and behind and end <= request.offset + FAR:
+        behind = request is not None and request.offset <= offset <= request.end + gap
+        if request and behind and end <= request.offset + most:
             request.spans.append((offset, size))
             request = request._replace(size=max(request.size, end - request.offset))
         else:

@@ -3,14 +3,19 @@
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import Self, TypeAlias
+from functools import cached_property, partial
+from typing import Final, Self, TypeAlias
 
+from cutline import in_flight
 from cutline.store.abilities import Abilities, abilities_of, link_unnamed, open_unnamed
-from cutline.store.disk import refuse_late, sync, sync_all, unique, write_all
-from cutline.store.space import Room, room_for
+from cutline.store.disk import refuse_late, remove_folder, sync, sync_all, unique, write_all
+from cutline.store.space import Room, block_of, room_for
+
+_ATTEMPT: Final = "attempt"
+"""The name of a file in a staging folder, of which each thread has its own."""
 
 Write: TypeAlias = Callable[[int], object]
 """Writes the content of a file to its descriptor."""
@@ -31,7 +36,7 @@ def replaced(path: str, file: int) -> str:  # noqa: ARG001 - a Judge
 
 
 class SmallFiles:
-    """Puts small files below a folder, and nowhere else.
+    """Puts small files below a folder, and nowhere else; in as many threads as there are.
 
     Folders below it are opened one by one and never through a symbolic link, so that no path leads
     out of it. A new file is written without a name and then linked, where that has been tried: a
@@ -56,22 +61,30 @@ class SmallFiles:
         self._place = root
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         self._staging = staging
-        self._path = ""  # of the folder that is open
-        self._folder = os.dup(self._root)
-        self._expects_new = True
-        self._device = os.fstat(self._root).st_dev
+        self._own = threading.local()
+        self._hands: list[_Hand] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._folder)
+        for _done in in_flight.in_order(_Hand.close, self._hands):
+            pass
         os.close(self._root)
 
     @property
     def keeps_nanoseconds(self) -> bool:
         """Whether times of modification are kept to the nanosecond where the last file was put."""
-        return self._abilities.keeps_nanoseconds
+        return self._hand.abilities.keeps_nanoseconds
+
+    @property
+    def _hand(self) -> "_Hand":
+        try:
+            hand: _Hand = self._own.hand
+        except AttributeError:
+            hand = self._own.hand = _Hand(self._place, self._root, self._staging, self._abilities)
+            self._hands.append(hand)
+        return hand
 
     def put(self, path: str, data: bytes, judge: Judge = replaced) -> str:
         """Write a file, unless it has these bytes already.
@@ -96,11 +109,12 @@ class SmallFiles:
             Something is in the way: a folder of this name, or a symbolic link where a folder
             should be. Or the path has a ``..``.
         """
+        hand = self._hand
 
         def look(name: str) -> str | None:
-            return self._open(name, path, judge, data)
+            return hand.open(name, path, judge, data)
 
-        return self._settle(path, partial(write_all, data=data), look)
+        return hand.settle(path, partial(write_all, data=data), look)
 
     def put_made(self, path: str, write: Write, fits: Fits, judge: Judge) -> str:
         """Write a file as `put` does, unless one is there that fits or that somebody made.
@@ -116,19 +130,80 @@ class SmallFiles:
         judge
             As for `put`. What is no file is replaced.
         """
+        hand = self._hand
 
         def look(name: str) -> str | None:
             try:
-                status = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
+                status = os.stat(name, dir_fd=hand.folder, follow_symlinks=False)
             except FileNotFoundError:
                 return None
             if not stat.S_ISREG(status.st_mode):
                 return ""
-            return "unchanged" if fits(status) else self._open(name, path, judge)
+            return "unchanged" if fits(status) else hand.open(name, path, judge)
 
-        return self._settle(path, write, look)
+        return hand.settle(path, write, look)
 
-    def _settle(self, path: str, write: Write, look: Look) -> str:
+    def enter(self, path: str) -> None:
+        """Open a folder below the root for the next files; it is made if it is not there."""
+        self._hand.enter(path)
+
+    @cached_property
+    def _block(self) -> int:
+        return block_of(self._place)
+
+    def lacks(self, path: str, length: int, *, kept: bool = False) -> Room:
+        """Return the room that it takes to put a file, on top of what is there.
+
+        Parameters
+        ----------
+        path, length
+            The file, and its bytes.
+        kept
+            A file that is there, and not empty, is kept, so it takes none.
+        """
+        needed = room_for(length, self._block)
+        try:
+            there = os.stat(path, dir_fd=self._root, follow_symlinks=False)
+        except OSError:
+            return needed
+        if kept and there.st_size:
+            return Room()
+        taken = there.st_blocks * 512 if there.st_size != length else needed.bytes
+        return Room(max(0, needed.bytes - taken))
+
+    def sync(self) -> None:
+        """Make all files survive a power cut: one call instead of one for each."""
+        sync_all(self._root)
+
+
+class _Hand:
+    """What one thread has open: the folder of its last file, and a staging folder of its own.
+
+    The kernel lets one at a time make files in a folder of a network file system, for as long as
+    the server takes: attempts that are made in one folder wait for each other.
+    """
+
+    def __init__(self, place: str, root: int, staging: str, abilities: Abilities) -> None:
+        self.abilities = abilities
+        self._place = place
+        self._root = root
+        self._staging = staging
+        self._path = ""  # of the folder that is open
+        self.folder = os.dup(root)
+        self._expects_new = True
+        self._device = os.fstat(root).st_dev
+        self._attempts = ""
+        self._attempts_in = -1
+
+    def close(self) -> None:
+        """Close the folders, and remove the one for attempts."""
+        os.close(self.folder)
+        if self._attempts:
+            os.close(self._attempts_in)
+            remove_folder(self._attempts)
+
+    def settle(self, path: str, write: Write, look: Look) -> str:
+        """Write a file unless a look at what has its name says why that stays."""
         folder, _, name = path.rpartition("/")
         try:
             if folder != self._path:
@@ -160,18 +235,18 @@ class SmallFiles:
         except OSError:
             os.close(folder)
             raise
-        os.close(self._folder)
-        self._path, self._folder = path, folder
+        os.close(self.folder)
+        self._path, self.folder = path, folder
         device = os.fstat(folder).st_dev
         if device != self._device and self._staging:  # a file system is mounted below the root
-            self._abilities = abilities_of(self._staging, folder, f"{self._place}/{path}")
+            self.abilities = abilities_of(self._staging, folder, f"{self._place}/{path}")
             self._device = device
 
-    def _open(self, name: str, path: str, judge: Judge, data: bytes | None = None) -> str | None:
+    def open(self, name: str, path: str, judge: Judge, data: bytes | None = None) -> str | None:
         """Judge a file, unless it holds `data`: None if nothing has the name, "" if no file has."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            file = os.open(name, flags, dir_fd=self._folder)
+            file = os.open(name, flags, dir_fd=self.folder)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -188,12 +263,12 @@ class SmallFiles:
 
     def _link(self, name: str, write: Write) -> bool:
         """Write a new file; False if the name is taken, or the file system cannot do it so."""
-        file = open_unnamed(self._folder) if self._abilities.links_unnamed else None
+        file = open_unnamed(self.folder) if self.abilities.links_unnamed else None
         if file is None:
             return False
         try:
             write(file)
-            link_unnamed(file, name, self._folder)
+            link_unnamed(file, name, self.folder)
         except FileExistsError:
             return False
         finally:
@@ -201,8 +276,12 @@ class SmallFiles:
         return True
 
     def _replace(self, name: str, write: Write) -> None:
-        attempt = f"{self._staging}/{unique()}"
-        file = os.open(attempt, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        if not self._attempts:
+            self._attempts = f"{self._staging}/{unique()}"
+            os.mkdir(self._attempts)
+            self._attempts_in = os.open(self._attempts, os.O_RDONLY | os.O_DIRECTORY)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        file = os.open(_ATTEMPT, flags, 0o666, dir_fd=self._attempts_in)
         try:
             try:
                 write(file)
@@ -210,35 +289,11 @@ class SmallFiles:
                 sync(file)
             finally:
                 os.close(file)
-            os.rename(attempt, name, dst_dir_fd=self._folder)
+            os.rename(_ATTEMPT, name, src_dir_fd=self._attempts_in, dst_dir_fd=self.folder)
         except BaseException:
             with suppress(OSError):
-                os.unlink(attempt)
+                os.unlink(_ATTEMPT, dir_fd=self._attempts_in)
             raise
-
-    def lacks(self, path: str, length: int, *, kept: bool = False) -> Room:
-        """Return the room that it takes to put a file, on top of what is there.
-
-        Parameters
-        ----------
-        path, length
-            The file, and its bytes.
-        kept
-            A file that is there, and not empty, is kept, so it takes none.
-        """
-        needed = room_for(length, self._place)
-        try:
-            there = os.stat(path, dir_fd=self._root, follow_symlinks=False)
-        except OSError:
-            return needed
-        if kept and there.st_size:
-            return Room()
-        taken = there.st_blocks * 512 if there.st_size != length else needed.bytes
-        return Room(max(0, needed.bytes - taken))
-
-    def sync(self) -> None:
-        """Make all files survive a power cut: one call instead of one for each."""
-        sync_all(self._root)
 
 
 def _tried_in(staging: str) -> Abilities:

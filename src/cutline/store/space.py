@@ -33,9 +33,13 @@ def free_room(path: str) -> Room:
     return Room(status.f_bavail * status.f_frsize, inodes)
 
 
-def room_for(length: int, path: str) -> Room:
-    """Return what a new file of `length` bytes needs on the file system of a path: whole blocks."""
-    block = os.statvfs(path).f_frsize
+def block_of(path: str) -> int:
+    """Return the bytes of a block on the file system of a path."""
+    return os.statvfs(path).f_frsize
+
+
+def room_for(length: int, block: int) -> Room:
+    """Return what a new file of `length` bytes needs where a block has so many: whole blocks."""
     return Room(-(-length // block) * block + _ENTRY, 1)
 
 

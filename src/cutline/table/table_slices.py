@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from cutline.errors import CutlineError, UsageError
+from cutline.plan import planning
 from cutline.store import TableFiles, parquet
-from cutline.table import part_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Slice:
             first += one.rows
 
 
-def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
-    """Cut a table into slices: its row groups, large ones of other writers cut smaller.
+def slices_of(table: str, numbers: Iterable[str] = (), beside: str = "") -> list[Slice]:
+    """Cut a table into slices: its row groups, large ones cut smaller.
 
     Parameters
     ----------
@@ -60,6 +60,8 @@ def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
         The table.
     numbers
         Columns of whole numbers that must be there, besides `caption` and `filename`.
+    beside
+        The folder that has a file for each row, if any: see `planning.default_size`.
 
     Raises
     ------
@@ -80,9 +82,10 @@ def slices_of(table: str, numbers: Iterable[str] = ()) -> list[Slice]:
                 f"The table {files.table} has no column {column} of {kind}: compile it with"
                 " cutline."
             )
+    most = planning.default_size(metadata.num_rows, beside) if beside else planning.MOST
     return [
-        Slice(files, version, group, start, min(part_files.ROW_GROUP, rows - start))
+        Slice(files, version, group, start, min(most, rows - start))
         for group in range(metadata.num_row_groups)
         for rows in [metadata.row_group(group).num_rows]
-        for start in range(0, rows, part_files.ROW_GROUP)
+        for start in range(0, rows, most)
     ]

@@ -6,6 +6,7 @@ All that has a key is together here, so most checks are a set difference on two 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from operator import not_
 from typing import Final, Self
@@ -13,14 +14,15 @@ from typing import Final, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cutline import in_flight
 from cutline.record import texts
-from cutline.sources import local_folder
+from cutline.sources import line_format, local_folder
 from cutline.trainers import simpletuner
 from cutline.verify.check_rows import read_caption
 from cutline.verify.checks import Finding, Findings, found
 from cutline.verify.list_folder import CAPTION, IMAGE, SIDECAR
 from cutline.verify.near_names import Misnamed, find_misnamed
-from cutline.verify.orphans import STRAY, Ledger, Orphan, Sidecars, explain, image_of
+from cutline.verify.orphans import STRAY, Ledger, Orphan, Sidecars, explain, image_in
 
 NAMES: Final = pa.schema(
     [
@@ -93,9 +95,10 @@ def check_files(samples: Samples, data: str) -> tuple[Findings, list[Orphan]]:
         alone = _others(samples.captions, with_image)
         others = _outside(samples.sidecars, "key", with_image)["filename"].to_pylist()
         known = {one.sidecar for one in misnamed}
-        lonely = [one for one in others if one not in known and not _names_image(one, root)]
+        lonely = _without_image([one for one in others if one not in known], data, root)
         # The slices of rows have looked at all other caption files.
-        blank = [path for *_, path in orphans if path is not None and _is_blank(path, root)]
+        own = [path for *_, path in orphans if path is not None]
+        blank = [*compress(own, in_flight.in_order(partial(_is_blank, root), own))]
     named = _outside(images, "filename", _binary(one.path for one in misnamed))
     findings = {
         "duplicate_filenames": _duplicates(rows),
@@ -127,12 +130,13 @@ def _shown(lines: pa.Table) -> Finding:
 
 
 def _split_missing(rows: pa.Table, data: str) -> tuple[pa.Table, pa.Table]:
-    there = [
-        os.path.splitext(filename)[1][1:].lower() not in simpletuner.IMAGES
-        and os.path.isfile(os.path.join(os.fsencode(data), filename))
-        for filename in rows["filename"].to_pylist()
-    ]
-    mask = pa.array(there, pa.bool_())
+    folder = os.fsencode(data)
+
+    def is_there(filename: bytes) -> bool:
+        odd = os.path.splitext(filename)[1][1:].lower() not in simpletuner.IMAGES
+        return odd and os.path.isfile(os.path.join(folder, filename))
+
+    mask = pa.array([*in_flight.in_order(is_there, rows["filename"].to_pylist())], pa.bool_())
     return rows.filter(pc.invert(mask)), rows.filter(mask)
 
 
@@ -192,12 +196,17 @@ def _orphan_findings(orphans: list[Orphan], blank: set[bytes]) -> Findings:
     }
 
 
-def _is_blank(caption: bytes, root: int) -> bool:
+def _is_blank(root: int, caption: bytes) -> bool:
     text = read_caption(root, caption)
     return text is not None and not text.strip()
 
 
-def _names_image(sidecar: bytes, root: int) -> bool:
-    # An image of another stem than the sidecar's.
-    image = image_of(sidecar, root)
-    return image is not None and local_folder.is_regular(local_folder.stamp_of(root, image))
+def _without_image(sidecars: list[bytes], data: str, root: int) -> list[bytes]:
+    # One may name an image of another stem than its own.
+    lines = line_format.lines_of(pa.array(sidecars, pa.binary()))
+    read = local_folder.Folder(data).read(lines)
+    images = [image_in(sidecar, record) for sidecar, record, _ in read]
+    named = [image for image in images if image is not None]
+    stamps = in_flight.in_order(partial(local_folder.stamp_of, root), named)
+    there = {*compress(named, map(local_folder.is_regular, stamps))}
+    return [one for one, image in zip(sidecars, images, strict=True) if image not in there]

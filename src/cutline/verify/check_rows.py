@@ -6,6 +6,8 @@ import stat
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import compress
 from typing import BinaryIO, Final, Self, TypeAlias
 
 import imagesize
@@ -14,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cutline import in_flight
 from cutline.plan import marks
 from cutline.record import TOO_LARGE, naming, texts
 from cutline.sources import local_folder
@@ -136,10 +139,11 @@ def check_caption_files(data: str, rows: Rows) -> Findings:
     """Compare the caption files that are there with the table."""
     differing, edited, empty = list[str](), list[str](), list[str]()
     own = marks.OwnCaptions(data)
+    paths = [stem + b".txt" for stem in rows.keys]
     with local_folder.open_folder(data) as root:
-        for row, stem in zip(rows.safe, rows.keys, strict=True):
-            path, caption = stem + b".txt", texts.caption_file(rows.captions[row])
-            text = read_caption(root, path)
+        read = in_flight.in_order(partial(read_caption, root), paths, partial(_read_small, root))
+        for row, path, text in zip(rows.safe, paths, read, strict=True):
+            caption = texts.caption_file(rows.captions[row])
             if text is None:
                 continue
             if not text.strip():
@@ -155,12 +159,20 @@ def check_caption_files(data: str, rows: Rows) -> Findings:
     }
 
 
-def read_caption(root: int, path: bytes) -> bytes | None:
-    """Read a caption file: None if there is none, empty if it cannot be read."""
+def _read_small(root: int, path: bytes) -> bytes | in_flight.Later | None:
+    text = read_caption(root, path, in_flight.SMALL)
+    return in_flight.LATER if text and len(text) >= in_flight.SMALL else text
+
+
+def read_caption(root: int, path: bytes, most: int = TOO_LARGE) -> bytes | None:
+    """Read a caption file: None if there is none, empty if it cannot be read.
+
+    Of a file with more bytes than `most` at least so many are read.
+    """
     try:
         file = os.open(path, local_folder.OPEN_FLAGS, dir_fd=root)
         try:
-            return _read_whole(file)
+            return _read_whole(file, most)
         finally:
             os.close(file)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -169,9 +181,9 @@ def read_caption(root: int, path: bytes) -> bytes | None:
         return b""
 
 
-def _read_whole(file: int) -> bytes:
+def _read_whole(file: int, most: int) -> bytes:
     data = os.read(file, 4096)  # which is all of almost every caption
-    while len(data) % 4096 == 0 and len(data) < TOO_LARGE and (more := os.read(file, 2**20)):
+    while len(data) % 4096 == 0 and len(data) < most and (more := os.read(file, min(most, 2**20))):
         data += more
     return data
 
@@ -179,7 +191,8 @@ def _read_whole(file: int) -> bytes:
 def check_empty(data: str, rows: Rows) -> Findings:
     """Find the images with nothing in them; 1.5 us a row, where its caption file takes ten."""
     with local_folder.open_folder(data) as root:
-        empty = [path for path in rows.paths() if _is_empty(root, path)]
+        paths = rows.paths()
+        empty = [*compress(paths, in_flight.in_order(partial(_is_empty, root), paths))]
     return {"empty_images": found(map(texts.shown_path, empty))}
 
 
@@ -200,8 +213,9 @@ def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
     columns = (rows.table[name].to_pylist() for name in CompileOptions.COLUMNS[:2])
     sizes = list(zip(*columns, strict=True))
     with local_folder.open_folder(data) as root:
-        for filename, size in ((rows.filenames[row], sizes[row]) for row in chosen):
-            own = _own_size(root, filename, size)
+        asked = [(rows.filenames[row], sizes[row]) for row in chosen]
+        headers = in_flight.in_order(partial(_own_size, root), asked)
+        for (filename, size), own in zip(asked, headers, strict=True):
             if own is None:
                 continue
             if min(own) < 1:
@@ -211,8 +225,9 @@ def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
     return {"wrong_sizes": found(wrong), "unreadable_images": found(unreadable)}
 
 
-def _own_size(root: int, filename: str, size: Size) -> Size | None:
-    # None if it is no regular file, or an empty one. `size` is what its row says.
+def _own_size(root: int, row: tuple[str, Size]) -> Size | None:
+    # None if it is no regular file, or an empty one. The row's size is what it should be.
+    filename, size = row
     try:
         descriptor = os.open(filename, local_folder.OPEN_FLAGS, dir_fd=root)
     except OSError as error:

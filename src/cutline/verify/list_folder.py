@@ -82,7 +82,8 @@ class Listing:
         folders = [b""]
         while folders:
             prefix = folders.pop()
-            for entry in local_folder.scanned(self.root, prefix, self._refused):
+            entries = local_folder.scanned(self.root, prefix, self._refused)
+            for entry in local_folder.with_kinds(entries):
                 file = _file_of(entry, prefix)
                 if file is not None:
                     yield file

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
+from cutline import in_flight
 from cutline.plan import ledger
 from cutline.record import Reject, judging, naming
 from cutline.sources import local_folder, passing_over
@@ -60,6 +61,9 @@ NO_SIDECAR: Final = ("no_sidecar", "no sidecar names it")
 SYSTEM_FILE: Final = ("system_file", "macOS, Windows or a NAS has left it")
 """The trainer lists also what is hidden, so these images have to go."""
 
+READERS: Final = 8
+"""Threads that read sidecars of orphans, each of which may be large."""
+
 SHARD: Final = re.compile(r"^.*?\.tar/", re.IGNORECASE)
 
 Sidecars: TypeAlias = dict[bytes, bytes]
@@ -94,7 +98,7 @@ def explain(
     files: tuple[Sidecars, set[bytes]],
     root: int,
 ) -> Iterator[Orphan]:
-    """Yield images without row as orphans, each with the reason.
+    """Return images without row as orphans, each with the reason.
 
     Parameters
     ----------
@@ -108,18 +112,21 @@ def explain(
         Their folder, open; a sidecar that the ledger does not know is read.
     """
     sidecars, captions = files
-    for path, stem in images:
+
+    def explained(image: tuple[bytes, bytes]) -> Orphan:
+        path, stem = image
         caption = stem + b".txt" if stem in captions else None
         line = ledger.line(path, stem)
         sidecar = _sidecar_of(line[0], root) if line else None
         if sidecar is None:
             sidecar = _own_sidecar(path, stem, sidecars, root)
         if line:
-            yield Orphan(path, line[1], line[2], sidecar, caption)
-        elif passing_over.is_left_by_system(path.split(b"/")):
-            yield Orphan(path, *SYSTEM_FILE, None, caption)
-        else:
-            yield Orphan(path, *(NOT_COMPILED if sidecar else NO_SIDECAR), sidecar, caption)
+            return Orphan(path, line[1], line[2], sidecar, caption)
+        if passing_over.is_left_by_system(path.split(b"/")):
+            return Orphan(path, *SYSTEM_FILE, None, caption)
+        return Orphan(path, *(NOT_COMPILED if sidecar else NO_SIDECAR), sidecar, caption)
+
+    return in_flight.in_order(explained, images, most=READERS)
 
 
 def _own_sidecar(path: bytes, stem: bytes, sidecars: Sidecars, root: int) -> bytes | None:
@@ -142,6 +149,11 @@ def _sidecar_of(source: str, root: int) -> bytes | None:
 def image_of(sidecar: bytes, root: int) -> bytes | None:
     """Return which image a sidecar names: None if it names none or cannot be read."""
     _, data, _ = local_folder.read_file(root, sidecar)
+    return image_in(sidecar, data)
+
+
+def image_in(sidecar: bytes, data: bytes | Reject) -> bytes | None:
+    """Return which image the bytes of a sidecar name, as `image_of` does."""
     record = data if isinstance(data, Reject) else judging.parse(data)
     if isinstance(record, Reject):
         return None

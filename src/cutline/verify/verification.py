@@ -220,7 +220,7 @@ def _list_folder(listing: Listing, context: VerifyContext) -> str:
 def _check_rows(
     table: str, context: VerifyContext, client: Client | None, watcher: Watcher
 ) -> list[RowsDone]:
-    slices = slices_of(table)
+    slices = slices_of(table, beside=context.data)
     firsts = accumulate((one.rows for one in slices), initial=0)
     numbered = [NumberedSlice(one, first) for one, first in zip(slices, firsts, strict=False)]
     each = 1 + len(slices) // ROW_TASKS

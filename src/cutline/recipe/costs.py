@@ -14,12 +14,13 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cutline import recipe
 from cutline.captions import is_table
 from cutline.errors import checked
 from cutline.extract import ExtractOptions
-from cutline.plan import shard_index
+from cutline.plan import planning, shard_index
 from cutline.progress import Summary
+from cutline.recipe.dataset_root import check_shards, layout
+from cutline.recipe.whole_run import RUN_DEFAULTS, RunOptions
 from cutline.record import naming
 from cutline.sources import Origin, local_folder, open_source, shard_names, tar_shards
 from cutline.store import SmallFiles, TableFiles, disk, space
@@ -184,14 +185,14 @@ def of_extract(
 def of_run(
     root: disk.AnyPath,
     options: CompileOptions = DEFAULTS,
-    chosen: recipe.RunOptions = recipe.RUN_DEFAULTS,
+    chosen: RunOptions = RUN_DEFAULTS,
     *,
     workers: int = 1,
 ) -> RunCost:
     """Return what each step of `run` that writes many files would take; it raises the same."""
-    table, data = recipe.layout(root)
+    table, data = layout(root)
     if chosen.without_files:
-        recipe.check_shards(root)
+        check_shards(root)
     shards = shard_names.shards_in_root(root)
     origin: Origin = shard_names.open_shards(shards) if shards else local_folder.Folder(data)
     with trial.tried(origin, options) as sample:
@@ -211,9 +212,9 @@ ESTIMATED: Final = ("rows", "files", "bytes", "inodes")
 def _compile_cost(
     sample: trial.Trial, files: TableFiles, options: CompileOptions, workers: int
 ) -> Cost:
-    parts = max(1, sample.shards) * -(
-        -sample.total // max(1, sample.shards) // options.partition_size
-    )
+    place = str(planning.source_of(sample.origin, options.planning))
+    size = options.partition_size or planning.default_size(sample.total, place)
+    parts = max(1, sample.shards) * -(-sample.total // max(1, sample.shards) // size)
     own = sample.files
     made = sum(map(sample.size, (own.table, own.ledger, own.parts, own.rejects, own.plan)))
     indexes = sample.size(own.indexes) / sample.share
@@ -310,7 +311,8 @@ def _lacking(due: list[tuple[str, int]], folder: str, *, kept: bool = False) -> 
     """Return the room that those of some files take that are not there yet."""
     there = _there(folder)
     if there != folder:
-        return sum((space.room_for(size, there) for _, size in due), space.Room())
+        block = space.block_of(there)
+        return sum((space.room_for(size, block) for _, size in due), space.Room())
     with SmallFiles(folder) as files:
         return sum((files.lacks(path, size, kept=kept) for path, size in due), space.Room())
 
