@@ -7,6 +7,7 @@ import sys
 import types
 import warnings
 from itertools import groupby
+from typing import Generic, TypeVar
 
 import pytest
 
@@ -16,14 +17,23 @@ from cutline.table import compile_table
 from cutline.trainers import export
 from shards_at_home import ShardSet, sample
 
+T = TypeVar("T")
+
+
+class Dataset(Generic[T]):
+    """What torch's has for one that is read by number: nothing."""
+
 
 @pytest.fixture
 def wids(monkeypatch):
-    """The package, for which torch is only there to be asked whether it is distributed."""
-    torch = types.ModuleType("torch")
-    torch.distributed = types.ModuleType("torch.distributed")
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    monkeypatch.setitem(sys.modules, "torch.distributed", torch.distributed)
+    """The package, with a torch that has only what it derives from."""
+    for name in ("torch", "torch.distributed", "torch.utils", "torch.utils.data"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        above, _, own = name.rpartition(".")
+        if above:
+            setattr(sys.modules[above], own, sys.modules[name])
+    sys.modules["torch.utils.data"].Dataset = Dataset
+    sys.modules["torch.utils.data"].Sampler = object
     with warnings.catch_warnings(action="ignore"):  # it has escapes that are none
         return pytest.importorskip("wids", reason="webdataset 0.2 has it")
 

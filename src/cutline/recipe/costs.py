@@ -281,8 +281,10 @@ def _extract_cost(sample: trial.Trial, folder: str, only: str | None, workers: i
     some = _some(range(len(members)), SAMPLED)
     lines = members.take(pa.array(some, pa.int64())).to_pylist()
     sizes = [(os.fsdecode(line["path"]), line["size"]) for line in lines]
-    room = _lacking(sizes, folder, kept=True)
-    files = _files(room, len(members) / max(len(lines), 1) / sample.share)
+    # Which are there is seen by a few; but one large member may weigh as much as all the others.
+    lacking = _lacking(sizes, folder, kept=True).inodes / max(len(lines), 1)
+    room = space.room_for_all(members["size"].to_pylist(), _there(folder))
+    files = _files(room, lacking / sample.share)
     seconds = _seconds_to_copy(sample, _some(lines, WRITTEN), _there(folder))
     minutes = _minutes(seconds and seconds * files["files"] / workers)
     counts = {"shards": sample.shards, **files}

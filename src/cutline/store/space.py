@@ -43,6 +43,13 @@ def room_for(length: int, block: int) -> Room:
     return Room(-(-length // block) * block + _ENTRY, 1)
 
 
+def room_for_all(lengths: Iterable[int], path: str) -> Room:
+    """Return what new files of these lengths in bytes need on the file system of a path."""
+    block = os.statvfs(path).f_frsize
+    blocks = [-(-length // block) for length in lengths]
+    return Room(sum(blocks) * block + len(blocks) * _ENTRY, len(blocks))
+
+
 def seconds_to_write(folder: str, writes: Iterable[Callable[[int], object]]) -> float | None:
     """Return how long it takes to write some files into a folder; None if that cannot be tried.
 
