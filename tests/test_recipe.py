@@ -16,7 +16,7 @@ from cutline import (
     move_orphans,
     run,
 )
-from cutline.dataset_folder import layout
+from cutline.recipe import layout
 from jobs_at_work import Listener
 from sidecars import IMAGE, as_bytes, numbered, record, write_sidecars
 from trees import texts, tree

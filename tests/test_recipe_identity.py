@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cutline
-from cutline import CutlineError, ExtractOptions, RunOptions, dataset_folder, recipe
+from cutline import CutlineError, ExtractOptions, RunOptions, recipe
 from cutline.cli.commands import cutline as command
+from cutline.recipe import whole_run
 from jobs_at_work import Listener
 from sidecars import as_bytes, record
 from tar_bytes import END, by_tarfile, header, member
@@ -192,7 +193,7 @@ def test_a_folder_that_is_moved_as_a_sidecar_stays_away_until_it_is_put_back(dat
     assert (dataset.root / "orphans/alone.json/text").read_bytes() == b"In it"
     assert dataset.run().shortfall == ""
     assert not {"alone.jpg", "alone.json"} & {path.name for path in dataset.data.iterdir()}
-    table, data = dataset_folder.layout(dataset.root)
+    table, data = recipe.layout(dataset.root)
     cutline.restore_orphans(table, data, dataset.root / "orphans")
     assert tree(dataset.data) == before
     assert not (dataset.root / "orphans").exists()
@@ -201,7 +202,7 @@ def test_a_folder_that_is_moved_as_a_sidecar_stays_away_until_it_is_put_back(dat
 def test_what_was_put_back_is_unpacked_and_looked_at_as_before(dataset):
     dataset.shard([*samples(), *ORPHANS])
     dataset.run(MOVE)
-    table, data = dataset_folder.layout(dataset.root)
+    table, data = recipe.layout(dataset.root)
     cutline.restore_orphans(table, data, dataset.root / "orphans")
     (dataset.data / "alone.jpg").unlink()
     assert dataset.run().extract.files == 1
@@ -210,14 +211,14 @@ def test_what_was_put_back_is_unpacked_and_looked_at_as_before(dataset):
 
 def test_sidecars_that_vanish_after_they_were_unpacked_fail_the_run(dataset, monkeypatch):
     dataset.shard(samples())
-    extract = recipe.extract
+    extract = whole_run.extract
 
     def losing(*arguments, **named):
         summary = extract(*arguments, **named)
         (dataset.data / "a.json").unlink()
         return summary
 
-    monkeypatch.setattr(recipe, "extract", losing)
+    monkeypatch.setattr(whole_run, "extract", losing)
     with pytest.raises(CutlineError, match=r"Of 26 sidecars that were unpacked .* 25 are listed"):
         dataset.run()
 

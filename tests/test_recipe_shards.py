@@ -11,7 +11,6 @@ from cutline import (
     LoaderOptions,
     RunOptions,
     VerifyOptions,
-    dataset_folder,
     make_demo,
     recipe,
 )
@@ -283,4 +282,4 @@ def test_a_shard_that_was_fetched_anew_is_no_longer_in_the_ledger(demo):
 
 def test_a_folder_with_neither_data_nor_shards_is_refused(tmp_path):
     with pytest.raises(UsageError, match="data is not there: put images and sidecars into it"):
-        dataset_folder.layout(f"{tmp_path}")
+        recipe.layout(f"{tmp_path}")

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cutline import dataset_folder, recipe
+from cutline import recipe
 from cutline.captions import is_table
 from cutline.errors import checked
 from cutline.extract import ExtractOptions
@@ -189,9 +189,9 @@ def of_run(
     workers: int = 1,
 ) -> RunCost:
     """Return what each step of `run` that writes many files would take; it raises the same."""
-    table, data = dataset_folder.layout(root)
+    table, data = recipe.layout(root)
     if chosen.without_files:
-        dataset_folder.check_shards(root)
+        recipe.check_shards(root)
     shards = shard_names.shards_in_root(root)
     origin: Origin = shard_names.open_shards(shards) if shards else local_folder.Folder(data)
     with trial.tried(origin, options) as sample:

@@ -13,11 +13,11 @@ import orjson
 import pyarrow as pa
 from click.testing import CliRunner
 
-from cutline import recipe
 from cutline.cli import commands, cutline
 from cutline.cli.endings import one_sentence
 from cutline.errors import CutlineError
 from cutline.progress import show_progress
+from cutline.recipe import whole_run
 from cutline.store import disk
 from cutline.store.lock import read_owner
 
@@ -62,7 +62,7 @@ def run_job(options, job, *arguments):
 def in_this_process(patch):
     """Let commands work here, in one thread, and without the report, which takes the longest."""
     patch.setattr(commands, "run_job", run_job)
-    patch.setattr(recipe, "write_report", lambda *_, **__: None)
+    patch.setattr(whole_run, "write_report", lambda *_, **__: None)
     threads = pa.cpu_count()
     pa.set_cpu_count(1)
     with dask.config.set(scheduler="synchronous"):

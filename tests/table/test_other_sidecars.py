@@ -267,7 +267,10 @@ ADVICE = [
     (
         {"name": "a.jpg", "w": 4, "width_": 4, "height_": 5, "o": {"text": "x"}},
         "{}.json",
-        "add --width-field width_ --height-field height_ --image-field name --caption-field o.text.",
+        (
+            "add --width-field width_ --height-field height_ --image-field name"
+            " --caption-field o.text."
+        ),
     ),
     ({"text": "A fox."}, "{}.json", "add --measure --image-beside --caption-field text."),
 ]

@@ -85,7 +85,7 @@ def stand_in_for_training(folder):
 
 
 class Unset:
-    """The trainer's arguments, none of which is set."""
+    """The trainer's arguments, hardly any of which is set."""
 
     def __getattr__(self, name):
         return None
@@ -99,7 +99,9 @@ def read_webshart(entry):
 
     name, cache = entry["id"], entry["webshart"]["cache_dir"]
     StateTracker.set_data_backend_config(name, entry)
-    StateTracker.get_args = lambda *_: Unset()
+    StateTracker.args = Unset()
+    StateTracker.args.output_dir = cache  # where it notes sizes
+    StateTracker.get_args = lambda *_: StateTracker.args
     StateTracker.get_model = lambda *_: None
     StateTracker.get_webhook_handler = lambda *_: None
     StateTracker.set_image_files = lambda *_, **__: None

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from cutline import dataset_folder
+from cutline import recipe
 from cutline.captions import caption_source
 from cutline.cli.endings import one_sentence
 from cutline.sources import open_source, shard_names
@@ -51,7 +51,7 @@ DATA: Final = Checked("DATA", disk.data_folder)
 
 NEW_DATA: Final = Checked("DATA", disk.new_data_folder)
 
-ROOT: Final = Checked("ROOT", dataset_folder.layout)
+ROOT: Final = Checked("ROOT", recipe.layout)
 
 SHARDS: Final = Checked("SHARDS", shard_names.open_shards)
 

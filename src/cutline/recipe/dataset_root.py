@@ -1,4 +1,4 @@
-"""The folder of a dataset: where its table and its data are, and what is no such folder."""
+"""The folder of a dataset: where its table, its data and its shards are, and what is none."""
 
 import os
 import shlex
@@ -8,23 +8,6 @@ from cutline.record import texts
 from cutline.sources import local_folder, passing_over, shard_names
 from cutline.store import disk
 from cutline.trainers import simpletuner, webshart
-
-
-def check_shards(root: disk.AnyPath) -> shard_names.ShardSet:
-    """Return the shards of a dataset that the trainer is to read in place.
-
-    Raises
-    ------
-    UsageError
-        There are none, or webshart would not find them.
-    """
-    if not (found := shard_names.shards_in_root(root)):
-        raise UsageError(
-            f"There is no .tar file in {root} or its data folder: leave --no-extract out."
-        )
-    shards = shard_names.open_shards(found)
-    webshart.check_places(shards)
-    return shards
 
 
 def layout(root: disk.AnyPath) -> tuple[str, str]:
@@ -38,7 +21,8 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     """
     path = disk.absolute(root)
     if not os.path.isdir(path):
-        command = shlex.join(["cutline", "run", os.path.dirname(os.fspath(root)) or "."])
+        above = os.path.dirname(os.fspath(root)) or "."
+        command = shlex.join(["cutline", "run", above])
         mend = f"run `{command}`" if os.path.exists(path) else "correct the name"
         raise UsageError(f"There is no folder {path}: {mend}.")
     data = os.path.join(path, "data")
@@ -104,3 +88,20 @@ def _loose_sample(folder: str, *, alone: bool) -> str | None:
             if stem in names[not is_sidecar] or (alone and is_sidecar):
                 return texts.shown_path(names[True][stem])
     return None
+
+
+def check_shards(root: disk.AnyPath) -> shard_names.ShardSet:
+    """Return the shards of a dataset that the trainer is to read in place.
+
+    Raises
+    ------
+    UsageError
+        There are none, or webshart would not find them.
+    """
+    if not (found := shard_names.shards_in_root(root)):
+        raise UsageError(
+            f"There is no .tar file in {root} or its data folder: leave --no-extract out."
+        )
+    shards = shard_names.open_shards(found)
+    webshart.check_places(shards)
+    return shards

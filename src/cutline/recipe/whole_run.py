@@ -12,11 +12,11 @@ from distributed import Client
 from msgspec import Meta
 
 from cutline.captions import CaptionsSummary, write_captions
-from cutline.dataset_folder import check_shards, layout
 from cutline.errors import CutlineError, UsageError, as_typed, check_fields, checked, flat
 from cutline.extract import ExtractOptions, ExtractSummary, extract
 from cutline.plan import ledger
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
+from cutline.recipe.dataset_root import check_shards, layout
 from cutline.report import ReportSummary, write_report
 from cutline.sources import local_folder, shard_names
 from cutline.store import disk
