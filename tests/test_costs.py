@@ -105,7 +105,7 @@ def test_an_extraction_is_near_what_was_told(shards, tmp_path):
     summary = extract(root / "data", tmp_path / "data")
     assert near(cost["files"], summary.files)
     used = sum(
-        space.room_for(one.size, tmp_path).bytes
+        space.room_for(one.size, space.block_of(tmp_path)).bytes
         for path, one in tree(tmp_path / "data").items()
         if one.is_file and ".cutline" not in path
     )
@@ -126,7 +126,7 @@ def test_captions_of_a_table_are_counted(shards, tmp_path):
     assert cost["estimated"] == ["bytes", "minutes"]
     write_captions(table, data)
     texts = [one for path, one in tree(data).items() if path.endswith(".txt")]
-    used = sum(space.room_for(one.size, data).bytes for one in texts)
+    used = sum(space.room_for(one.size, space.block_of(data)).bytes for one in texts)
     assert near(cost["bytes"], used)
     assert told("captions", table, data)["files"] == 0
 

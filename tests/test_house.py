@@ -156,7 +156,8 @@ def not_public(module):
 def underscored(module):
     """Yield the names with one underscore before them that a module takes from something else."""
     own = {"self", "cls"}
-    documented = {"_replace", "_asdict", "_fields", "_make", "_exit"}  # named tuples, os
+    # Of named tuples, of os, and of fsspec's asynchronous file systems.
+    documented = {"_replace", "_asdict", "_fields", "_make", "_exit", "_cat_file"}
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute):
             of = node.value.id if isinstance(node.value, ast.Name) else ""

@@ -394,7 +394,7 @@ def test_text_may_be_of_another_arrow_type(data, tmp_path, kind):
     [
         ({"filename": ["a.png"]}, "caption"),
         ({"caption": ["text"]}, "filename"),
-        ({"filename": ["a.png"], "caption": [["one", "two"]]}, "caption"),
+        ({"filename": ["a.png"], "caption": [[1, 2]]}, "caption"),
         ({"filename": [7], "caption": ["text"]}, "filename"),
         ({"filename": ["a.png"], "caption": [b"text"]}, "caption"),
     ],

@@ -218,7 +218,8 @@ def test_a_table_without_a_row_is_said_with_what_became_of_the_sidecars(typed, p
     write_sidecars("bare", {name: record(width=...) for name in numbered(3)})
     result = typed("compile", "bare", "bare.parquet", "--quiet")
     assert result.exit_code == 1
-    assert "cutline: No sidecar gave a row (no_width 3): check that these" in result.stderr
+    assert "cutline: No sidecar gave a row (no_width 3). The records have " in result.stderr
+    assert "add --measure." in result.stderr
     assert pq.read_metadata("bare.parquet").num_rows == 0
 
 

@@ -16,7 +16,7 @@ def refused(**chosen):
 
 def test_the_defaults_are_the_recipe_s():
     recipe = LoaderOptions()
-    assert (recipe.id, recipe.strategy, recipe.resolution_type) == ("dalle3", "textfile", "area")
+    assert (recipe.id, recipe.strategy, recipe.resolution_type) == (None, "textfile", "area")
     assert (recipe.resolution, recipe.minimum_image_size) == (1.0, 0.75)
     assert (recipe.maximum_image_size, recipe.target_downsample_size) == (2.0, 1.75)
 

@@ -6,7 +6,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.process import BaseProcess
 from typing import Annotated, Final
 
 import msgspec
@@ -29,9 +28,10 @@ PATIENT: Final = 1.0
 """Seconds from a Ctrl-C until workers are killed: what one reads from a server may never come."""
 
 
-def _kill_all_but(others: set[BaseProcess]) -> None:
-    for worker in set(multiprocessing.active_children()) - others:
-        worker.kill()
+def _kill_all_but(others: set[int | None]) -> None:
+    for worker in multiprocessing.active_children():
+        if worker.pid not in others:
+            worker.kill()
 
 
 class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="local"):
@@ -76,7 +76,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
                 f"{threads:,} threads of workers share {CPU_COUNT:,} cores: fewer are as fast, and"
                 " need less memory."
             )
-        others = set(multiprocessing.active_children())
+        others = {child.pid for child in multiprocessing.active_children()}
         killing = threading.Timer(PATIENT, _kill_all_but, [others])
         killing.daemon = True
         try:
