@@ -265,12 +265,9 @@ ADVICE = [
     ({**of_gallery_dl(1)}, "{}.jpg.json", "add --dialect gallery-dl."),
     (record(short_caption=..., text="A fox."), "{}.json", "add --caption-field long_caption."),
     (
-        {"name": "a.jpg", "w": 4, "width_": 4, "height_": 5, "o": {"text": "x"}},
+        {"f": "a.jpg", "n": 4, "width_": 4, "height_": 5, "o": {"text": "x"}},
         "{}.json",
-        (
-            "add --width-field width_ --height-field height_ --image-field name"
-            " --caption-field o.text."
-        ),
+        "add --width-field width_ --height-field height_ --image-field f --caption-field o.text.",
     ),
     ({"text": "A fox."}, "{}.json", "add --measure --image-beside --caption-field text."),
 ]
