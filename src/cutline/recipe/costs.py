@@ -251,7 +251,7 @@ ENTRY: Final = 75
 """Bytes of an entry of webshart's index without its name and caption."""
 
 SECONDS_AN_ENTRY: Final = 6e-6
-"""Seconds that one takes; the client writes them all."""
+"""About how many seconds one takes, which was not measured; the client writes them all."""
 
 
 def _captions_cost(rows: pa.Table, count: int, folder: str, workers: int) -> Cost:
