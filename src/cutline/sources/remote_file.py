@@ -7,10 +7,10 @@ from typing import Any, Final, Protocol, TypeVar
 from zipfile import BadZipFile
 
 import fsspec
-from fsspec.asyn import AsyncFileSystem
 
 from cutline import in_flight
 from cutline.errors import CutlineError, UsageError, said
+from cutline.process import private_api
 from cutline.sources.asking import CutShortError, asked
 
 T = TypeVar("T")
@@ -76,8 +76,9 @@ class Range:
     def send(self) -> None:
         """Put the request on its way."""
         # With a start an S3 file system sends no HEAD before.
-        asked_for = self.filesystem._cat_file(self.path, start=self.start, end=self.end)  # noqa: SLF001 - see `AsyncFileSystem` in fsspec's documentation
-        limited = asyncio.wait_for(asked_for, PATIENT)
+        get = private_api.getter_of_ranges(self.filesystem)
+        assert get is not None  # or it is not sent
+        limited = asyncio.wait_for(get(self.path, start=self.start, end=self.end), PATIENT)
         self._sent = asyncio.run_coroutine_threadsafe(limited, self.filesystem.loop)
 
     def read(self) -> bytes:
@@ -198,7 +199,7 @@ def _pool(url: str) -> dict[str, Any]:
 
 
 def _is_asynchronous(filesystem: fsspec.AbstractFileSystem) -> bool:
-    return isinstance(filesystem, AsyncFileSystem) and not filesystem.asynchronous
+    return private_api.getter_of_ranges(filesystem) is not None
 
 
 def read_on(url: str, question: Callable[[], T]) -> T:
