@@ -10,12 +10,9 @@ from urllib.request import urlopen
 
 import dask
 import dask.bag as db
-import fsspec
 import pytest
 from bokeh.models import Div
 from distributed import Client, LocalCluster, SSHCluster, span
-from fsspec.asyn import sync
-from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 
 from cutline.process import private_api
 
@@ -173,14 +170,3 @@ def test_the_dashboard_listens_where_its_scheduler_says(watched):
     assert (host, address) == (socket.gethostname(), "127.0.0.1")
     with urlopen(f"http://{address}:{port}/health") as answer:
         assert answer.read() == b"ok"
-
-
-def test_an_asynchronous_file_system_gets_a_range_on_its_loop_and_others_have_none(tmp_path):
-    pytest.importorskip("aiohttp")
-    (tmp_path / "x").write_bytes(b"0123456789")
-    local = fsspec.filesystem("file")
-    assert private_api.getter_of_ranges(local) is None
-    wrapped = AsyncFileSystemWrapper(local, asynchronous=False)
-    get = private_api.getter_of_ranges(wrapped)
-    assert sync(wrapped.loop, get, str(tmp_path / "x"), start=2, end=5) == b"234"
-    assert private_api.getter_of_ranges(fsspec.filesystem("http")) is not None

@@ -7,7 +7,7 @@ changed what it needs. What is needed is imported where it is used: the command 
 Dask is loaded, and a client without bokeh has no dashboard to add a page to.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from bokeh.document import Document
     from distributed import Client, Scheduler
-    from fsspec import AbstractFileSystem
 
 CHANGED: Final = (ImportError, AttributeError, LookupError, TypeError)
 """What is raised where another version has changed inside."""
@@ -117,21 +116,6 @@ def log_event_within(client: "Client", topic: str, message: object, seconds: flo
         if client.status == "running":
             scheduler: Any = client.scheduler
             client.sync(scheduler.log_event, topic=topic, msg=message, callback_timeout=seconds)
-
-
-def getter_of_ranges(
-    filesystem: "AbstractFileSystem",
-) -> Callable[..., Coroutine[Any, Any, bytes]] | None:
-    """Return what gets a range of a file on the loop of an fsspec file system, if it has one.
-
-    It takes a path, `start` and `end`, as the public `cat_file` that waits for it. fsspec's pages on
-    asynchronous file systems name such methods and list none. Without it threads ask for ranges.
-    """
-    from fsspec.asyn import AsyncFileSystem
-
-    if not isinstance(filesystem, AsyncFileSystem) or filesystem.asynchronous:
-        return None
-    return getattr(filesystem, "_cat_file", None)
 
 
 def span_of_task(outer: str) -> str | None:

@@ -7,10 +7,10 @@ from typing import Any, Final, Protocol, TypeVar
 from zipfile import BadZipFile
 
 import fsspec
+from fsspec.asyn import AsyncFileSystem
 
 from cutline import in_flight
 from cutline.errors import CutlineError, UsageError, said
-from cutline.process import private_api
 from cutline.sources.asking import CutShortError, asked
 
 T = TypeVar("T")
@@ -76,8 +76,8 @@ class Range:
     def send(self) -> None:
         """Put the request on its way."""
         # With a start an S3 file system sends no HEAD before.
-        get = private_api.getter_of_ranges(self.filesystem)
-        assert get is not None  # or it is not sent
+        # fsspec documents that the coroutine of a method has its name with an underscore.
+        get = self.filesystem._cat_file  # noqa: SLF001
         limited = asyncio.wait_for(get(self.path, start=self.start, end=self.end), PATIENT)
         self._sent = asyncio.run_coroutine_threadsafe(limited, self.filesystem.loop)
 
@@ -199,7 +199,7 @@ def _pool(url: str) -> dict[str, Any]:
 
 
 def _is_asynchronous(filesystem: fsspec.AbstractFileSystem) -> bool:
-    return private_api.getter_of_ranges(filesystem) is not None
+    return isinstance(filesystem, AsyncFileSystem) and not filesystem.asynchronous
 
 
 def read_on(url: str, question: Callable[[], T]) -> T:
