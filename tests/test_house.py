@@ -56,6 +56,11 @@ PUBLIC = {
 """What others document, by module; "*" is all that has no underscore. Of bokeh that is each module
 below it too."""
 
+DOCUMENTED = {
+    "self.filesystem._cat_file": "fsspec: the coroutine of a method has its name with an underscore"
+}
+"""What has an underscore and is documented all the same."""
+
 WATCHED = {name.partition(".")[0] for name in PUBLIC}
 COMPAT = "private_api"
 """The module that may use what is not public, each use with a test of its own. It imports where it
@@ -228,7 +233,7 @@ def test_what_others_do_not_document_is_used_in_one_module():
     others = [module for module in MODULES if module.path.stem != COMPAT]
     found = {name for module in others for name in not_public(module)}
     found |= {name for module in others for name in underscored(module)}
-    assert found == set()
+    assert found - DOCUMENTED.keys() == set()
 
 
 def test_every_package_is_looked_at():

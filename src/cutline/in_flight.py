@@ -6,7 +6,7 @@ together. Which of the two it is is measured, and the answers come in order eith
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
@@ -70,8 +70,10 @@ def in_order(
     ahead: Callable[[T], R | Later] | None = None,
     *,
     most: int = 64,
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """Yield what `work` makes of each thing, in order; in threads where it takes long.
+
+    Once the generator is closed, no thread is at work.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 python faulty_folder.py FOLDER MOUNTPOINT MILLISECONDS
 
-A file with ``eio`` in its name cannot be read, one with ``stall`` for 30 seconds, one with
-``never`` not at all.
+A file with ``eio`` in its name cannot be read, and one with ``stall`` not for 30 seconds. A read
+that never ends would have to be waited for: no signal ends a process that waits for such a daemon.
 """
 
 import errno
@@ -27,8 +27,6 @@ class FaultyFolder(SlowFolder):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         if "stall" in name:
             time.sleep(STALL)
-        while "never" in name:
-            time.sleep(1)
         return super().read(path, size, offset, fh)
 
 

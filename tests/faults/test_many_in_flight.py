@@ -93,21 +93,6 @@ def test_files_that_fail_or_stall_on_a_slow_mount_cost_no_other(tmp_path, mounte
     assert again["reused_parts"] < again["parts"]  # what could not be read may be readable now
 
 
-def test_ctrl_c_ends_a_run_whose_reads_never_end(tmp_path, mounted):
-    names = numbered(SAMPLES) | {f"{n}-never.json": b"{}" for n in range(100, 200)}
-    source = write_sidecars(tmp_path / "data", names)
-    with mounted(source) as slow, start("compile", slow, tmp_path / "x.parquet") as job:
-        time.sleep(15)  # by then its reads hang
-        assert job.poll() is None
-        began = time.monotonic()
-        os.killpg(job.pid, signal.SIGINT)
-        job.communicate(timeout=60)
-        took = time.monotonic() - began
-    assert job.returncode == 130
-    assert took < PROMISED + NOISE
-    assert not (tmp_path / "x.parquet").exists()
-
-
 def test_sidecars_of_16_mb_among_small_ones_take_no_more_memory_on_a_slow_mount(tmp_path, mounted):
     large = b'{"image_name": "x.png", "story": "' + b"x" * (16 * 2**20 - 200) + b'"}'
     names = numbered(SAMPLES) | {f"{n:03}.json": large for n in range(20, SAMPLES, 20)}

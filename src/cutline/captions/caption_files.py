@@ -7,7 +7,8 @@ any other is published whole.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from time import perf_counter
@@ -317,10 +318,11 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
     judge = _replaced if context.overwrite else partial(_judge, marks.OwnCaptions(context.folder))
     counts, examples = Counter[str](), {}
     with context_meter.meter("write"), SmallFiles(context.folder, context.staging) as files:
-        for path, became in _written(due, partial(_write_file, files, judge)):
-            counts[became] += 1
-            if became not in NO_EXAMPLE:
-                examples[became] = events.example(path)
+        with closing(_written(due, partial(_write_file, files, judge))) as written:
+            for path, became in written:
+                counts[became] += 1
+                if became not in NO_EXAMPLE:
+                    examples[became] = events.example(path)
         files.sync()
     edited = examples.pop("edited", "")
     batch = CaptionFilesDone(counts, remembered, edited, broken)
@@ -345,7 +347,7 @@ def _due(caption: Caption) -> Due:
     return naming.key(filename) + ".txt", text.encode(), ""
 
 
-def _written(due: list[Due], write: Callable[[Due], str]) -> Iterator[tuple[str, str]]:
+def _written(due: list[Due], write: Callable[[Due], str]) -> Generator[tuple[str, str], None, None]:
     # Of captions for one file the last one stays, so no two of them are written at once.
     last = {one[0]: one for one in due}
     if len(last) < len(due):

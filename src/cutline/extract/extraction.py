@@ -8,6 +8,7 @@ version is left alone, one of another version is made anew, and one that somebod
 import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
@@ -372,15 +373,15 @@ def _extract_part(part: plan_file.Part, context: ExtractContext) -> MembersDone:
                 return "unwritable", f"{error.strerror}"
 
         members = list(zip(*columns, strict=True))
-        became = in_flight.in_order(put, members, most=shard.copiers)
-        for (path, _, size), (outcome, why) in zip(members, became, strict=True):
-            if why:
-                source = line_format.shown_source(part.shard, path)
-                refused.append(f"{source}: {outcome}: {why}")
-            counts[outcome] += 1
-            written += size if outcome in {"written", "replaced"} else 0
-            if outcome == "edited":
-                edited = edited or texts.shown_path(path)
+        with closing(in_flight.in_order(put, members, most=shard.copiers)) as became:
+            for (path, _, size), (outcome, why) in zip(members, became, strict=True):
+                if why:
+                    source = line_format.shown_source(part.shard, path)
+                    refused.append(f"{source}: {outcome}: {why}")
+                counts[outcome] += 1
+                written += size if outcome in {"written", "replaced"} else 0
+                if outcome == "edited":
+                    edited = edited or texts.shown_path(path)
         files.sync()  # before anything says that the part is done
     return MembersDone(counts, _bytes_of(lines), written, tuple(refused[:EXAMPLES]), edited)
 

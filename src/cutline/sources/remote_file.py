@@ -76,8 +76,9 @@ class Range:
     def send(self) -> None:
         """Put the request on its way."""
         # With a start an S3 file system sends no HEAD before.
-        asked_for = self.filesystem._cat_file(self.path, start=self.start, end=self.end)  # noqa: SLF001 - see `AsyncFileSystem` in fsspec's documentation
-        limited = asyncio.wait_for(asked_for, PATIENT)
+        # fsspec documents that the coroutine of a method has its name with an underscore.
+        get = self.filesystem._cat_file  # noqa: SLF001
+        limited = asyncio.wait_for(get(self.path, start=self.start, end=self.end), PATIENT)
         self._sent = asyncio.run_coroutine_threadsafe(limited, self.filesystem.loop)
 
     def read(self) -> bytes:
