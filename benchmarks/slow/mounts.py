@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 ASKED = ".asked"
 HERE = os.path.dirname(os.path.abspath(__file__))
-PATIENCE = 20.0  # seconds for a mount to appear
+PATIENCE = 120.0  # seconds for a mount to appear: the machine may be busy
 
 
 class NoFuseError(Exception):

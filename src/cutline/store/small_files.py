@@ -277,9 +277,10 @@ class _Hand:
 
     def _replace(self, name: str, write: Write) -> None:
         if not self._attempts:
-            self._attempts = f"{self._staging}/{unique()}"
-            os.mkdir(self._attempts)
-            self._attempts_in = os.open(self._attempts, os.O_RDONLY | os.O_DIRECTORY)
+            attempts = f"{self._staging}/{unique()}"
+            os.mkdir(attempts)
+            self._attempts_in = os.open(attempts, os.O_RDONLY | os.O_DIRECTORY)
+            self._attempts = attempts
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         file = os.open(_ATTEMPT, flags, 0o666, dir_fd=self._attempts_in)
         try:
