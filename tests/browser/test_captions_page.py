@@ -177,7 +177,9 @@ def test_a_job_that_fails_looks_so_on_a_phone_too_and_so_does_a_connection_that_
     assert [text for kind, text in complaints if kind in {"error", "warning"}] == []
     assert chromium.axe() is None or chromium.unreadable(page, "color-contrast") == []
     assert not page.locator(".verdict.gone").is_visible()
-    client.cluster.close()
+    cluster = client.cluster
+    client.close()
+    cluster.close()
     page.locator(".verdict.gone").wait_for()
     assert page.locator(".verdict.failed").is_visible()
 
