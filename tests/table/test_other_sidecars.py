@@ -49,8 +49,8 @@ def image(width, height, form="PNG", turned=False):
     return data.getvalue()
 
 
-# What the tools write: img2dataset 1.47 with --output_format files, gallery-dl 1.32 with
-# --write-metadata, each from a server on this host.
+# The fields and names that the tools write, by their documentation: img2dataset with
+# --output_format files, gallery-dl with --write-metadata. The tools themselves were not run.
 
 
 def of_img2dataset(number):
