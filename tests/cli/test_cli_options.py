@@ -1,3 +1,4 @@
+import logging
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ from cutline import (
     VerifyOptions,
 )
 from cutline.__main__ import JOBS
-from cutline.cli import commands
+from cutline.cli import commands, jobs
 from cutline.cli.arguments import Checked
 from cutline.cli.generated import taking
 from cutline.cli.jobs import ClusterOptions, JobOptions
@@ -331,3 +332,13 @@ def test_an_option_of_a_run_comes_to_each_step_that_has_it(monkeypatch, tmp_path
         loader=LoaderOptions(id="x", strategy="parquet", resolution=0.5, cache_dir_vae="/v"),
         orphans="caption",
     )
+
+
+def test_who_wants_to_hear_of_nothing_hears_what_cutline_warns_of_and_nothing_of_dask():
+    names = ["distributed", "distributed.nanny", "tornado.application", "some.other"]
+    before = [logging.getLogger(name).level for name in ["", "cutline", *names]]
+    with jobs._dask_silent():
+        heard = [name for name in names if logging.getLogger(name).isEnabledFor(logging.CRITICAL)]
+        assert heard == []
+        assert logging.getLogger("cutline").isEnabledFor(logging.WARNING)
+    assert [logging.getLogger(name).level for name in ["", "cutline", *names]] == before

@@ -169,11 +169,17 @@ def _client(cluster: kinds.Cluster, options: JobOptions, watcher: Watcher) -> It
 
 @contextmanager
 def _dask_silent() -> Iterator[None]:
-    """Keep to itself what Dask logs, and its table of versions, of which cutline has its own."""
-    before = logging.root.manager.disable
-    logging.disable()
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        logging.disable(before)
+    """Keep to itself what Dask logs, and its table of versions, of which cutline has its own.
+
+    A worker that cutline sends away is no progress, and is told.
+    """
+    ours, known = logging.getLogger("cutline"), [*logging.root.manager.loggerDict]
+    loggers = [logging.root, *map(logging.getLogger, known)]
+    with ExitStack() as stack:
+        for logger in loggers:
+            stack.callback(logger.setLevel, logger.level)
+            if logger.level:  # others have that of the one above
+                logger.setLevel(logging.CRITICAL + 1)
+        ours.setLevel(logging.WARNING)
+        stack.enter_context(warnings.catch_warnings(action="ignore"))
+        yield
