@@ -10,8 +10,8 @@ import time
 
 SCRIPTS = sysconfig.get_path("scripts")
 PACKAGES = sysconfig.get_path("purelib")
-PATIENCE = 120
-"""Seconds after which something will not happen any more, on the busiest machine."""
+PATIENCE = int(os.environ.get("CUTLINE_PATIENCE", "120"))
+"""Seconds after which something will not happen any more, on a busy machine."""
 
 
 def until(seen, what):
