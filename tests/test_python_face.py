@@ -173,6 +173,7 @@ def test_type_checkers_pass_the_examples(checker, tmp_path):
     for number, example in enumerate(EXAMPLES):
         (path := tmp_path / f"example_{number}.py").write_text(example)
         files.append(str(path))
-    command = [sys.executable, "-m", *checker, *files]
+    here = ["--pythonpath", sys.executable] if checker == ["pyright"] else []
+    command = [sys.executable, "-m", *checker, *here, *files]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

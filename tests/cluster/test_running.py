@@ -14,6 +14,7 @@ from cutline import CompileOptions
 from cutline.captions import caption_files
 from cutline.cluster.running import results, sent, tasks_of, things_a_task
 from cutline.plan.plan_file import write_plan
+from cutline.plan.planning import MOST
 from cutline.progress.watcher import SILENT
 from cutline.sources.line_format import LINES
 from cutline.sources.opening import open_source
@@ -79,9 +80,7 @@ def parts_of(sidecars, context):
     paths = pa.array([f"{number:07}.json".encode() for number in range(sidecars)])
     nulls = [pa.nulls(sidecars, field.type) for field in list(LINES)[1:]]
     lines = pa.table([paths, *nulls], schema=LINES)
-    return write_plan(
-        lines, context.options.partition_size, context.files.store, context.files.plan
-    )
+    return write_plan(lines, MOST, context.files.store, context.files.plan)
 
 
 def graph_of(tasks):

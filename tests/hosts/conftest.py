@@ -16,7 +16,7 @@ from nodes import dask_on_hosts
 from tools import require
 
 HERE = Path(__file__).parent
-collect_ignore = ["slow_folder.py"]  # a program; mfusepy comes with `make cluster-tools`
+collect_ignore = ["slow_folder.py"]  # a program; it needs FUSE
 
 
 def pytest_collection_modifyitems(items):

@@ -34,7 +34,7 @@ class Listing(Folder):
         super().__init__(root)
         object.__setattr__(self, "lines", lines)
 
-    def list(self, refused=None):  # noqa: ARG002
+    def list(self, refused=None, limit=None):  # noqa: ARG002
         return self.lines
 
 

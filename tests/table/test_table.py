@@ -107,7 +107,7 @@ def reference(messy, tmp_path_factory):
 def test_a_dataset_with_everything_in_it_compiles_as_the_oracle_says(messy, reference):
     table, summary = reference
     check_against_oracle(messy, table, summary)
-    assert set(summary.rejects) == set(REASONS)
+    assert set(summary.rejects) == set(REASONS) - {"no_image"}  # of other dialects
     assert summary.parts == len(os.listdir(table_files.TableFiles.of(table).parts)) == 9
 
 
@@ -192,7 +192,7 @@ def test_a_demo_comes_out_on_workers_as_it_says(demo_root, client, tmp_path):
     options = dataclasses.replace(OPTIONS, partition_size=100, max_rejects=0.1)
     table = os.fspath(tmp_path / "t.parquet")
     summary = compile_table(os.fspath(folder / "data"), table, options, client=client)
-    assert set(summary.rejects) == set(REASONS)
+    assert set(summary.rejects) == set(REASONS) - {"no_image"}  # of other dialects
     for name in ("sidecars", "rows", "rejects", "stem_mismatches"):
         assert getattr(summary, name) == getattr(expected, name)
     check_against_oracle(os.fspath(folder / "data"), table, summary)
@@ -420,8 +420,6 @@ def test_two_columns_of_one_name_are_refused(columns):
         {"max_rejects": -0.1},
         {"max_rejects": 1.1},
         {"rules": Rules(caption_fields=())},
-        {"rules": Rules(caption_fields="short_caption")},
-        {"rules": Rules(columns={"a": "b"})},
         {"compression": "lzma"},
         {"compression": None},
     ],
@@ -429,6 +427,12 @@ def test_two_columns_of_one_name_are_refused(columns):
 def test_options_that_cannot_be_are_refused(changes):
     with pytest.raises(UsageError):
         CompileOptions(**changes)
+
+
+@pytest.mark.parametrize("fields", [{"caption_fields": "short_caption"}, {"columns": {"a": "b"}}])
+def test_rules_that_cannot_be_are_refused(fields):
+    with pytest.raises(UsageError):
+        Rules(**fields)
 
 
 # What is still needed

@@ -489,7 +489,7 @@ def test_the_last_stage_on_the_dashboard_has_the_figures_of_the_summary(tmp_path
     summary = compile_table(source, tmp_path / "t.parquet", OPTIONS, client=client)
     told = [message for _, message in client.get_events("cutline")]
     stage = [one["stage"] for one in told if one.get("name") == "merge"][-1]
-    assert [one for one in told if one["stage"] == stage and one["event"] == "done"] == [
+    assert [one for one in told if one.get("stage") == stage and one["event"] == "done"] == [
         {
             "event": "done", "amount": 20, "made": {"rows": 16}, "task": "the table",
             "rejects": {"bad_json": 1, "duplicate": 3}, "examples": {}, "worker": "",

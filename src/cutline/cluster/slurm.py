@@ -30,6 +30,9 @@ OURS: Final = {
 LAST_MINUTES: Final = 300
 """Seconds before the end of its job in which a worker has left, at the most."""
 
+UNPROFILED: Final = "export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False"
+"""In Python 3.11 Dask's profiler can wait for ever: see `cutline.process.startup`."""
+
 
 NO_JOB: Final = "Slurm has no job of this run"
 """Why no worker comes where none will: each job has ended, or was cancelled."""
@@ -140,6 +143,7 @@ class Slurm(Started, frozen=True, tag_field="kind", tag="slurm"):
             **{key: [*value] if isinstance(value, tuple) else value for key, value in mine.items()},
             "processes": self.processes or self.cores,
             "job_name": name,
+            "job_script_prologue": [UNPROFILED, *self.job_script_prologue],
             "worker_extra_args": [*at_home, *lifetime(self.walltime), *self.worker_extra_args],
             "scheduler_options": {**own, **self.scheduler_options},
             **({"security": security, "protocol": "tls://"} if self.tls else {}),

@@ -15,8 +15,6 @@ class ExtractOptions:
 
     Attributes
     ----------
-    selection
-        Of which sidecars to extract what belongs to them; with a part, nothing else is extracted.
     only
         What to extract: sidecars are members named ``*.json`` or ``*.JSON``, images are all others.
     overwrite
@@ -29,15 +27,17 @@ class ExtractOptions:
         Be content with what can be read of damaged shards.
     force_unlock
         Take over a lock whose owner cannot be asked, because it is on another host.
+    selection
+        Of which sidecars to extract what belongs to them; with a part, nothing else is extracted.
     """
 
-    selection: planning.Selection = planning.ALL
     only: Literal["images", "sidecars"] | None = None
     overwrite: bool = False
     partition_size: Annotated[int, Meta(ge=1, extra={"flag": None})] = 5_000
     max_rejects: Annotated[float, Meta(ge=0, le=1)] = 0.1
     allow_damaged: bool = False
     force_unlock: bool = False
+    selection: planning.Selection = planning.ALL
 
     def __post_init__(self) -> None:
         """Raise UsageError for values that are out of range."""

@@ -8,6 +8,7 @@ core while the command line is imported on another. A job of 200,000 sidecars st
 import gc
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -18,9 +19,17 @@ from cutline.process.signals import ctrl_c_held
 _QUIET: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """Keeps numpy from starting threads that nothing here uses, which takes 0.08 s."""
 
+_PROFILED: Final = sys.version_info >= (3, 12)
+"""Whether Dask's profiler may look at what processes do.
+
+In Python 3.11 that waits for ever now and then, if a collection of garbage comes to it while
+another thread is started: issue 106883 of CPython, and 8616 of distributed.
+"""
+
 ENVIRONMENT: Final = {
     "DASK_LOGGING": str(private_api.QUIET_WORKERS),
-    # Dask's profiler looks at what a worker is doing each 10 ms, and that takes 5 % of its time.
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": str(_PROFILED),
+    # It looks at what a worker is doing each 10 ms, and that takes 5 % of its time.
     "DASK_DISTRIBUTED__WORKER__PROFILE__INTERVAL": "50ms",
     **_QUIET,
 }

@@ -30,8 +30,6 @@ class CompileOptions:
     ----------
     rules
         What of a record goes into its row.
-    selection
-        Which sidecars to take.
     partition_size
         Sidecars a part; without it 10,000 on a disk, 500 behind a URL, and on shared storage as few
         as make 64 parts, but at least 500.
@@ -45,19 +43,21 @@ class CompileOptions:
         Make every part anew.
     force_unlock
         Take over a lock whose owner cannot be asked, because it is on another host.
+    selection
+        Which sidecars to take.
     """
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("width", "height", "caption", "filename")
     """Columns that every table has, before those of `rules`."""
 
     rules: Rules = field(default_factory=Rules)
-    selection: planning.Selection = planning.ALL
     partition_size: Annotated[int, Meta(ge=1)] | None = None
     max_rejects: Annotated[float, Meta(ge=0, le=1)] = 0.1
     compression: Codec = "zstd"
     allow_damaged: bool = False
     fresh: bool = False
     force_unlock: bool = False
+    selection: planning.Selection = planning.ALL
 
     def __post_init__(self) -> None:
         """Check that the options can be met."""
