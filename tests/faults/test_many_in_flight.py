@@ -182,7 +182,7 @@ def test_ctrl_c_ends_a_run_whose_requests_never_end(tmp_path, server):
     names = numbered(SAMPLES) | {f"{n}-never.json": b"{}" for n in range(100, 200)}
     write_sidecars(tmp_path / "data", names)
     with start("compile", server, tmp_path / "x.parquet") as job:
-        while len(SEEN) < 60:
+        while len(SEEN) < 30:  # each has a good one beside it, and 64 are on their way
             assert job.poll() is None
             time.sleep(0.1)
         began = time.monotonic()
