@@ -166,7 +166,7 @@ def test_a_server_that_stalls_or_breaks_off_costs_no_sidecar(tmp_path, server):
 
 
 def test_a_request_that_never_ends_is_asked_again(tmp_path, server, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.environ["PYTHONPATH"] + os.pathsep + str(tmp_path / "site"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(
         "import cutline.sources.remote_file as r; r.PATIENT = 5\n"
