@@ -114,6 +114,15 @@ def test_an_extraction_is_near_what_was_told(shards, tmp_path):
     assert (again.counts["files"], again.counts["bytes"]) == (0, 0)
 
 
+@pytest.mark.parametrize("part", [["--limit", "40"], ["--sample", "40"], ["--only", "sidecars"]])
+def test_an_extraction_of_a_part_is_near_what_was_told(shards, tmp_path, part):
+    root, _ = shards
+    cost = told("extract", root / "data", tmp_path / "data", *part)
+    arguments = ["extract", str(root / "data"), str(tmp_path / "data"), *part, "--max-rejects", "1"]
+    result = CliRunner().invoke(cutline, [*arguments, "--json", "--quiet"])
+    assert near(cost["files"], json.loads(result.stdout)["files"])
+
+
 def test_captions_of_a_table_are_counted(shards, tmp_path):
     root, expected = shards
     table, data = tmp_path / "x.parquet", tmp_path / "images"

@@ -21,6 +21,7 @@ from cutline.progress.watcher import SILENT
 from cutline.report import plots, thumbnails
 from cutline.report.shapes import COARSE, LONGEST_CAPTION, MOST_SIZES, count_shapes
 from cutline.store.table_files import TableFiles
+from cutline.table import slices_of
 from cutline.trainers.simpletuner import aspect_bucket
 from intact import NAMES, intact
 
@@ -143,6 +144,14 @@ def test_an_image_that_cannot_be_shown_has_no_picture(tmp_path):
     (tmp_path / "outside.png").write_bytes((made.data / NAMES[0]).read_bytes())
     for name in ("page.png", "cut.png", "nowhere.png", "../../outside.png", "/etc/passwd"):
         assert thumbnails._picture(str(made.data), name) == ""
+
+
+def test_of_several_captions_all_are_shown_below_an_image(tmp_path):
+    table = str(tmp_path / "t.parquet")
+    cells = pa.array([["A fox.", "A red fox."]], pa.list_(pa.string()))
+    pq.write_table(pa.table({"caption": cells, "filename": ["a.png"]}), table)
+    drawn = thumbnails._drawn_by_lot(slices_of(table))
+    assert drawn == [("a.png", "A fox. / A red fox.")]
 
 
 def test_the_page_says_when_and_how_it_was_made_and_leads_to_table_and_ledger(browser, tmp_path):

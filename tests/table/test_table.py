@@ -419,7 +419,6 @@ def test_two_columns_of_one_name_are_refused(columns):
         {"partition_size": 0},
         {"max_rejects": -0.1},
         {"max_rejects": 1.1},
-        {"rules": Rules(caption_fields=())},
         {"compression": "lzma"},
         {"compression": None},
     ],
@@ -429,7 +428,9 @@ def test_options_that_cannot_be_are_refused(changes):
         CompileOptions(**changes)
 
 
-@pytest.mark.parametrize("fields", [{"caption_fields": "short_caption"}, {"columns": {"a": "b"}}])
+@pytest.mark.parametrize(
+    "fields", [{"caption_fields": ()}, {"caption_fields": "short_caption"}, {"columns": {"a": "b"}}]
+)
 def test_rules_that_cannot_be_are_refused(fields):
     with pytest.raises(UsageError):
         Rules(**fields)

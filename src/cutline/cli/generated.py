@@ -13,16 +13,16 @@ annotation, its default, and what the docstring of the class says of it:
 
 import functools
 import inspect
-import types
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import Field, fields, is_dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 import msgspec
 from click.core import ParameterSource
 
 from cutline.cli.endings import one_sentence
+from cutline.errors import unwrapped
 
 Command = Callable[..., Any]
 
@@ -85,7 +85,7 @@ def _made(kind: type[Any], typed: dict[str, Any]) -> Any:
     hints = get_type_hints(kind, include_extras=True)
     values = {}
     for field in fields(kind):
-        hint, meta = _unwrapped(hints[field.name])
+        hint, meta = unwrapped(hints[field.name])
         if isinstance(hint, type) and is_dataclass(hint):
             values[field.name] = _made(hint, typed)
         elif field.name in typed and _is_option(meta):
@@ -97,7 +97,7 @@ def _options_of(kind: type[Any]) -> Iterator[tuple[str, Callable[[Command], Comm
     hints = get_type_hints(kind, include_extras=True)
     abouts = _abouts(kind)
     for field in fields(kind):
-        hint, meta = _unwrapped(hints[field.name])
+        hint, meta = unwrapped(hints[field.name])
         if isinstance(hint, type) and is_dataclass(hint):
             yield from _options_of(hint)
         elif _is_option(meta):
@@ -107,15 +107,6 @@ def _options_of(kind: type[Any]) -> Iterator[tuple[str, Callable[[Command], Comm
 
 def _is_option(meta: msgspec.Meta) -> bool:
     return (meta.extra or {}).get("flag", "") is not None
-
-
-def _unwrapped(hint: Any) -> tuple[Any, msgspec.Meta]:
-    """Return an annotation without ``| None``, and the `msgspec.Meta` that it has."""
-    meta = msgspec.Meta()
-    while get_origin(hint) in {Annotated, Union, types.UnionType}:
-        hint, *others = get_args(hint)
-        meta = next((other for other in others if isinstance(other, msgspec.Meta)), meta)
-    return hint, meta
 
 
 def _option(

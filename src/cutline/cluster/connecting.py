@@ -17,7 +17,7 @@ from cutline.progress import SILENT, Watcher
 
 ALONE: Final = Local()
 
-PROFILE: Final = "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"
+_PROFILE: Final = "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"
 
 CONFIG: Final = {
     # What a worker has not begun stays with the scheduler: a worker that dies takes down the task
@@ -26,7 +26,7 @@ CONFIG: Final = {
     # A worker that dies takes down every task that it had, guilty or not: three times, which is
     # Dask's default, is soon reached by a part that did nothing.
     "distributed.scheduler.allowed-failures": 10,
-    "distributed.worker.profile.enabled": ENVIRONMENT[PROFILE] == "True",
+    "distributed.worker.profile.enabled": ENVIRONMENT[_PROFILE] == "True",
     **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ENVIRONMENT.items()},
 }
 """How Dask is configured while a cluster is used."""

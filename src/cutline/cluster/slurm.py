@@ -33,7 +33,6 @@ LAST_MINUTES: Final = 300
 UNPROFILED: Final = "export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False"
 """In Python 3.11 Dask's profiler can wait for ever: see `cutline.process.startup`."""
 
-
 NO_JOB: Final = "Slurm has no job of this run"
 """Why no worker comes where none will: each job has ended, or was cancelled."""
 

@@ -2,6 +2,15 @@
 
 from cutline.errors.argument_checks import check_fields, checked
 from cutline.errors.exceptions import CutlineError, UsageError, said
-from cutline.errors.keywords import as_typed, flat
+from cutline.errors.keywords import as_typed, flat, unwrapped
 
-__all__ = ["CutlineError", "UsageError", "as_typed", "check_fields", "checked", "flat", "said"]
+__all__ = [
+    "CutlineError",
+    "UsageError",
+    "as_typed",
+    "check_fields",
+    "checked",
+    "flat",
+    "said",
+    "unwrapped",
+]

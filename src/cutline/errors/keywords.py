@@ -26,6 +26,8 @@ from typing import (
     overload,
 )
 
+from msgspec import Meta
+
 SHORT: Final = 40
 """The longest default that a signature shows, in characters."""
 
@@ -143,28 +145,28 @@ def _keywords_of(
 ) -> Iterator[tuple[str, Keyword]]:
     hints = get_type_hints(kind, include_extras=True)
     for field in fields(kind):
-        hint, extra = _unwrapped(hints[field.name])
+        hint, meta = unwrapped(hints[field.name])
+        flag = (meta.extra or {}).get("flag", "")
         if is_dataclass(hint):
             yield from _keywords_of(hint, parameter, *above, field.name)
-        elif extra.get("flag", "") is not None:
-            for name in dict.fromkeys([_option_name(field, hint, extra), field.name]):
+        elif flag is not None:
+            for name in dict.fromkeys([_option_name(field, hint, flag), field.name]):
                 yield name, Keyword(parameter, (*above, field.name), hint, field.default)
 
 
-def _option_name(field: Field[Any], hint: Any, extra: Mapping[str, str | None]) -> str:
-    flag = extra.get("flag")
+def _option_name(field: Field[Any], hint: Any, flag: str) -> str:
     if flag and not (flag.startswith("--no-") and field.default):
         return flag.removeprefix("--").replace("-", "_")
     return field.name.removesuffix("s") if get_origin(hint) is tuple else field.name
 
 
-def _unwrapped(hint: Any) -> tuple[Any, Mapping[str, str | None]]:
-    """Return an annotation without ``| None``, and the extra of its `msgspec.Meta`."""
-    extra: Mapping[str, str | None] = {}
+def unwrapped(hint: Any) -> tuple[Any, Meta]:
+    """Return an annotation without ``| None``, and the `msgspec.Meta` that it has."""
+    meta = Meta()
     while get_origin(hint) in {Annotated, Union, types.UnionType}:
         hint, *others = get_args(hint)
-        extra = next(filter(None, (getattr(one, "extra", None) for one in others)), extra)
-    return hint, extra
+        meta = next((other for other in others if isinstance(other, Meta)), meta)
+    return hint, meta
 
 
 def _several(value: Any, hint: Any) -> Any:

@@ -109,7 +109,7 @@ def settle(
     members = pa.concat_tables(
         [shard_index.member_lines(index, ["reason", "sidecar"], store) for index in indexes]
     )
-    members = _chosen(members.combine_chunks(), options)
+    members = chosen_members(members.combine_chunks(), options)
     regular = pc.is_null(members["reason"]).to_numpy()
     of_shards = regular & _would_replace(members, shards)
     regular &= ~of_shards
@@ -157,7 +157,8 @@ def _would_replace(members: pa.Table, shards: Mapping[bytes, int]) -> npt.NDArra
     return found
 
 
-def _chosen(members: pa.Table, options: ExtractOptions) -> pa.Table:
+def chosen_members(members: pa.Table, options: ExtractOptions) -> pa.Table:
+    """Return the members that an extraction with these options makes files of."""
     if not options.selection.is_all:
         members = options.selection.members_of(members)
     if options.only is None:

@@ -10,15 +10,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from typing import Final, TypeAlias
+from typing import Final
 
 import imagesize
 import pyarrow as pa
 
 from cutline.record import judging, naming, texts
 from cutline.sources import Source, line_format
-
-Head: TypeAlias = Callable[[bytes, int | None, int], bytes]
 
 IMAGES: Final = pa.schema([(f"image_{field.name}", field.type) for field in line_format.LINES])
 """The columns of a sidecar's image: those of a line, all null if it has none."""
@@ -98,7 +96,7 @@ class PicturedSource:
                 )
                 yield path, pictured, (*stamp, *seen)
 
-    def heads(self, lines: pa.Table) -> AbstractContextManager[Head]:
+    def heads(self, lines: pa.Table) -> AbstractContextManager[line_format.Head]:
         """Open what reads the first bytes of images."""
         return self.source.heads(lines)
 

@@ -25,25 +25,27 @@ from cutline.progress import Watcher
 from cutline.sources import Origin, Source, line_format, local_folder, shard_names
 from cutline.store import TableFiles, trouble
 
-FEWEST: Final = 500
-"""Things that one task does at least: it waits about as long for its own files."""
-
-MOST: Final = 10_000
-"""Things that one task does at most; a row group of the table has as many."""
-
-TASKS: Final = 64
-"""Tasks that there are on shared storage, if each has enough to do."""
-
 __all__ = [
     "ALL",
+    "MOST",
     "Plan",
     "PlanOptions",
     "Selection",
     "check_numbers",
+    "default_size",
     "make_plan",
     "source_of",
     "space_to_finish",
 ]
+
+FEWEST: Final = 500
+"""Things that one task does at least: it waits about as long for its own files."""
+
+MOST: Final = 10_000
+"""Things that one task does at most."""
+
+TASKS: Final = 64
+"""Tasks that there are on shared storage, if each has enough to do."""
 
 ALL: Final = Selection()
 

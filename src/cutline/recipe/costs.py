@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 
 from cutline.captions import is_table
 from cutline.errors import checked
-from cutline.extract import ExtractOptions
+from cutline.extract import ExtractOptions, chosen_members
 from cutline.plan import planning, shard_index
 from cutline.progress import Summary
 from cutline.recipe.dataset_root import check_shards, layout
 from cutline.recipe.whole_run import RUN_DEFAULTS, RunOptions
-from cutline.record import naming
+from cutline.record import naming, texts
 from cutline.sources import Origin, local_folder, open_source, shard_names, tar_shards
 from cutline.store import SmallFiles, TableFiles, disk, space
 from cutline.table import DEFAULTS, CompileOptions, slices_of, trial
@@ -41,6 +41,16 @@ OWN_FILES: Final = 5
 
 TIMING: Final = 150
 """About how many bytes the timing of a part takes."""
+
+TOTAL: Final = ("files", "bytes", "inodes")
+
+ESTIMATED: Final = ("rows", "files", "bytes", "inodes")
+
+ENTRY: Final = 75
+"""Bytes of an entry of webshart's index without its name and caption."""
+
+SECONDS_AN_ENTRY: Final = 6e-6
+"""About how many seconds one takes, which was not measured; the client writes them all."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -120,9 +130,6 @@ class RunCost(Summary):
         return _lack(self.each[0].where, sum((one.needed for one in self.each), space.Room()))
 
 
-TOTAL: Final = ("files", "bytes", "inodes")
-
-
 def _lack(where: str, needed: space.Room) -> str:
     if space.free_room(_there(where)).holds(needed):
         return ""
@@ -176,9 +183,9 @@ def of_extract(
     workers: int = 1,
 ) -> Cost:
     """Return what `extract` would take with so many workers; it raises the same."""
-    only = options.only if options else None
+    how = options or ExtractOptions()
     with trial.tried(shard_names.open_shards(source), DEFAULTS) as sample:
-        return _extract_cost(sample, disk.new_data_folder(data), only, workers)
+        return _extract_cost(sample, disk.new_data_folder(data), how, workers)
 
 
 @checked
@@ -199,14 +206,12 @@ def of_run(
         compiled = _compile_cost(sample, TableFiles.of(table), options, workers)
         if chosen.without_files:
             return RunCost([compiled, _index_cost(sample, TableFiles.of(table), workers)])
-        unpacked = [_extract_cost(sample, data, None, workers)] if shards else []
+        how = replace(chosen.extract, selection=options.selection)
+        unpacked = [_extract_cost(sample, data, how, workers)] if shards else []
         rows = round(sample.scaled(sample.rows))
         captions = _captions_cost(sample.read_rows(), rows, data, workers)
     captioned = [captions] if chosen.loader.strategy == "textfile" else []
     return RunCost([*unpacked, compiled, *(replace(one, estimated=ESTIMATED) for one in captioned)])
-
-
-ESTIMATED: Final = ("rows", "files", "bytes", "inodes")
 
 
 def _compile_cost(
@@ -234,24 +239,17 @@ def _compile_cost(
 
 def _index_cost(sample: trial.Trial, files: TableFiles, workers: int) -> Cost:
     rows = sample.read_rows()
-    texts = sum(map(len, map(_text, rows["caption"].to_pylist())))
+    length = sum(len(_text(cell)) for cell in rows["caption"].to_pylist())
     names = pc.sum(pc.binary_length(rows["filename"])).as_py() or 0
     counts = {
         "rows": round(sample.scaled(len(rows))),
         "files": sample.shards,
-        "bytes": round(sample.scaled(texts + names + ENTRY * len(rows))),
+        "bytes": round(sample.scaled(length + names + ENTRY * len(rows))),
         "inodes": sample.shards + 1,
     }
     minutes = _minutes(counts["rows"] * SECONDS_AN_ENTRY)
     where = os.path.dirname(files.table)
     return Cost("index", where, counts, ("rows", "bytes"), minutes, workers)
-
-
-ENTRY: Final = 75
-"""Bytes of an entry of webshart's index without its name and caption."""
-
-SECONDS_AN_ENTRY: Final = 6e-6
-"""About how many seconds one takes, which was not measured; the client writes them all."""
 
 
 def _captions_cost(rows: pa.Table, count: int, folder: str, workers: int) -> Cost:
@@ -270,21 +268,21 @@ def _captions_cost(rows: pa.Table, count: int, folder: str, workers: int) -> Cos
     return Cost("captions", folder, counts, estimated, minutes, workers)
 
 
-def _extract_cost(sample: trial.Trial, folder: str, only: str | None, workers: int) -> Cost:
+def _extract_cost(sample: trial.Trial, folder: str, options: ExtractOptions, workers: int) -> Cost:
     tables = [
         shard_index.member_lines(index, ["sidecar", "reason"], sample.files.store)
         for index in sample.indexes or []
     ]
-    members = pa.concat_tables(tables).filter(pc.field("reason").is_null())
-    if only is not None:
-        members = members.filter(pc.equal(members["sidecar"], only == "sidecars"))
+    sound = pa.concat_tables(tables).filter(pc.field("reason").is_null())
+    members = chosen_members(sound, options)
+    share = sample.share if options.selection.is_all else 1.0  # so many, of however many
     some = _some(range(len(members)), SAMPLED)
     lines = members.take(pa.array(some, pa.int64())).to_pylist()
     sizes = [(os.fsdecode(line["path"]), line["size"]) for line in lines]
     # Which are there is seen by a few; but one large member may weigh as much as all the others.
     lacking = _lacking(sizes, folder, kept=True).inodes / max(len(lines), 1)
     room = space.room_for_all(members["size"].to_pylist(), _there(folder))
-    files = _files(room, lacking / sample.share)
+    files = _files(room, lacking / share)
     seconds = _seconds_to_copy(sample, _some(lines, WRITTEN), _there(folder))
     minutes = _minutes(seconds and seconds * files["files"] / workers)
     counts = {"shards": sample.shards, **files}
@@ -324,8 +322,8 @@ def _files(room: space.Room, factor: float) -> dict[str, int]:
     return {"files": inodes, "bytes": round(room.bytes * factor), "inodes": inodes}
 
 
-def _text(caption: str | list[str] | None) -> bytes:
-    return ("\n".join(caption) if isinstance(caption, list) else caption or "").encode()
+def _text(cell: str | list[str] | None) -> bytes:
+    return (texts.caption_file(cell) or "").encode()
 
 
 def _put(text: bytes, file: int) -> None:

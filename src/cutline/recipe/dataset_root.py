@@ -26,8 +26,9 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
         mend = f"run `{command}`" if os.path.exists(path) else "correct the name"
         raise UsageError(f"There is no folder {path}: {mend}.")
     data = os.path.join(path, "data")
-    _check_root(path, data)
-    if not os.path.isdir(data) and not _has_shards(path):
+    has_data, has_shards = os.path.isdir(data), bool(shard_names.shards_in_root(path))
+    _check_root(path, data, alone=not has_data, shards=has_shards)
+    if not has_data and not has_shards:
         hints = shard_names.passed_over(root)
         raise UsageError(
             " ".join([f"The folder {data} is not there: put images and sidecars into it.", *hints])
@@ -35,14 +36,15 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
 
 
-def _check_root(path: str, data: str) -> None:
-    """Refuse what is in a dataset already, and a dataset that a run has made there by mistake."""
+def _check_root(path: str, data: str, *, alone: bool, shards: bool) -> None:
+    """Refuse what is in a dataset already, and a dataset that a run has made there by mistake.
+
+    `alone` is whether it has no data folder, and `shards` whether there are any.
+    """
     dataset = _dataset_above(path)
-    shards_alone = not os.path.isdir(data) and _has_shards(path)
-    alone = not os.path.isdir(data) and not shards_alone
-    sample = _loose_sample(path, alone=alone) if os.path.isdir(path) else None
+    sample = _loose_sample(path, alone=alone and not shards)
     above, name = os.path.split(path)
-    if name == "data" and (sample or shards_alone):
+    if name == "data" and (sample or (alone and shards)):
         dataset = dataset or above  # nothing but a plain download of the hub may be there yet
     if dataset:
         raise UsageError(
@@ -61,10 +63,6 @@ def _check_root(path: str, data: str) -> None:
             f"The folder {data} holds a dataset that a run has made in it, so each sample would"
             f" come twice: move {data}/data and {data}/data.* away."
         )
-
-
-def _has_shards(path: str) -> bool:
-    return os.path.isdir(path) and bool(shard_names.shards_in_root(path))
 
 
 def _dataset_above(path: str) -> str | None:

@@ -18,7 +18,7 @@ from cutline.plan import ledger
 from cutline.progress import SILENT, Clock, Load, Summary, Watcher, events
 from cutline.recipe.dataset_root import check_shards, layout
 from cutline.report import ReportSummary, write_report
-from cutline.sources import local_folder, shard_names
+from cutline.sources import Origin, local_folder, shard_names
 from cutline.store import disk
 from cutline.table import DEFAULTS, CompileOptions, CompileSummary, compile_table
 from cutline.trainers import EntrySummary, LoaderOptions, loader, webshart
@@ -174,7 +174,7 @@ def _run_unpacked(
     job = _Run(os.fspath(root), *layout(root), options, chosen, steps, client, watcher)
     job.tell_passed_over()
     extracted = job.extract()
-    compiled = job.compile(extracted)
+    compiled = job.compile(local_folder.Folder(job.data), extracted)
     captions = job.write_captions() if "captions" in steps else None
     verified = job.verify(chosen.verify)
     entry = job.add_entry(job.data, chosen.loader)
@@ -194,7 +194,7 @@ def _run_in_place(
     clock = Clock()
     job = _Run(os.fspath(root), *layout(root), options, chosen, STEPS_IN_PLACE, client, watcher)
     shards = check_shards(root)
-    compiled = job.compile_shards(shards)
+    compiled = job.compile(shards, None)
     index = verified = entry = None
     if compiled.rows:
         index = job.write_index(shards)
@@ -259,10 +259,10 @@ class _Run:
         watcher = self.watch("extract")
         return extract(shards, self.data, unpacking, client=self.client, watcher=watcher)
 
-    def compile(self, extracted: ExtractSummary | None) -> CompileSummary:
+    def compile(self, source: Origin, extracted: ExtractSummary | None) -> CompileSummary:
         with _blamed_on(extracted):
             compiled = compile_table(
-                local_folder.Folder(self.data),
+                source,
                 self.table,
                 self.options,
                 lost=extracted.lost if extracted else ledger.EMPTY,
@@ -281,10 +281,6 @@ class _Run:
             client=self.client,
             watcher=self.watch("captions"),
         )
-
-    def compile_shards(self, shards: shard_names.ShardSet) -> CompileSummary:
-        watcher = self.watch("compile")
-        return compile_table(shards, self.table, self.options, client=self.client, watcher=watcher)
 
     def write_index(self, shards: shard_names.ShardSet) -> webshart.IndexSummary:
         return webshart.write_index(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Meta
 
-from cutline.errors import check_fields
+from cutline.errors import UsageError, check_fields
 
 DialectName: TypeAlias = Literal["dalle3", "img2dataset", "gallery-dl"]
 
@@ -86,8 +86,12 @@ class Rules:
     join: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise UsageError for values of other types."""
+        """Raise UsageError for values of other types, or that contradict each other."""
         check_fields(self)
+        if self.caption_fields is not None and not self.caption_fields:
+            raise UsageError("A caption has to come from somewhere: give a --caption-field.")
+        if self.image_beside and self.image_field is not None:
+            raise UsageError("The image is named or beside: give --image-field or --image-beside.")
 
     @property
     def fields(self) -> Dialect:

@@ -267,12 +267,15 @@ def judge_by(rules: Rules) -> Callable[[bytes, Any], Outcome]:
 
 def _judge_pictured(path: bytes, sidecar: Pictured, rules: Rules) -> Outcome:
     """Judge a sidecar with its image, which is measured only where the record has no size."""
-    outcome = judge(path, sidecar.data, rules, Beside(sidecar.image))
+    record = parse(sidecar.data)
+    if isinstance(record, Reject):
+        return record
+    outcome = judge_record(path, record, rules, Beside(sidecar.image))
     if not rules.measure or not isinstance(outcome, Reject) or outcome.filename is None:
         return outcome
     if outcome.reason not in _NO_SIZE or outcome.filename.encode() != sidecar.image:
         return outcome
-    return judge(path, sidecar.data, rules, Beside(sidecar.image, sidecar.measure()))
+    return judge_record(path, record, rules, Beside(sidecar.image, sidecar.measure()))
 
 
 _NO_SIZE: Final = {"no_width", "bad_height"}

@@ -16,7 +16,7 @@ from typing import Final
 from PIL import Image
 
 from cutline.plan import ledger
-from cutline.record import naming
+from cutline.record import naming, texts
 from cutline.report.shapes import Shapes
 from cutline.table import Slice, slices_of
 
@@ -92,7 +92,10 @@ def _drawn_by_lot(slices: list[Slice]) -> list[tuple[str, str]]:
         first += one.rows
         if places:
             found = one.read(["filename", "caption"]).take(places).to_pylist()
-            drawn += [(row["filename"] or "", row["caption"] or "") for row in found]
+            drawn += [
+                (row["filename"] or "", " / ".join(texts.captions_in(row["caption"])))
+                for row in found
+            ]
     return drawn
 
 

@@ -1,26 +1,20 @@
 """What every source returns: a sidecar's bytes or why it has none, and its stamp."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
 from cutline.errors import said
 from cutline.record import TOO_LARGE, Reject
-from cutline.sources.line_format import PicturedSidecar, Stamp
+from cutline.sources.line_format import Head, PicturedSidecar, Stamp
 
 STAMPS: Final = (
     *("ETag", "etag", "Content-MD5", "blob_id", "xet_hash", "mtime", "LastModified"),
     *("Last-Modified", "last_modified", "updated", "created"),
 )
 """Names under which fsspec's file systems list what changes with a file; the best first."""
-
-Head: TypeAlias = Callable[[bytes, int | None, int], bytes]
-"""Reads the beginning of a file by its path, its offset in a shard, and how many bytes to read.
-
-What cannot be read is empty.
-"""
 
 
 class Source(Protocol):

@@ -1,5 +1,6 @@
 """The format of a listing: a line a sidecar."""
 
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import pyarrow as pa
@@ -40,9 +41,14 @@ Sidecar: TypeAlias = tuple[bytes, bytes | Reject, Stamp]
 A plain tuple: a million of them pass, and a named one costs 0.25 us more.
 """
 
-
 PicturedSidecar: TypeAlias = tuple[bytes, bytes | judging.Pictured | Reject, Stamp]
 """The same where the bytes may come with the image that is beside."""
+
+Head: TypeAlias = Callable[[bytes, int | None, int], bytes]
+"""Reads the beginning of a file by its path, its offset in a shard, and how many bytes to read.
+
+What cannot be read is empty.
+"""
 
 
 def shown_source(shard: str | None, path: bytes) -> str:

@@ -17,8 +17,8 @@ import pyarrow as pa
 from cutline import in_flight
 from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject, naming, texts
-from cutline.sources.base import Head, too_large, unreadable
-from cutline.sources.line_format import Sidecar, Stamp, lines_of
+from cutline.sources.base import too_large, unreadable
+from cutline.sources.line_format import Head, Sidecar, Stamp, lines_of
 from cutline.sources.passing_over import is_sidecar_name, may_hold_sidecars
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC

@@ -13,8 +13,8 @@ import pyarrow as pa
 from cutline import in_flight
 from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject
-from cutline.sources.base import Head, stamp, too_large, unreadable
-from cutline.sources.line_format import Sidecar, Stamp
+from cutline.sources.base import stamp, too_large, unreadable
+from cutline.sources.line_format import Head, Sidecar, Stamp
 from cutline.sources.remote_file import (
     FAR,
     WHOLE,

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Final, Literal
 
@@ -62,15 +61,6 @@ class CompileOptions:
     def __post_init__(self) -> None:
         """Check that the options can be met."""
         check_fields(self)
-        if self.rules.caption_fields is not None and not self.rules.caption_fields:
-            raise UsageError("A caption has to come from somewhere: give a --caption-field.")
-        if isinstance(self.rules.caption_fields, str):
-            raise UsageError("The caption fields are a tuple of names: write (name,).")
-        if isinstance(self.rules.columns, Mapping):
-            raise UsageError("The columns are pairs of a name and a field: write them as a tuple.")
-        check_fields(self.rules)
-        if self.rules.image_beside and self.rules.image_field is not None:
-            raise UsageError("The image is named or beside: give --image-field or --image-beside.")
         planning.check_numbers(self.partition_size, self.max_rejects)
         names = [*self.COLUMNS, *(name for name, _ in self.rules.columns)]
         for name, count in Counter(names).items():

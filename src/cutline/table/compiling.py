@@ -161,6 +161,7 @@ def _summed_up(
 ) -> CompileSummary:
     allowed = context.options.allow_damaged
     named = context.options.rules.fields.image  # of `x.jpg.json`, the image has another stem
+    no_row = merge.no_row(merged, _advise(context, plan, receipts))
     damage = "" if allowed else shard_index.shortfall(plan.indexes or [], "the table")
     return CompileSummary(
         table=context.files.table,
@@ -173,10 +174,5 @@ def _summed_up(
         seconds=clock.total(),
         stages=clock.stages,
         damaged_shards=None if plan.indexes is None else len(plan.damaged),
-        shortfall=" ".join(
-            filter(
-                None,
-                [merge.no_row(merged, _advise(context, plan, receipts)), damage, plan.unlisted],
-            )
-        ),
+        shortfall=" ".join(filter(None, [no_row, damage, plan.unlisted])),
     )

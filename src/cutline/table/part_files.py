@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cutline.errors import CutlineError
-from cutline.plan import Receipt, ledger, receipts
+from cutline.plan import Receipt, ledger, planning, receipts
 from cutline.progress import events
 from cutline.record import Row, judging, naming, reasons
 from cutline.sources import Source, line_format
 from cutline.store import TableFiles, parquet
 from cutline.table.compile_options import CompileOptions
 
-ROW_GROUP: Final = 10_000
+ROW_GROUP: Final = planning.MOST
 """Rows a row group of the table; the captions job writes the files of one as one task."""
 
 AHEAD: Final = 2
