@@ -22,17 +22,16 @@ SMALL: Final = 2**18
 HELD: Final = 2**25
 """Bytes that answers of known size may take before it is their turn."""
 
+THREADS: Final = ((0.04, 64), (0.005, 32), (0.00015, 16))
+"""Seconds that an answer takes, and how many threads ask from there on."""
+
 _TIMED: Final = 8
 _FEW: Final = 3
 """Answers that are timed at first, and how many are enough if all of them take long. The median
 counts, so that one file that is not in the cache starts no threads."""
 
-
 _UNTIMED: Final = 1000
 """Answers after which some are timed again: that some were in a cache says little of the others."""
-
-_THREADS: Final = ((0.04, 64), (0.005, 32), (0.00015, 16))
-"""Seconds that an answer takes, and how many threads ask from there on."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -138,7 +137,7 @@ def asked_ahead(
 
 
 def _threads(seconds: float) -> int:
-    return next((threads for least, threads in _THREADS if seconds > least), 0)
+    return next((threads for least, threads in THREADS if seconds > least), 0)
 
 
 def _timed(work: Callable[[T], R], things: Iterator[T], took: list[float]) -> Iterator[R]:

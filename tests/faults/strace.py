@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from world import prepare
 
+from cutline import in_flight
 from cutline.cli.endings import one_sentence
 
 CALLS = (
@@ -44,12 +45,15 @@ class Outcome(NamedTuple):
     lines: list
 
 
-def run_job(root, fault=None):
-    """Run the job on a dataset in a process that is a copy of this one, so it starts at once."""
+def run_job(root, fault=None, *, threads=False):
+    """Run the job on a dataset in a process that is a copy of this one, so it starts at once.
+
+    Whether it writes files in threads does not depend on the time that strace adds to each call.
+    """
     with tempfile.TemporaryFile("w+") as said, tempfile.NamedTemporaryFile("r") as trace:
         job = os.fork()
         if not job:
-            begin(root, said)
+            begin(root, said, ((0, 3),) if threads else ())
         os.waitpid(job, os.WUNTRACED)
         expression = ["-e", f"trace={fault.call if fault else CALLS}"]
         if fault:
@@ -66,8 +70,9 @@ def run_job(root, fault=None):
         return Outcome(os.waitstatus_to_exitcode(status), said.read(), trace.read().splitlines())
 
 
-def begin(root, said):
+def begin(root, said, threads):
     """Be the job: wait for strace, and never return."""
+    in_flight.THREADS = threads
     os.dup2(said.fileno(), 2)
     os.kill(os.getpid(), signal.SIGSTOP)
     code = 70
@@ -84,7 +89,7 @@ def begin(root, said):
         os._exit(code)
 
 
-def touching(lines, root):
+def touching(lines, root, *, threads=False):
     """Number the calls of each thread and name, and give those that touch what is below a folder.
 
     A file that is opened only to be read is left out, and so is the closing of a sidecar, or of a
@@ -97,8 +102,8 @@ def touching(lines, root):
             thread, call = match.groups()
             numbers[match.groups()] += 1
             read = call.startswith("open") and not re.search("O_CREAT|O_TMPFILE", line)
-            ahead = not lines[0].startswith(thread)
-            closed = call == "close" and (".json>" in line or (ahead and ".parquet>" in line))
+            first = lines[0].startswith(thread)
+            closed = call == "close" and (".json>" in line or (not first and ".parquet>" in line))
             if root in line and not read and not closed:
-                assert not ahead, "strace counts the calls of each thread"
+                assert threads or first, "strace counts the calls of each thread"
                 yield call, numbers[match.groups()]

@@ -28,14 +28,26 @@ def folder():
 def test_whatever_call_fails_or_kills_nothing_is_lost_or_torn(folder, first, capsys):
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
         calls = pool.apply(calls_of_a_job, [folder, first])
-        faults = [Fault(*call, what) for call in calls for what in WHAT]
-        began = time.monotonic()
-        tried = pool.imap_unordered(partial(attempt, folder, first), faults, 8)
-        violations = [violation for found in tried for violation in found]
+        assert len(calls) > 100
+        try_each(calls, pool, partial(attempt, folder, first), capsys)
+
+
+def test_whatever_call_of_a_thread_fails_or_kills_nothing_is_lost_or_torn(folder, capsys):
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        calls = pool.apply(calls_in_threads, [folder])
+        assert {"linkat", "fsync"} <= {call for call, _ in calls}
+        try_each(calls, pool, partial(attempt, folder, True, threads=True), capsys)
+
+
+def try_each(calls, pool, tried, capsys):
+    """Let each call kill the job and fail in each way, and say how many were tried."""
+    faults = [Fault(*call, what) for call in calls for what in WHAT]
+    began = time.monotonic()
+    found = pool.imap_unordered(tried, faults, 8)
+    violations = [violation for violations in found for violation in violations]
     with capsys.disabled():
         print(f"\n{len(faults)} points tried in {time.monotonic() - began:.0f} s:", end=" ")
         print(f"{len(calls)} calls, each with {', '.join(WHAT)}; violations: {len(violations)}")
-    assert len(calls) > 100
     assert not violations, "\n".join(violations)
 
 
@@ -58,13 +70,29 @@ def calls_of_a_job(folder, first):
     return seen[2]
 
 
-def attempt(folder, first, fault):
-    """Let one thing happen to a job, look at what it leaves, and run it again."""
+def calls_in_threads(folder):
+    """Run the job with its files written in threads: each number that a call has in any thread."""
+    world = world_in(folder, first=True)
+    world.reset()
+    outcome = run_job(world.root, threads=True)
+    assert outcome.code == 0, outcome.said
+    assert list(world.faults_after()) == []
+    main = outcome.lines[0].split()[0]
+    lines = [outcome.lines[0], *(line for line in outcome.lines if not line.startswith(main))]
+    return sorted(set(touching(lines, world.root, threads=True)))
+
+
+def attempt(folder, first, fault, threads=False):
+    """Let one thing happen to a job, look at what it leaves, and run it again.
+
+    In threads it happens to each that comes so far, and which these are is not the same each time.
+    """
     world = world_in(folder, first)
     world.reset()
-    outcome = run_job(world.root, fault)
+    outcome = run_job(world.root, fault, threads=threads)
     faults = list(world.faults_amid(outcome.code))
-    if not any("INJECTED" in line or "killed by SIGKILL" in line for line in outcome.lines):
+    happened = any("INJECTED" in line or "killed by SIGKILL" in line for line in outcome.lines)
+    if not happened and not threads:
         faults.append("nothing happened to it")
     if outcome.code > 0 and (outcome.code != 1 or outcome.said.count("\n") != 1):
         faults.append(f"it exits with {outcome.code} and says {outcome.said!r}")

@@ -99,7 +99,7 @@ class Runs(RuleBasedStateMachine):
         return compiled, cutline.write_captions(self.table, self.data, self.options)
 
     def expected(self):
-        fields = self.options.rules.caption_fields
+        fields = self.options.rules.caption_fields or ("short_caption",)
         return compile_folder(self.data, caption_fields=fields)
 
     def begin(self):
