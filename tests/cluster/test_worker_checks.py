@@ -221,7 +221,14 @@ def test_other_files_are_looked_at_each_time(source):
 
 def test_of_a_folder_with_a_million_names_only_the_first_are_listed(source, monkeypatch):
     monkeypatch.setattr(local_folder, "LISTED", 3)
-    assert len(local_folder.some_files(source, ".json", 8, seed=b"1")) == 3
+    assert len(local_folder.some_files(source, 8, seed=b"1", sidecars=True)) == 3
+
+
+def test_sidecars_are_looked_at_however_their_names_end(tmp_path):
+    for name in ("a.JSON", "b.Json", "c.png", "aspect_ratio_bucket_x.json"):
+        (tmp_path / name).write_bytes(b"{}")
+    read = worker_checks.reads_source(open_source(tmp_path))
+    assert {os.path.basename(path) for path, _ in read.files} == {"a.JSON", "b.Json"}
 
 
 @pytest.fixture

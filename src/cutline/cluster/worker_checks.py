@@ -74,10 +74,13 @@ def reads_table(table: str) -> fitness.Read:
     return reads(os.path.dirname(path), [path])
 
 
-def reads_folder(folder: str, extension: str = "") -> fitness.Read:
-    """Return that workers read the files of a local folder; some are chosen, others each time."""
-    paths = local_folder.some_files(folder, extension, LOOKED_AT, seed=uuid.uuid4().bytes)
-    return reads(folder, paths)
+def reads_folder(folder: str, *, sidecars: bool = False) -> fitness.Read:
+    """Return that workers read the files of a local folder, or only its sidecars.
+
+    Some of them are looked at, others each time.
+    """
+    seed = uuid.uuid4().bytes
+    return reads(folder, local_folder.some_files(folder, LOOKED_AT, seed=seed, sidecars=sidecars))
 
 
 def reads_source(origin: Origin) -> fitness.Read:
@@ -88,7 +91,7 @@ def reads_source(origin: Origin) -> fitness.Read:
     if isinstance(origin, shard_names.ShardSet):
         names = local_folder.some_of(origin.names, LOOKED_AT, seed=uuid.uuid4().bytes)
         return reads(root, [f"{root}/{name}" for name in names])
-    return reads_folder(root, ".json")
+    return reads_folder(root, sidecars=True)
 
 
 @cache

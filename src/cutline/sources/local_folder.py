@@ -246,17 +246,22 @@ def shown_refusals(errors: Sequence[OSError]) -> str:
     )
 
 
-def some_files(root: str, extension: str, count: int, *, seed: bytes) -> list[str]:
+def some_files(root: str, count: int, *, seed: bytes, sidecars: bool = False) -> list[str]:
     """Return the paths of some regular files among the first that a folder lists.
 
     Parameters
     ----------
-    root, extension
-        The folder, and how the names end.
+    root
+        The folder.
     count, seed
         How many, and what decides which.
+    sidecars
+        Whether only sidecars are asked for.
     """
-    return some_of([*islice(_regular_files(root, extension), LISTED)], count, seed=seed)
+    files = _regular_files(root)
+    if sidecars:
+        files = (path for path in files if is_sidecar_name(os.fsencode(os.path.basename(path))))
+    return some_of([*islice(files, LISTED)], count, seed=seed)
 
 
 def some_of(names: Sequence[str], count: int, *, seed: bytes) -> list[str]:
@@ -268,14 +273,14 @@ def some_of(names: Sequence[str], count: int, *, seed: bytes) -> list[str]:
     return nsmallest(count, names, key)
 
 
-def _regular_files(root: str, extension: str) -> Iterator[str]:
+def _regular_files(root: str) -> Iterator[str]:
     folders = [root]
     while folders:
         with suppress(OSError), os.scandir(folders.pop()) as entries:
             for entry in with_kinds(one for one in entries if not one.name.startswith(".")):
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
-                elif entry.name.endswith(extension) and entry.is_file(follow_symlinks=False):
+                elif entry.is_file(follow_symlinks=False):
                     yield entry.path
 
 
