@@ -29,25 +29,28 @@ def test_whatever_call_fails_or_kills_nothing_is_lost_or_torn(folder, first, cap
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
         calls = pool.apply(calls_of_a_job, [folder, first])
         assert len(calls) > 100
-        try_each(calls, pool, partial(attempt, folder, first), capsys)
+        faults = [Fault(*call, what) for call in calls for what in WHAT]
+        try_each(faults, pool, partial(attempt, folder, first), capsys)
 
 
 def test_whatever_call_of_a_thread_fails_or_kills_nothing_is_lost_or_torn(folder, capsys):
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
         calls = pool.apply(calls_in_threads, [folder])
-        assert {"linkat", "fsync"} <= {call for call, _ in calls}
-        try_each(calls, pool, partial(attempt, folder, True, threads=True), capsys)
+        assert {"linkat", "write"} <= {call for call, _ in calls}
+        faults = [Fault(*call, what) for call in calls for what in WHAT]
+        # In another thread the open of that number may be of a sidecar, which is a reject then.
+        faults = [fault for fault in faults if fault.call != "openat" or fault.what == "SIGKILL"]
+        try_each(faults, pool, partial(attempt, folder, True, threads=True), capsys)
 
 
-def try_each(calls, pool, tried, capsys):
+def try_each(faults, pool, tried, capsys):
     """Let each call kill the job and fail in each way, and say how many were tried."""
-    faults = [Fault(*call, what) for call in calls for what in WHAT]
     began = time.monotonic()
     found = pool.imap_unordered(tried, faults, 8)
     violations = [violation for violations in found for violation in violations]
     with capsys.disabled():
         print(f"\n{len(faults)} points tried in {time.monotonic() - began:.0f} s:", end=" ")
-        print(f"{len(calls)} calls, each with {', '.join(WHAT)}; violations: {len(violations)}")
+        print(f"calls that fail with {', '.join(WHAT)}; violations: {len(violations)}")
     assert not violations, "\n".join(violations)
 
 
