@@ -2,9 +2,9 @@
 
 import pytest
 
-from cutline.sources import asking
+from cutline.sources import server_refusals
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(asking, "PAUSES", (0.0,) * len(asking.PAUSES))
+    monkeypatch.setattr(server_refusals, "PAUSES", (0.0,) * len(server_refusals.PAUSES))

@@ -32,7 +32,7 @@ __all__ = [
     "PlanOptions",
     "Selection",
     "check_numbers",
-    "default_size",
+    "default_part_size",
     "make_plan",
     "source_of",
     "space_to_finish",
@@ -59,7 +59,7 @@ class PlanOptions:
     identity
         Every option that changes the bytes of a part, written down.
     partition_size
-        Sidecars a part; None for `default_size`.
+        Sidecars a part; None for `default_part_size`.
     fresh
         Use nothing that an earlier run has left.
     images
@@ -169,7 +169,7 @@ def make_plan(
         refused = list[OSError]()
         lines, indexes = _listed(origin, files, options, client, watcher, refused)
         unlisted = local_folder.shown_refusals(refused)
-        size = options.partition_size or default_size(len(lines), str(context.source))
+        size = options.partition_size or default_part_size(len(lines), str(context.source))
         kept = before.holding(lines, size)
     if not len(lines):
         nothing = f"There is no .json file in {context.source}: name another folder."
@@ -260,7 +260,7 @@ def space_to_finish(files: TableFiles) -> int:
     return left * sum(sizes) // max(len(sizes), 1)
 
 
-def default_size(count: int, place: str) -> int:
+def default_part_size(count: int, place: str) -> int:
     """Return how many of `count` things one task should do, by where they are.
 
     On a disk of this host a task costs more than it spares. Storage that hosts share takes long to

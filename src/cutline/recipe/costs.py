@@ -218,7 +218,7 @@ def _compile_cost(
     sample: trial.Trial, files: TableFiles, options: CompileOptions, workers: int
 ) -> Cost:
     place = str(planning.source_of(sample.origin, options.planning))
-    size = options.partition_size or planning.default_size(sample.total, place)
+    size = options.partition_size or planning.default_part_size(sample.total, place)
     parts = max(1, sample.shards) * -(-sample.total // max(1, sample.shards) // size)
     own = sample.files
     made = sum(map(sample.size, (own.table, own.ledger, own.parts, own.rejects, own.plan)))

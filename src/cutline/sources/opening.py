@@ -5,10 +5,10 @@ from functools import partial
 from typing import TypeAlias
 
 from cutline.errors import UsageError
-from cutline.sources.asking import GONE, RemoteError, asked
 from cutline.sources.local_folder import Folder
 from cutline.sources.remote_file import open_filesystem
 from cutline.sources.remote_folder import RemoteFolder
+from cutline.sources.server_refusals import GONE, RemoteError, asked
 from cutline.sources.shard_names import (
     ShardSet,
     Where,

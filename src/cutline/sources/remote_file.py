@@ -11,7 +11,7 @@ from fsspec.asyn import AsyncFileSystem
 
 from cutline import in_flight
 from cutline.errors import CutlineError, UsageError, said
-from cutline.sources.asking import CutShortError, asked
+from cutline.sources.server_refusals import CutShortError, asked
 
 T = TypeVar("T")
 

@@ -16,12 +16,12 @@ import pyarrow as pa
 
 from cutline import in_flight
 from cutline.record import TOO_LARGE, Reject, naming
-from cutline.sources.asking import GONE, RemoteError, asked
 from cutline.sources.base import stamp, too_large, unreadable
 from cutline.sources.line_format import Head, Sidecar, Stamp, lines_of
 from cutline.sources.local_folder import refuse
 from cutline.sources.passing_over import is_sidecar
 from cutline.sources.remote_file import Range, answers, open_filesystem, whole
+from cutline.sources.server_refusals import GONE, RemoteError, asked
 
 FLAT: Final = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "obs", "hf"}
 """Protocols of stores that list all objects below a prefix at once."""

@@ -12,10 +12,10 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from cutline.errors import UsageError
 from cutline.sources import shard_rules
-from cutline.sources.asking import GONE, RemoteError, asked
 from cutline.sources.local_folder import answer, with_kinds
 from cutline.sources.passing_over import is_sidecar_name
 from cutline.sources.remote_file import open_filesystem
+from cutline.sources.server_refusals import GONE, RemoteError, asked
 from cutline.sources.shard_rules import OTHER_ARCHIVE, is_shard, is_shard_name
 from cutline.sources.tar_shards import Shards
 from cutline.store import disk

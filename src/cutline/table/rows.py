@@ -19,7 +19,7 @@ from cutline.plan import Receipt, plan_file, receipts
 from cutline.progress import Load, Watcher, events
 from cutline.record import Reject, Rules, judging
 from cutline.sources import line_format
-from cutline.table import part_files, unread
+from cutline.table import part_files, unread_on_worker
 from cutline.table.part_files import CompileContext
 
 Stream: TypeAlias = tuple[plan_file.Part, Iterator[line_format.PicturedSidecar]]
@@ -45,9 +45,9 @@ def make_parts(
     rounds = 0
     while missing:
         made |= {receipt.index: receipt for receipt in _make(context, missing, client, watcher)}
-        again = unread.unread_of(context, missing, made) if client else []
+        again = unread_on_worker.unread_of(context, missing, made) if client else []
         rounds += 1
-        unread.blame(again, context, rounds)
+        unread_on_worker.blame(again, context, rounds)
         missing = [one.part for one in again]
     return list(made.values())
 

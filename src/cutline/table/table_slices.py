@@ -61,7 +61,7 @@ def slices_of(table: str, numbers: Iterable[str] = (), beside: str = "") -> list
     numbers
         Columns of whole numbers that must be there, besides `caption` and `filename`.
     beside
-        The folder that has a file for each row, if any: see `planning.default_size`.
+        The folder that has a file for each row, if any: see `planning.default_part_size`.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def slices_of(table: str, numbers: Iterable[str] = (), beside: str = "") -> list
                 f"The table {files.table} has no column {column} of {kind}: compile it with"
                 " cutline."
             )
-    most = planning.default_size(metadata.num_rows, beside) if beside else planning.MOST
+    most = planning.default_part_size(metadata.num_rows, beside) if beside else planning.MOST
     return [
         Slice(files, version, group, start, min(most, rows - start))
         for group in range(metadata.num_row_groups)

@@ -12,7 +12,7 @@ from cutline.progress import Summary
 from cutline.sources import passing_over
 from cutline.store import TableFiles, disk, trouble
 from cutline.trainers import webshart
-from cutline.trainers.entry import (
+from cutline.trainers.entry_fields import (
     PLACES,
     Entry,
     cache_folder,

@@ -5,7 +5,7 @@
 
 from cutline.verify import checks
 from cutline.verify.checks import VerifyOptions
-from cutline.verify.mending import caption_orphans, move_orphans, restore_orphans
+from cutline.verify.orphan_moves import caption_orphans, move_orphans, restore_orphans
 from cutline.verify.verdict import VerifySummary
 from cutline.verify.verification import verify_dataset
 

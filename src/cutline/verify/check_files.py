@@ -22,7 +22,7 @@ from cutline.verify.check_rows import read_caption
 from cutline.verify.checks import Finding, Findings, found
 from cutline.verify.list_folder import CAPTION, IMAGE, SIDECAR
 from cutline.verify.near_names import Misnamed, find_misnamed
-from cutline.verify.orphans import STRAY, Ledger, Orphan, Sidecars, explain, image_in
+from cutline.verify.orphan_reasons import STRAY, Ledger, Orphan, Sidecars, explain, image_in
 
 NAMES: Final = pa.schema(
     [

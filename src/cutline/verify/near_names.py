@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from cutline.record import naming, texts
 from cutline.trainers import simpletuner
-from cutline.verify.orphans import NO_SIDECAR, Orphan, Sidecars, image_of
+from cutline.verify.orphan_reasons import NO_SIDECAR, Orphan, Sidecars, image_of
 
 
 class Misnamed(NamedTuple):

@@ -16,7 +16,7 @@ from cutline.store import SmallFiles, TableFiles, TableStore, Workspace, disk
 from cutline.verify import checks
 from cutline.verify.checks import VerifyOptions
 from cutline.verify.move_list import LIST, Move, check_data, read_list, remove_folders, write_list
-from cutline.verify.orphans import Orphan, read
+from cutline.verify.orphan_reasons import Orphan, read
 from cutline.verify.verdict import VerifySummary
 from cutline.verify.verification import verified, verify_dataset
 

@@ -13,7 +13,7 @@ import cutline
 from cutline.errors import CutlineError, UsageError
 from cutline.record.judging import Rules
 from cutline.store import disk
-from cutline.verify import mending, move_list
+from cutline.verify import move_list, orphan_moves
 from intact import SIZE, intact
 from trees import tree_in_bytes as tree
 
@@ -85,12 +85,12 @@ def test_after_a_restore_the_tree_is_as_before(dataset, folder):
 
 def test_a_move_that_was_stopped_half_way_is_restored_and_is_gone_on_with(dataset, folder):
     before = tree(dataset.root)
-    with mending.verified(
-        dataset.table, str(dataset.data), cutline.VerifyOptions(), None, mending.SILENT
+    with orphan_moves.verified(
+        dataset.table, str(dataset.data), cutline.VerifyOptions(), None, orphan_moves.SILENT
     ) as found:
-        move_list.write_list(str(folder), str(dataset.data), mending._moves_of(found.orphans))
-        some = islice(mending._moves_of(found.orphans), 5)
-        assert mending._move_all(some, str(dataset.data), str(folder)).moved == 5
+        move_list.write_list(str(folder), str(dataset.data), orphan_moves._moves_of(found.orphans))
+        some = islice(orphan_moves._moves_of(found.orphans), 5)
+        assert orphan_moves._move_all(some, str(dataset.data), str(folder)).moved == 5
     shutil.copytree(dataset.root.parent, dataset.root.parent.parent / "copy")
     assert move(dataset, folder).ok
     restore(dataset, folder)
