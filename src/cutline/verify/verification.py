@@ -30,7 +30,7 @@ from cutline.verify import (
     check_shards,
     checks,
     near_names,
-    orphans,
+    orphan_reasons,
     sorted_runs,
 )
 from cutline.verify.checks import Finding, Findings, VerifyOptions
@@ -230,8 +230,8 @@ def _check_rows(
 
 def _write_ledger(ledger: str, context: VerifyContext) -> str:
     path = context.attempt()
-    with sorted_runs.write_run(path, orphans.KEYED_LEDGER) as run:
-        for lines in orphans.read_ledger(ledger):
+    with sorted_runs.write_run(path, orphan_reasons.KEYED_LEDGER) as run:
+        for lines in orphan_reasons.read_ledger(ledger):
             run.add(map(near_names.group, lines["key"].to_pylist()), lines)
     return path
 
@@ -309,11 +309,11 @@ def _join_range(keys: KeyRange, context: VerifyContext) -> KeysDone:
     samples = check_files.Samples.of(
         rows=sorted_runs.read_range(keys.rows, check_files.NAMES, keys.hashes),
         files=sorted_runs.read_range([keys.files], FILES, keys.hashes),
-        ledger=sorted_runs.read_range([keys.ledger], orphans.KEYED_LEDGER, keys.hashes),
+        ledger=sorted_runs.read_range([keys.ledger], orphan_reasons.KEYED_LEDGER, keys.hashes),
     )
     findings, found = check_files.check_files(samples, context.data)
     path = context.attempt()
-    orphans.write(found, path)
+    orphan_reasons.write(found, path)
     reasons = Counter(orphan.reason for orphan in found if not orphan.is_stray)
     files = len(samples.images) + len(samples.captions) + len(samples.sidecars)
     events.tell(events.Done(files, {"files checked": files}, {}, perf_counter() - began))
