@@ -283,7 +283,7 @@ def test_the_table_of_the_folder_at_hand_has_its_name(root, monkeypatch):
     ("missing", "mend"),
     [
         ("none", "There is no folder .*/none: correct the name"),
-        ("empty", "empty/data is not there: put images and sidecars"),
+        ("empty", "nothing to prepare in .*/empty: put tar shards into it, or images"),
     ],
 )
 def test_a_folder_without_data_is_refused(tmp_path, missing, mend):
@@ -291,6 +291,14 @@ def test_a_folder_without_data_is_refused(tmp_path, missing, mend):
     with pytest.raises(UsageError, match=mend):
         run(str(tmp_path / missing))
     assert os.listdir(tmp_path) == ["empty"]
+
+
+def test_for_a_file_of_a_dataset_the_dataset_is_named(root):
+    (root / "data" / "a.jpg").write_bytes(b"")
+    for file, meant in (("data/a.jpg", root), ("x.parquet", root)):
+        (root / "x.parquet").write_bytes(b"")
+        with pytest.raises(UsageError, match=f"is no folder, .*: run `cutline run {meant}`"):
+            layout(root / file)
 
 
 # What is in a dataset already is none

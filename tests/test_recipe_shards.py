@@ -128,7 +128,7 @@ def test_what_is_below_a_folder_named_as_a_sidecar_is_none_in_the_shards_and_unp
 def test_where_there_are_only_damaged_shards_that_is_what_is_said(tmp_path):
     (tmp_path / "set" / "data").mkdir(parents=True)
     (tmp_path / "set" / "data" / "a.tar").write_bytes(b"<html>404 Not Found</html>")
-    damaged = r"1 of 1 shards are damaged, .* \(the first: a\.tar at byte 0: .*fetch them anew"
+    damaged = r"1 of 1 shards are damaged, .* \(the first: a\.tar at byte 0: .*download them again"
     with pytest.raises(CutlineError, match=rf"There is no .json file .*{damaged}"):
         recipe.run(tmp_path / "set")
     with pytest.raises(CutlineError, match=rf"^{damaged}"):
@@ -281,5 +281,5 @@ def test_a_shard_that_was_fetched_anew_is_no_longer_in_the_ledger(demo):
 
 
 def test_a_folder_with_neither_data_nor_shards_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="data is not there: put images and sidecars into it"):
+    with pytest.raises(UsageError, match=r"nothing to prepare in .*: put tar shards into it"):
         recipe.layout(f"{tmp_path}")

@@ -107,8 +107,11 @@ COMPILE = ("compile", "good", "t.parquet")
         (["captions", "t.parquet", "missing"], "There is no folder missing: name the folder"),
         (["captions", "t.parquet", "a_file"], "There is no folder a_file: name the folder"),
         (["run", "missing"], "/missing: correct the name."),
-        (["run", "t.parquet"], "/t.parquet: run `cutline run .`."),
-        (["run", "empty"], "empty/data is not there: put images and sidecars into it"),
+        (
+            ["run", "t.parquet"],
+            "/t.parquet is no folder, and a dataset is one: run `cutline run .`.",
+        ),
+        (["run", "empty"], "empty: put tar shards into it, or images and sidecars into"),
         ([*COMPILE, "--cluster", "missing.yaml"], "cannot be read (No such file or directory)"),
         ([*COMPILE, "--cluster", "broken.yaml"], "is not YAML: correct it, "),
         ([*COMPILE, "--cluster", "typo.yaml"], "no key 'workrs'; the nearest is 'workers'"),

@@ -45,7 +45,7 @@ def test_a_cluster_that_stands_still_is_told_in_one_line_and_so_is_its_end():
     (line,) = said({"a": FINE, "b": FINE}, {"a": PAUSED, "b": PAUSED})
     assert "all of its workers, which are short of memory" in line
     (line,) = said({"a": FINE}, {})
-    assert line == "The cluster has lost all of its workers: waiting for others."
+    assert line == "No worker is left: waiting for others; what is done is kept."
     assert said({}, {"a": PAUSED})
     assert said({}, {"a": FINE}) == ["The cluster is at work again."]
 

@@ -222,7 +222,7 @@ def test_a_cluster_without_workers_is_said_and_so_is_its_return(tmp_path, monkey
         (tmp_path / "gate").touch()
         job.join()
     assert listener.said == [
-        "The cluster has lost all of its workers: waiting for others.",
+        "No worker is left: waiting for others; what is done is kept.",
         "The cluster is at work again.",
     ]
 
@@ -255,7 +255,7 @@ def test_a_cluster_that_gets_no_other_worker_ends_the_job_in_a_sentence(
         str(caught.value),
     )
     assert listener.said == [
-        "The cluster has lost all of its workers: waiting for others.",
+        "No worker is left: waiting for others; what is done is kept.",
         "Waiting for workers: 1 job is PENDING.",
         "Waiting for workers: no job is there.",
     ]

@@ -144,7 +144,7 @@ def test_a_job_that_is_cancelled_in_mid_run_is_told_and_the_next_one_goes_on(
         slurm.check("scontrol", "release", waits)
         assert process.wait(PATIENCE) == 0, log.read_text()
     said = log.read_text()
-    assert "The cluster has lost all of its workers: waiting for others." in said
+    assert "No worker is left: waiting for others; what is done is kept." in said
     assert "The cluster is at work again." in said
     assert same(table.read_bytes(), rows)
     assert ours("R") == ours("PD") == []

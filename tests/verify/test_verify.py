@@ -388,7 +388,7 @@ def test_an_empty_image_is_found_however_small_the_sample(dataset):
     assert {name: count for name, (count, _) in found(summary).items()} == {
         "empty_images": len(NAMES)
     }
-    assert "fetch the images anew" in summary.shortfall
+    assert "download the images again" in summary.shortfall
 
 
 @pytest.mark.parametrize("sample", [0, -1])

@@ -24,7 +24,7 @@ from cutline.cli.arguments import (
     Orphans,
 )
 from cutline.cli.endings import one_sentence, standard_output, tell
-from cutline.cli.examples import add_examples
+from cutline.cli.examples import IN_SHORT, add_examples
 from cutline.cli.generated import taking
 from cutline.cli.jobs import CostOptions, JobOptions, run_job, tell_cost
 from cutline.demo import DemoOptions, Form, make_demo
@@ -45,7 +45,15 @@ from cutline.verify import (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class InOrder(click.Group):
+    """The commands in the order of their use, and not of the alphabet."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """Return their names."""
+        return list(IN_SHORT)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cutline")
 def cutline() -> None:
     """Turn the JSON sidecars of an image-text dataset into one parquet table and caption files."""
@@ -118,7 +126,7 @@ def run_command(
     cost: CostOptions,
     job: JobOptions,
 ) -> None:
-    """Do the whole recipe on one dataset folder: shards to files, table and caption files.
+    """Do everything for one dataset folder: unpack shards, make the table and the caption files.
 
     Shards are looked for in ROOT and in ROOT/data, and unpacked into ROOT/data.
     """

@@ -46,18 +46,18 @@ EXAMPLES: Final = {
 
 
 IN_SHORT: Final = {
-    "captions": "A caption file beside each image.",
-    "compile": "The sidecars of a folder or of shards, as one table.",
-    "demo": "A small dataset with planted faults, to try it on.",
-    "export": "The table as other trainers read it.",
-    "extract": "Shards to files.",
-    "head": "The first rows of a table, its parts or its rejects.",
-    "loader": "The trainer's entry for the table.",
-    "report": "A page about the table.",
-    "run": "All of it, on one dataset folder.",
-    "verify": "What the trainer will find, checked.",
+    "run": "Do everything for one dataset folder.",
+    "demo": "Make a small dataset with planted faults, to try it on.",
+    "extract": "Unpack shards.",
+    "compile": "Make one table of the sidecars in a folder or in shards.",
+    "captions": "Write a caption file beside each image.",
+    "verify": "Check what the trainer will find.",
+    "loader": "Write the trainer's entry for the table.",
+    "report": "Write a page about the table.",
+    "export": "Write the table as other trainers read it.",
+    "head": "Show the first rows of a table, its parts or its rejects.",
 }
-"""What the list of commands says of each."""
+"""What the list of commands says of each, in its order."""
 
 
 def add_examples(group: click.Group) -> None:

@@ -93,7 +93,7 @@ def changes(before: Mapping[str, Worker], now: Mapping[str, Worker]) -> Iterator
 def why_idle(workers: Mapping[str, Worker]) -> str:
     """Return why a cluster stands still, or an empty string if it does not."""
     if not workers:
-        return "The cluster has lost all of its workers: waiting for others."
+        return "No worker is left: waiting for others; what is done is kept."
     if all(worker.paused for worker in workers.values()):
         return "The cluster has paused all of its workers, which are short of memory: waiting."
     return ""

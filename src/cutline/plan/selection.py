@@ -21,8 +21,8 @@ class Selection:
     limit
         Take only the first N sidecars, by their paths or as they come in sorted shards.
     sample
-        Take only N sidecars, which a hash of their paths chooses: the same ones whatever the order
-        of shards, and from the files that these are unpacked to.
+        Take only N sidecars, which a hash of their paths chooses: the same ones in any order of
+        shards, and also once these are unpacked.
     seed
         Another number is another sample.
     """

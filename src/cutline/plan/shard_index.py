@@ -209,7 +209,7 @@ def shortfall(indexes: list[ShardIndex], output: str) -> str:
     first = f"{unsound[0].shard} {next(_shown_damages(unsound[0]))}"
     return (
         f"{len(unsound):,} of {len(indexes):,} shards are damaged, and {output} has only what could"
-        f" be read of them (the first: {first}): fetch them anew, or add --allow-damaged."
+        f" be read of them (the first: {first}): download them again, or add --allow-damaged."
     )
 
 

@@ -67,6 +67,14 @@ class Stepped(Protocol):
         """Return the summaries of the steps."""
 
 
+@runtime_checkable
+class Worded(Protocol):
+    """A summary that has a sentence of its own."""
+
+    def in_words(self) -> str:
+        """Return the sentence."""
+
+
 def readable(summary: Summary) -> list[str]:
     """Write a summary in a few aligned lines."""
     body = summary.as_json()
@@ -80,6 +88,8 @@ def in_a_line(summary: Summary) -> str:
     """
     body = summary.as_json()
     job = body.pop("job")
+    if isinstance(summary, Worded):
+        return f"{job}: {texts.clean(summary.in_words())}"
     if "checks" in body:
         checks = body.pop("checks")
         body = {name: found["count"] for name, found in checks.items() if found["count"]} | body

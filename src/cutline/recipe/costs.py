@@ -100,6 +100,17 @@ class Cost(Summary):
             "data": self.where,
         }
 
+    def in_words(self) -> str:
+        """Return what it would write, in one sentence."""
+        about = "about " if "files" in self.estimated else ""
+        size = space.shown_size(self.counts["bytes"])
+        time = "" if self.minutes is None else f", in {_shown_time(self.minutes)}"
+        free = space.shown_size(space.free_room(_there(self.where)).bytes)
+        return (
+            f"would write {about}{self.counts['files']:,} files, about {size}, to"
+            f" {self.where}{time}; {free} are free there"
+        )
+
     @property
     def shortfall(self) -> str:
         """A sentence if there is no room for it."""
@@ -339,6 +350,12 @@ def _there(folder: str) -> str:
 
 def _minutes(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds / 60, 2)
+
+
+def _shown_time(minutes: float) -> str:
+    if minutes < 1:
+        return "less than a minute"
+    return f"about {minutes:,.0f} minutes"
 
 
 def _sum(first: float | None, second: float | None) -> float | None:

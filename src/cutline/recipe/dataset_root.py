@@ -21,18 +21,20 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     """
     path = disk.absolute(root)
     if not os.path.isdir(path):
+        if not os.path.exists(path):
+            raise UsageError(f"There is no folder {path}: correct the name.")
         above = os.path.dirname(os.fspath(root)) or "."
+        if os.path.basename(os.path.dirname(path)) == "data":
+            above = os.path.normpath(os.path.join(above, ".."))
         command = shlex.join(["cutline", "run", above])
-        mend = f"run `{command}`" if os.path.exists(path) else "correct the name"
-        raise UsageError(f"There is no folder {path}: {mend}.")
+        raise UsageError(f"{path} is no folder, and a dataset is one: run `{command}`.")
     data = os.path.join(path, "data")
     has_data, has_shards = os.path.isdir(data), bool(shard_names.shards_in_root(path))
     _check_root(path, data, alone=not has_data, shards=has_shards)
     if not has_data and not has_shards:
         hints = shard_names.passed_over(root)
-        raise UsageError(
-            " ".join([f"The folder {data} is not there: put images and sidecars into it.", *hints])
-        )
+        mend = f"put tar shards into it, or images and sidecars into {data}"
+        raise UsageError(" ".join([f"There is nothing to prepare in {path}: {mend}.", *hints]))
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
 
 

@@ -68,7 +68,7 @@ class LoaderOptions:
         Where the trainer takes captions from: ``textfile`` or ``parquet``; with ``webshart``, the
         images too, from the shards.
     resolution
-        The size to train at, in the unit of `resolution_type`, as the next three are.
+        The size to train at, in the unit of `resolution_type`, as the other sizes are.
     resolution_type
         Megapixels for ``area``; for ``pixel_area`` the edge, in pixels, of a square of that area;
         for ``pixel`` the shorter edge in pixels.

@@ -29,7 +29,7 @@ class VerifyOptions:
         Where the trainer takes captions from: ``textfile`` or ``parquet``; with the second,
         no caption file has to be there. With ``webshart`` the images are in shards.
     expect
-        How many sidecars there should be; another number is no failure.
+        How many sidecars there should be; another number is told, and is no failure.
     sizes
         Compare all of the table's sizes with what the images' own headers say.
     headers

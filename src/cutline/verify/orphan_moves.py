@@ -1,6 +1,7 @@
 """Orphans moved out of the way, put back, or given a caption file; none is deleted."""
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ def move_orphans(
                 write_list(target, source, _moves_of(found.orphans))
                 marks.moved_files.add(_remembered(_moves_of(found.orphans), source), own, store)
             tally = _move_all(_moves_of(found.orphans), source, target)
-    watcher.say(f"Moved {tally.moved:,} files to {target}.")
+    restore = ["cutline", "verify", found.summary.table, source, "--orphans", f"restore={target}"]
+    watcher.say(f"Moved {tally.moved:,} files to {target}; `{shlex.join(restore)}` puts them back.")
     tally.check(source, target, "name another folder")
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 

@@ -27,9 +27,9 @@ BY_HAND: Final = {
     "unlisted_folders": "make the folders readable or move them away",
     "rows_without_image": "put the images there or move their sidecars away",
     "unlisted_images": "rename the images to small letters, in their sidecars too",
-    "empty_images": "fetch the images anew or move them away with their sidecars",
+    "empty_images": "download the images again or move them away with their sidecars",
     "wrong_sizes": "correct the sizes in the sidecars",
-    "unreadable_images": "fetch the images anew or move them away with their sidecars",
+    "unreadable_images": "download the images again or move them away with their sidecars",
 }
 """What to do by hand about what fails, before the table is compiled again."""
 

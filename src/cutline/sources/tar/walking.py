@@ -201,7 +201,7 @@ class _Archive(NamedTuple):
         data = self.behind_sparse_map(pos, block) if header.flag == OLD_SPARSE else pos + BLOCK
         name, size, _, kind, target = said.applied_to(header)
         if data + size > self.size:
-            return self.search(pos, data, said, f"its {size} bytes of data do not fit")
+            return self.search(pos, data, said, f"its {size} bytes of data are not all there")
         found = () if said.once is None else (Member(name, data, size, kind, pos, target),)
         return _Step(found, _padded(data + size), said.behind_member())
 
@@ -241,7 +241,7 @@ class _Archive(NamedTuple):
         """Parse an extended header; one that cannot be read takes the next member with it."""
         data, size = pos + BLOCK, header.size
         if data + size > self.size:
-            return self.search(pos, data, said, f"its {size} bytes of data do not fit")
+            return self.search(pos, data, said, f"its {size} bytes of data are not all there")
         after = _padded(data + size)
         fits = size <= EXTENDED_CAP
         if header.flag == LONG_LINK and not fits:  # only what it leads to is not known
