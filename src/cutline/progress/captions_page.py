@@ -128,12 +128,13 @@ def _rate_figure(lines: ColumnDataSource) -> figure:
 
 
 def lines_data(board: Board) -> dict[str, list[Any]]:
-    """Return the lines of the rates: the last stage's, and those that share its scale.
+    """Return the lines of the rates of the last job: its last stage's, and those of that scale.
 
     Bytes are drawn as megabytes, and never beside rows.
     """
     data: dict[str, list[Any]] = {"x": [], "y": [], "color": [], "name": []}
-    drawn = [(stage, stage.rates()) for stage in board.stages.values()]
+    stages = [*board.jobs.values()][-1].stages if board.jobs else []
+    drawn = [(stage, stage.rates()) for stage in stages]
     drawn = [(stage, rates) for stage, rates in drawn if len(rates) > 1]
     in_bytes = bool(drawn) and drawn[-1][0].begun.unit == "bytes"
     for place, (stage, rates) in enumerate(drawn):
