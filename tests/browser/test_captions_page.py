@@ -13,6 +13,7 @@ import chromium
 from cutline import CompileOptions, CutlineError, DemoOptions, compile_table, make_demo
 from cutline.plan.receipts import read_receipt
 from cutline.progress import show_captions_page
+from cutline.progress.captions_page import BEAT, SILENCE
 from cutline.progress.summaries import in_a_line
 from cutline.store.table_store import LocalDisk
 from schedulers import scheduler
@@ -183,6 +184,22 @@ def test_a_job_that_fails_looks_so_on_a_phone_too_and_so_does_a_connection_that_
     cluster.close()
     page.locator(".verdict.gone").wait_for()
     assert page.locator(".verdict.failed").is_visible()
+
+
+@pytest.mark.parametrize("client", ["separate scheduler"], indirect=True)
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stands still"])
+def test_the_page_says_that_nothing_comes_from_a_scheduler_that_is(client, blow, open_page):
+    show_captions_page(client, print)
+    process = client.run_on_scheduler(os.getpid)
+    page = open_page(client.dashboard_link, "captions")
+    page.locator("h1").wait_for()
+    page.wait_for_timeout(1000 * (SILENCE + 2 * BEAT))
+    assert not page.locator(".verdict.gone").is_visible()  # an idle one is not gone
+    os.kill(process, blow)
+    page.locator(".verdict.gone").wait_for(timeout=1000 * (SILENCE + 30))
+    if blow == signal.SIGSTOP:
+        os.kill(process, signal.SIGCONT)
+        page.locator(".verdict.gone").wait_for(state="hidden")
 
 
 def test_the_status_page_has_one_bar_a_stage(client, workers, demo, tmp_path, open_page):

@@ -164,3 +164,18 @@ def test_the_figure_has_a_line_a_stage():
     data = captions_page.lines_data(watched)
     assert data["name"] == ["compile-rows"]
     assert len(data["x"][0]) == len(data["y"][0]) > 10
+
+
+def test_no_line_of_a_job_is_drawn_below_the_next_one():
+    watched = board(begun())
+    for second in range(1, 30):
+        watched.stages["s"].add_point(watched.stages["s"].began + second)
+    assert captions_page.lines_data(watched)["name"]
+    watched.take(JobBegun("j", "run", "c", ()), 30.0)
+    assert captions_page.lines_data(watched)["name"] == []
+
+
+def test_what_is_done_has_nothing_left():
+    watched = board(begun(), done(), Ended("s", 1))
+    shown = captions_page.jobs_html(watched, watched.stages["s"].began)
+    assert 'data-label="left"' not in shown

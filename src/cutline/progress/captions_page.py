@@ -26,6 +26,20 @@ NAME: Final = "captions"
 EVERY: Final = 500
 """Milliseconds between two looks at the board."""
 
+BEAT: Final = 3
+"""Seconds between two signs of life for a browser, which come also when nothing has changed."""
+
+SILENCE: Final = 15
+"""Seconds without a sign of life after which a page says that its connection is gone."""
+
+ALIVE: Final = f"""
+gone.visible = false;
+clearTimeout(window.cutline_silence);
+window.cutline_silence = setTimeout(() => {{ gone.visible = true; }}, {SILENCE * 1000});
+"""
+"""What a browser does at a sign of life: a process that stands still, and a host that is cut off,
+close no connection."""
+
 COLORS: Final = ("#3b8ea5", "#d9713c", "#6aa84f", "#8e63b0")
 
 HERE: Final = files("cutline.progress")
@@ -71,6 +85,9 @@ def draw(board: Board, doc: Document) -> None:
         lines.data = lines_data(board)
         rates.visible = bool(lines.data["x"])
 
+    def beat() -> None:
+        gone.tags = [time.time()]
+
     def leave(_: object) -> None:
         board.viewers -= 1
 
@@ -79,8 +96,11 @@ def draw(board: Board, doc: Document) -> None:
         doc.add_root(part)
     doc.add_periodic_callback(update, EVERY)
     doc.config.notify_connection_status = False  # `gone` says it in words, and stays
-    for event, shown in (("connection_lost", "true"), ("client_reconnected", "false")):
-        doc.js_on_event(event, CustomJS(args={"gone": gone}, code=f"gone.visible = {shown}"))
+    doc.js_on_event("connection_lost", CustomJS(args={"gone": gone}, code="gone.visible = true"))
+    alive = CustomJS(args={"gone": gone}, code=ALIVE)
+    doc.js_on_event("client_reconnected", alive)
+    gone.js_on_change("tags", alive)
+    doc.add_periodic_callback(beat, BEAT * 1000)
     board.viewers += 1
     doc.on_session_destroyed(leave)
 
@@ -102,17 +122,19 @@ def _rate_figure(lines: ColumnDataSource) -> figure:
     plot.add_layout(plot.legend[0], "below")
     plot.legend.orientation, plot.legend.ncols = "horizontal", 2
     plot.xgrid.visible = False
+    plot.yaxis.minor_tick_line_color = None
     plot.outline_line_color = None
     return plot
 
 
 def lines_data(board: Board) -> dict[str, list[Any]]:
-    """Return the lines of the rates: the last stage's, and those that share its scale.
+    """Return the lines of the rates of the last job: its last stage's, and those of that scale.
 
     Bytes are drawn as megabytes, and never beside rows.
     """
     data: dict[str, list[Any]] = {"x": [], "y": [], "color": [], "name": []}
-    drawn = [(stage, stage.rates()) for stage in board.stages.values()]
+    stages = [*board.jobs.values()][-1].stages if board.jobs else []
+    drawn = [(stage, stage.rates()) for stage in stages]
     drawn = [(stage, rates) for stage, rates in drawn if len(rates) > 1]
     in_bytes = bool(drawn) and drawn[-1][0].begun.unit == "bytes"
     for place, (stage, rates) in enumerate(drawn):

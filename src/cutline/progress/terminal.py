@@ -79,7 +79,7 @@ class _Rate(ProgressColumn):
         """Return the text."""
         speed = task.finished_speed or task.speed
         shown = f"{task.fields['load'].figure(speed)}/s" if speed else ""
-        return Text(shown, style="progress.data.speed", no_wrap=True)
+        return Text(shown, style="progress.remaining", no_wrap=True)
 
 
 class _Left(TimeRemainingColumn):
