@@ -11,6 +11,7 @@ import sys
 import unicodedata
 
 import pandas as pd
+from PIL import Image
 
 LARGEST = 16 * 1024 * 1024
 UNSEEN = "\u00ad\u061c\u180e\ufeff" + "".join(
@@ -255,3 +256,39 @@ def read(path):
         return ("reject", "too_large", None)
     with open(path, "rb") as file:
         return file.read()
+
+
+# A set as img2dataset or gallery-dl write it: the image is the file beside the sidecar.
+
+IMAGES = (".gif", ".jpeg", ".jpg", ".png", ".webp")
+
+
+def compile_set(folder, caption_fields, measure=False):
+    """What a compile of a tool's set must give: the rows and the ledger."""
+    rows, ledger = [], []
+    for path in map(os.fsdecode, sidecar_paths(folder)):
+        image = image_beside(folder, path)
+        with open(os.path.join(folder, path), "rb") as file:
+            record = json.load(file)
+        if image is None:
+            ledger.append((path, "no_image", None))
+            continue
+        record["image_name"] = os.path.basename(image)
+        if measure and record.get("width") is None:
+            with Image.open(os.path.join(folder, image)) as opened:
+                record["width"], record["height"] = opened.size
+        verdict = judge_record(os.fsencode(path), record, caption_fields, (), False)
+        if verdict[0] == "row":
+            rows.append(verdict[1:5])
+        else:
+            ledger.append((path, verdict[1], verdict[2]))
+    return rows, ledger
+
+
+def image_beside(folder, path):
+    """The first image by name that has the stem of `x.json`, or that is the `x` of it; or None."""
+    named = path.removesuffix(".json")
+    if named.lower().endswith(IMAGES):
+        return named if os.path.exists(os.path.join(folder, named)) else None
+    found = [named + ending for ending in IMAGES]
+    return next((one for one in found if os.path.exists(os.path.join(folder, one))), None)

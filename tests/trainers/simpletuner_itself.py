@@ -4,7 +4,8 @@
 
 FOLDER holds the package of its wheel. What these modules need only to train is stood in for. The
 entry is the path of a multidatabackend.json, the first entry of which is read. Printed is, for each
-sample that is in a bucket, its bucket, its captions and the digest of its bytes.
+sample of shards that is in a bucket, its bucket, its captions and the digest of its bytes, and for
+each image of a folder its captions.
 """
 
 # ruff: noqa: ARG002, ARG005, PLC0415, T201 - stand-ins take anything; imports come after them
@@ -14,6 +15,7 @@ import importlib.abc
 import importlib.machinery
 import json
 import logging
+import os
 import re
 import sys
 import types
@@ -22,7 +24,7 @@ ABSENT = (
     *("torch", "torchvision", "torchaudio", "torch_xla", "accelerate", "diffusers", "peft"),
     *("transformers", "optimum", "bitsandbytes", "lycoris", "safetensors", "trainingsample"),
     *("cv2", "boto3", "wandb", "psutil", "einops", "requests", "pydantic", "fastapi"),
-    *("simpletuner.simpletuner_sdk", "huggingface_hub"),
+    *("simpletuner.simpletuner_sdk", "huggingface_hub", "atomicwrites"),
 )
 
 
@@ -143,9 +145,65 @@ def read_webshart(entry):
     return found
 
 
+def read_folder(entry):
+    from simpletuner.helpers import prompts
+    from simpletuner.helpers.data_backend.local import LocalDataBackend
+    from simpletuner.helpers.training.state_tracker import StateTracker
+
+    prompts.get_rank = lambda: 0  # it asks accelerate
+    name, data = entry["id"], entry["instance_data_dir"]
+    accelerator = types.SimpleNamespace(is_main_process=True, num_processes=1)
+    backend = LocalDataBackend(accelerator, name)
+    StateTracker.args = Unset()
+    StateTracker.get_model = lambda *_: None
+    StateTracker.set_data_backend_config(name, entry)
+    listed = backend.list_files(["png"], data)  # a triple for each folder
+    StateTracker.get_image_files = lambda *_, **__: [path for one in listed for path in one[2]]
+    if entry["caption_strategy"] == "parquet":
+        columns = metadata_of_table(entry, backend, accelerator)
+        StateTracker.get_data_backend = lambda *_: {"metadata_backend": columns}
+        config = entry["parquet"]
+        names = ("filename_column", "caption_column", "fallback_caption_column")
+        whole = config.get("identifier_includes_extension", False)
+        StateTracker.set_parquet_database(
+            name, (columns.parquet_database, *map(config.get, names), whole)
+        )
+    captions, missing, paths = prompts.PromptHandler.get_all_captions(
+        instance_data_dir=data,
+        use_captions=True,
+        prepend_instance_prompt=False,
+        data_backend=backend,
+        caption_strategy=entry["caption_strategy"],
+        return_image_paths=True,
+    )
+    assert not missing
+    found = {}
+    for path, caption in zip(paths, captions, strict=True):
+        found.setdefault(os.path.relpath(path, data), []).append(caption)
+    return found
+
+
+def metadata_of_table(entry, backend, accelerator):
+    from simpletuner.helpers.metadata.backends.parquet import ParquetMetadataBackend
+
+    return ParquetMetadataBackend(
+        id=entry["id"],
+        instance_data_dir=entry["instance_data_dir"],
+        cache_file=f"{entry['cache_dir_vae']}/indices",
+        metadata_file=f"{entry['cache_dir_vae']}/metadata",
+        data_backend=backend,
+        accelerator=accelerator,
+        batch_size=1,
+        resolution=entry["resolution"],
+        resolution_type=entry["resolution_type"],
+        parquet_config=entry["parquet"],
+        minimum_image_size=entry.get("minimum_image_size"),
+    )
+
+
 if __name__ == "__main__":
     logging.disable()
     stand_in_for_training(sys.argv[1])
     with open(sys.argv[2]) as file:
-        read = read_webshart(json.load(file)[0])
-    print(json.dumps(read))
+        entry = json.load(file)[0]
+    print(json.dumps((read_webshart if entry["type"] == "webshart" else read_folder)(entry)))

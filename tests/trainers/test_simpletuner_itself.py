@@ -10,10 +10,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from cutline import DemoOptions, make_demo, run
+from cutline import CompileOptions, DemoOptions, make_demo, run, write_captions
 from cutline.recipe import RunOptions
-from cutline.trainers import export, simpletuner
-from shards_at_home import ShardSet
+from cutline.record import Rules
+from cutline.table import compile_table
+from cutline.trainers import export, simpletuner, write_loader
+from shards_at_home import ShardSet, png
+from sidecars import record, write_sidecars
 
 FOLDER = os.environ.get("CUTLINE_SIMPLETUNER", "")
 
@@ -60,3 +63,58 @@ def test_it_buckets_every_row_of_the_index_that_is_large_enough(tmp_path):
     assert {name: one["captions"] for name, one in again.items()} == {
         name: [row["caption"], "Another one."] for name, row in rows.items()
     }
+
+
+SEVERAL = {
+    "x.png": ["A fox.", "A fox in the snow."],
+    "y.png": ["A cat."],
+    "deep/z.png": ["An owl.", "An owl, at night.", "A bird."],
+}
+
+
+def compiled(root, rules):
+    """A folder with the captions of SEVERAL, and its table."""
+    files = {}
+    for name, texts in SEVERAL.items():
+        stem = os.path.splitext(name)[0]
+        files[f"{stem}.json"] = record(os.path.basename(name), short_caption=texts)
+        files[name] = png(1100, 1100)
+    write_sidecars(root / "data", files)
+    options = CompileOptions(rules=rules)
+    compile_table(root / "data", root / "set.parquet", options)
+    return root / "set.parquet"
+
+
+def read_entry(table, strategy):
+    options = simpletuner.LoaderOptions(strategy=strategy)
+    write_loader(table, table.parent / "data", table.parent / "multidatabackend.json", options)
+    return read(table.parent)
+
+
+def test_each_line_of_a_caption_file_is_a_caption_to_it(tmp_path):
+    table = compiled(tmp_path, Rules(every_caption=True))
+    write_captions(table, tmp_path / "data")
+    assert (tmp_path / "data/x.txt").read_text() == "A fox.\nA fox in the snow."
+    assert read_entry(table, "textfile") == SEVERAL
+
+
+def test_each_item_of_a_list_in_the_table_is_a_caption_to_it(tmp_path):
+    assert read_entry(compiled(tmp_path, Rules(every_caption=True)), "parquet") == SEVERAL
+
+
+@pytest.mark.parametrize("strategy", ["textfile", "parquet"])
+def test_one_caption_is_one_to_it(tmp_path, strategy):
+    table = compiled(tmp_path, Rules())
+    write_captions(table, tmp_path / "data")
+    found = read_entry(table, strategy)
+    assert found == {name: texts[:1] for name, texts in SEVERAL.items()}
+
+
+def test_a_caption_with_a_line_break_is_two_of_a_caption_file_and_one_of_the_table(tmp_path):
+    write_sidecars(tmp_path / "data", {"a.json": record(short_caption="A\nfox."), "a.png": png()})
+    table = tmp_path / "set.parquet"
+    options = CompileOptions(rules=Rules(raw_captions=True))
+    compile_table(tmp_path / "data", table, options)
+    write_captions(table, tmp_path / "data")
+    assert read_entry(table, "textfile") == {"a.png": ["A", "fox."]}
+    assert read_entry(table, "parquet") == {"a.png": ["A\nfox."]}
