@@ -13,7 +13,7 @@ import cutline
 from datasets_at_home import at_home, make_datasets
 from hosts import TOOLS, hosts_on_a_switch
 from nodes import dask_on_hosts
-from tools import require
+from tools import require, require_namespaces
 
 HERE = Path(__file__).parent
 collect_ignore = ["slow_folder.py"]  # a program; it needs FUSE
@@ -29,6 +29,7 @@ def pytest_collection_modifyitems(items):
 def work():
     """Yield a folder that every user can look into, which pytest's own are not; it is in memory."""
     require(*TOOLS)
+    require_namespaces()
     # Who is told to end takes down what is up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = tempfile.mkdtemp(prefix="cutline-hosts-")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from processes import PATIENCE, until
 
-TOOLS = ("ip", "mount", "nsenter", "setpriv", "unshare")
+TOOLS = ("hostname", "ip", "mount", "nsenter", "setpriv", "unshare")
 NETWORK = "10.97.0"
 TIED = ("setpriv", "--pdeathsig", "KILL", "--")
 """What a command is started by so that it does not outlive the tests."""

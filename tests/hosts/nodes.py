@@ -46,10 +46,9 @@ class Node:
         """Let it leave in peace; kill it if it does not."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(20)
-        finally:
-            self.kill()
+        self.kill()
 
 
 def _children(pid):

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from processes import line
+from tools import require
 
 SLOWLY = Path(__file__).parent / "slow_folder.py"
 
@@ -29,6 +30,7 @@ def juicefs(hosts, folder):
 @contextmanager
 def sshfs(hosts, server, folder):
     """Mount a folder of an SSH server's host on each of the hosts, and yield where it is."""
+    require("sshfs")
     served, at = folder / "served", folder / "sshfs"
     served.mkdir()
     at.mkdir()

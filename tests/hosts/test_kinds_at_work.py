@@ -110,6 +110,14 @@ def started(slurm, log, *command):
         kill(process)
 
 
+def status_of(process, log, seconds=PATIENCE):
+    """Wait for the end of a command, and return its status; what it has told is told if none."""
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired as expired:
+        raise AssertionError(f"no end after {seconds} s:\n{log.read_text()}") from expired
+
+
 def test_a_first_worker_that_comes_late_is_waited_for(slurm, full, datasets, place):
     data, table = datasets.copy_loose(place)
     log = place / "log"
@@ -118,7 +126,7 @@ def test_a_first_worker_that_comes_late_is_waited_for(slurm, full, datasets, pla
         until(lambda: "1 job is PENDING (" in log.read_text(), "a line that says what waits")
         time.sleep(25)
         slurm.check("scancel", full)
-        assert process.wait(PATIENCE) == 0, log.read_text()
+        assert status_of(process, log) == 0, log.read_text()
     assert same(outcome(table, data), datasets.of_loose.without_captions())
 
 
@@ -142,7 +150,8 @@ def test_a_job_that_is_cancelled_in_mid_run_is_told_and_the_next_one_goes_on(
         slurm.check("scancel", at_work)
         until(lambda: "1 job is PENDING (JobHeld" in log.read_text(), "what is waited for")
         slurm.check("scontrol", "release", waits)
-        assert process.wait(PATIENCE) == 0, log.read_text()
+        # One worker makes nearly all of the parts.
+        assert status_of(process, log, 3 * PATIENCE) == 0, log.read_text()
     said = log.read_text()
     assert "No worker is left: waiting for others; what is done is kept." in said
     assert "The cluster is at work again." in said
@@ -158,7 +167,7 @@ def test_a_run_whose_jobs_are_all_cancelled_ends_in_a_sentence(slurm, many, plac
         parts = place / "t.parts"
         until(lambda: parts.exists() and len(list(parts.iterdir())) > 50, "the first parts")
         slurm.check("scancel", "--user=root")
-        assert process.wait(2 * PATIENCE) == 1, log.read_text()
+        assert status_of(process, log, 2 * PATIENCE) == 1, log.read_text()
     last = log.read_text().splitlines()[-1]
     lost = (
         r"cutline: All workers are lost, and no other has come in \d+ s \(Slurm has no job of this"
@@ -183,7 +192,7 @@ def test_ctrl_c_ends_the_jobs_that_are_queued(slurm, full, datasets, place):
     with started(slurm, log, *command) as process:
         until(lambda: "2 jobs are PENDING (" in log.read_text(), "a line that says what waits")
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 130, log.read_text()
+        assert status_of(process, log) == 130, log.read_text()
     assert "cutline: Stopped; " in log.read_text()
     until(lambda: len(slurm.check("squeue", "-h").splitlines()) == 1, "no job of ours")
 
@@ -228,6 +237,7 @@ def test_hosts_reached_by_ssh_compile_what_one_machine_compiles(hosts, datasets,
     path = place / "cluster.yaml"
     path.write_text(yaml.safe_dump(body))
     with ssh_server(hosts["client"], place, address="127.0.0.1"):
-        ran = hosts["client"].run(*compiling(data, table, "--cluster", path))
+        environment = {"PYTHONPATH": ""} | os.environ
+        ran = hosts["client"].run(*compiling(data, table, "--cluster", path), env=environment)
     assert ran.returncode == 0, ran.stderr
     assert same(outcome(table, data), datasets.of_loose.without_captions())

@@ -42,7 +42,7 @@ def secret_cluster(hosts, work, ours):
 def compile_as(hosts, data, table, *options, **environment):
     """Compile on the client's host, with more in the environment."""
     command = (f"{SCRIPTS}/cutline", "compile", data, table, *PARTITION, *options)
-    return hosts["client"].run(*command, env={**os.environ, **environment}, timeout=90)
+    return hosts["client"].run(*command, env={**os.environ, **environment})
 
 
 def check_is_the_table_at_home(result, table, data, datasets):
