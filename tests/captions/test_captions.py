@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import dask
 import pyarrow as pa
@@ -416,10 +417,18 @@ def test_a_table_that_was_replaced_is_not_read_as_the_one_before(tmp_path):
     table = write_table(tmp_path / "t.parquet", [(f"{number}.png", "text") for number in range(9)])
     (piece,) = slices_of(table)
     assert len(piece.read(["caption"])) == 9
-    write_table(tmp_path / "new", [(f"{number}.png", "text") for number in range(20)])
+    write_table(tmp_path / "new", [(f"{number}.png", "test") for number in range(9)])
     os.replace(tmp_path / "new", table)
     with pytest.raises(CutlineError, match="has been replaced: run this again"):
         piece.read(["caption"])
+
+
+def test_a_table_is_the_same_where_inodes_and_times_are_others(tmp_path):
+    table = write_table(tmp_path / "t.parquet", [("a.png", "text")])
+    (piece,) = slices_of(table)
+    shutil.copyfile(table, tmp_path / "seen from another host")
+    os.replace(tmp_path / "seen from another host", table)
+    assert len(piece.read(["caption"])) == 1
 
 
 def test_damaged_pages_are_said_in_a_sentence(data, tmp_path):

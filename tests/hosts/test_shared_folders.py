@@ -85,15 +85,7 @@ def test_a_table_on_a_shared_folder_is_that_of_one_machine(shared, helped, datas
     assert same(seen_from(hosts["odd"], shared), datasets.of_loose.without_captions())
 
 
-NO_STAMPS = pytest.mark.xfail(
-    reason="waits for stamps that are the same on all hosts: an inode is a mount's on sshfs",
-    strict=False,  # by chance they are the same
-)
-
-
-@pytest.mark.parametrize(
-    "shared", [pytest.param("sshfs", marks=NO_STAMPS), "juicefs"], indirect=True
-)
+@pytest.mark.parametrize("shared", ["sshfs", "juicefs"], indirect=True)
 def test_caption_files_on_a_shared_folder_are_those_of_one_machine(shared, helped, datasets):
     hosts = helped.hosts
     (shared.parent / "t.parquet").write_bytes(datasets.of_loose.table)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from typing import Any, Final
 
 import pyarrow as pa
@@ -155,6 +156,19 @@ def opened_parquet(
         pq.ParquetFile(raw, metadata=footer, page_checksum_verification=checked) as file,
     ):
         yield file
+
+
+def digest_of(store: TableStore, name: str) -> bytes:
+    """Return what tells a parquet file from others of its name on every host: of its footer.
+
+    A footer has the size and the statistics of each column. An inode is a mount's own on sshfs, and
+    so is how exact times are. The last 8 bytes are the footer's length and ``PAR1``
+    (https://parquet.apache.org/docs/file-format/).
+    """
+    with store.open(name) as raw:
+        size = raw.size()
+        length = int.from_bytes(raw.read_at(4, max(0, size - 8)), "little")
+        return blake2b(raw.read_at(length + 8, max(0, size - length - 8)), digest_size=16).digest()
 
 
 def footer_of(store: TableStore, name: str) -> pq.FileMetaData:

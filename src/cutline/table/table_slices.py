@@ -12,10 +12,10 @@ from cutline.store import TableFiles, parquet
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some rows of a table; `version` is that of the table they were cut from."""
+    """Some rows of a table; `digest` is that of the table they were cut from."""
 
     files: TableFiles
-    version: tuple[int, ...]
+    digest: bytes
     row_group: int
     start: int
     rows: int
@@ -33,7 +33,7 @@ class Slice:
             parquet.sound(files.table),
             parquet.opened_parquet(files.store, files.table) as table,
         ):
-            if files.store.version(files.table) != self.version:
+            if parquet.digest_of(files.store, files.table) != self.digest:
                 raise CutlineError(f"The table {files.table} has been replaced: run this again.")
             rows = table.read_row_group(self.row_group, list(columns))
             rows = rows.slice(self.start, self.rows)
@@ -71,7 +71,7 @@ def slices_of(table: str, numbers: Iterable[str] = (), beside: str = "") -> list
     with parquet.open_parquet(table, "compile it again") as file:
         metadata = file.metadata
     files = TableFiles.at(table)
-    version = files.store.version(files.table)
+    digest = parquet.digest_of(files.store, files.table)
     schema = metadata.schema.to_arrow_schema()
     kinds = {"caption": ("text", parquet.is_captions), "filename": ("text", parquet.is_text)}
     kinds |= dict.fromkeys(numbers, ("whole numbers", pa.types.is_integer))
@@ -84,7 +84,7 @@ def slices_of(table: str, numbers: Iterable[str] = (), beside: str = "") -> list
             )
     most = planning.default_part_size(metadata.num_rows, beside) if beside else planning.MOST
     return [
-        Slice(files, version, group, start, min(most, rows - start))
+        Slice(files, digest, group, start, min(most, rows - start))
         for group in range(metadata.num_row_groups)
         for rows in [metadata.row_group(group).num_rows]
         for start in range(0, rows, most)
