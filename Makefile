@@ -73,7 +73,8 @@ test-trainer: $(SETUP)  ## SimpleTuner's own code on what is written for it; its
 	$(BIN)/pip download --quiet --no-deps --only-binary :all: --python-version 3.13 \
 		--dest build/simpletuner 'simpletuner>=4.10,<5'
 	$(BIN)/python -m zipfile -e build/simpletuner/*.whl build/simpletuner
-	CUTLINE_SIMPLETUNER=$(CURDIR)/build/simpletuner $(BIN)/python -m pytest tests/trainers
+	CUTLINE_SIMPLETUNER=$(CURDIR)/build/simpletuner $(BIN)/python -m pytest \
+		tests/trainers/test_simpletuner_itself.py
 
 test-browser: $(SETUP)  ## the dashboard's pages in headless chromium, which has to be installed
 	$(BIN)/python -m pytest tests/browser
