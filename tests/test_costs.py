@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from cutline import DemoOptions, extract, make_demo, run, write_captions
+from cutline import CompileOptions, DemoOptions, extract, make_demo, run, write_captions
 from cutline.cli import cutline
 from cutline.recipe import RunOptions, costs
 from cutline.store import space
@@ -158,6 +158,24 @@ def test_each_step_of_a_run_is_told_and_the_sum(shards):
     assert near(cost["extract"]["files"], expected.sidecars + expected.images)
     for name in ("files", "bytes", "inodes"):
         assert cost[name] == sum(cost[step][name] for step in steps)
+
+
+def test_the_table_of_a_run_is_near_what_was_told(shards, tmp_path):
+    (tmp_path / "data").mkdir()
+    for shard in (shards[0] / "data").glob("*.tar"):
+        os.link(shard, tmp_path / "data" / shard.name)
+    cost = told("run", tmp_path)["compile"]
+    before = tree(tmp_path)
+    run(tmp_path, CompileOptions(max_rejects=1))
+    after = {
+        path: seen
+        for path, seen in tree(tmp_path).items()
+        if not path.startswith(f"{tmp_path}/data")
+        and not path.endswith((".html", "multidatabackend.json"))
+    }
+    inodes, files, size = written(before, after)
+    assert (cost["files"], cost["inodes"]) == (files, inodes)
+    assert near(cost["bytes"], size)
 
 
 def test_a_run_without_extraction_costs_the_table_and_the_index(shards, tmp_path):

@@ -236,14 +236,17 @@ def _compile_cost(
     size = options.partition_size or planning.default_part_size(sample.total, place)
     parts = max(1, sample.shards) * -(-sample.total // max(1, sample.shards) // size)
     own = sample.files
-    made = sum(map(sample.size, (own.table, own.ledger, own.parts, own.rejects, own.plan)))
+    made = sum(map(sample.size, (own.table, own.ledger, own.parts, own.rejects)))
+    made += sample.plan_size
+    footers = sample.footers
+    of_each = footers / max(1, sample.parts)
     indexes = sample.size(own.indexes) / sample.share if sample.shards else 0
     count = OWN_FILES + parts + (parts if sample.rejects else 0) + sample.shards
     counts = {
         "sidecars": sample.total,
         "rows": round(sample.scaled(sample.rows)),
         "files": count,
-        "bytes": round(sample.scaled(made) + indexes) + TIMING * parts,
+        "bytes": round(sample.scaled(made - footers) + indexes + (of_each + TIMING) * parts),
         "inodes": count + 3 + bool(sample.shards),
     }
     estimated = ("sidecars", *ESTIMATED) if sample.share < 1 else ESTIMATED

@@ -47,6 +47,8 @@ class Trial:
         The sidecars that were listed.
     indexes
         What is in the shards that were listed; None for loose sidecars.
+    parts
+        How many were made.
     sidecars, rows, rejects
         What was compiled, and what it came to.
     listing, seconds
@@ -59,6 +61,7 @@ class Trial:
     share: float
     listed: int
     indexes: list[shard_index.ShardIndex] | None
+    parts: int
     sidecars: int
     rows: int
     rejects: dict[str, int]
@@ -80,6 +83,25 @@ class Trial:
             return sum(self.files.store.sizes(name).values())
         folder, base = os.path.split(name)
         return self.files.store.sizes(folder).get(base, 0)
+
+    @property
+    def plan_size(self) -> int:
+        """The bytes of the plan; of loose sidecars it has their paths only."""
+        footer = parquet.footer_of(self.files.store, self.files.plan)
+        groups = map(footer.row_group, range(footer.num_row_groups))
+        chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
+        there = [one for one in chunks if self.shards or one.path_in_schema == "path"]
+        size: int = footer.serialized_size + sum(one.total_compressed_size for one in there)
+        return size
+
+    @property
+    def footers(self) -> int:
+        """The bytes that come with parts, however small: their footers, and the plan's."""
+        store = self.files.store
+        folders = (self.files.parts, self.files.rejects)
+        names = [f"{folder}/{name}" for folder in folders for name in store.sizes(folder)]
+        footers = (parquet.footer_of(store, name) for name in [self.files.plan, *names])
+        return sum(footer.serialized_size for footer in footers)
 
     def read_rows(self) -> pa.Table:
         """Read the filenames and captions of the rows."""
@@ -122,6 +144,7 @@ def tried(origin: Origin, options: CompileOptions) -> Iterator[Trial]:
             share=share,
             listed=sum(part.sidecars for part in plan.parts),
             indexes=plan.indexes,
+            parts=len(made),
             sidecars=merged.sidecars,
             rows=merged.rows,
             rejects=merged.rejects,
