@@ -82,3 +82,18 @@ def test_the_loader_names_the_entry_after_the_table():
 def test_a_demo_ends_with_the_next_command():
     result = CliRunner().invoke(cutline, ["demo", "a demo", "--records", "100"])
     assert result.stderr == "Now prepare it: cutline run 'a demo'\n"
+
+
+def test_the_help_of_a_command_has_a_section_for_each_class_of_options():
+    shown = CliRunner().invoke(cutline, ["run", "--help"]).stdout
+    sections = [line for line in shown.splitlines() if line and line[0] != " "]
+    assert "How to compile:" in sections
+    assert sections[-1] == "Options:"
+    below = shown.partition("How to extract:\n")[2].partition("\n\n")[0]
+    assert below.split()[0] == "--overwrite"
+
+
+def test_the_commands_are_listed_in_the_order_of_their_use():
+    shown = CliRunner().invoke(cutline, ["--help"]).stdout.partition("Commands:\n")[2]
+    listed = [line.split()[0] for line in shown.splitlines()]
+    assert (listed[0], {*listed}) == ("run", {*cutline.commands})

@@ -25,7 +25,7 @@ from cutline.cli.arguments import (
 )
 from cutline.cli.endings import one_sentence, standard_output, tell
 from cutline.cli.examples import IN_SHORT, add_examples
-from cutline.cli.generated import taking
+from cutline.cli.generated import InSections, taking
 from cutline.cli.jobs import CostOptions, JobOptions, run_job, tell_cost
 from cutline.demo import DemoOptions, Form, make_demo
 from cutline.errors import UsageError
@@ -47,6 +47,8 @@ from cutline.verify import (
 
 class InOrder(click.Group):
     """The commands in the order of their use, and not of the alphabet."""
+
+    command_class = InSections
 
     def list_commands(self, _: click.Context) -> list[str]:
         """Return their names."""

@@ -6,6 +6,7 @@ annotation, its default, and what the docstring of the class says of it:
 - a ``bool`` is a flag, ``--no-NAME`` where the default is true; a ``Literal`` is a choice;
 - a tuple is an option that may be repeated, in the singular: ``columns`` is ``--column``;
 - a dataclass is an option for each of its own fields;
+- the first words of a class's docstring are the heading of its options in the help;
 - `msgspec.Meta` in an ``Annotated`` bounds a number (``ge``, ``le``), replaces the help
   (``description``), and its ``extra`` may hold another ``flag`` and another ``metavar``; a flag
   that is None makes the field no option.
@@ -13,6 +14,7 @@ annotation, its default, and what the docstring of the class says of it:
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import Field, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -25,6 +27,30 @@ from cutline.cli.endings import one_sentence
 from cutline.errors import unwrapped
 
 Command = Callable[..., Any]
+
+
+class InSections(click.Command):
+    """A command whose help has a section for each class of options."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        general: list[tuple[str, str]] = []
+        for param in self.get_params(ctx):
+            told = None if isinstance(param, click.Argument) else param.get_help_record(ctx)
+            if told and isinstance(param, _Option):
+                sections.setdefault(param.section, []).append(told)
+            elif told:
+                general.append(told)
+        for section, told_of in [*sections.items(), ("Options", general)]:
+            with formatter.section(section):
+                formatter.write_dl(told_of)
+
+
+class _Option(click.Option):
+    def __init__(self, *args: Any, section: str, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.section = section
 
 
 def taking(*, without: Collection[str] = (), **kinds: type[Any]) -> Callable[[Command], Command]:
@@ -96,13 +122,14 @@ def _made(kind: type[Any], typed: dict[str, Any]) -> Any:
 def _options_of(kind: type[Any]) -> Iterator[tuple[str, Callable[[Command], Command]]]:
     hints = get_type_hints(kind, include_extras=True)
     abouts = _abouts(kind)
+    section = re.split("[.,;:]", inspect.getdoc(kind) or "Options")[0]
     for field in fields(kind):
         hint, meta = unwrapped(hints[field.name])
         if isinstance(hint, type) and is_dataclass(hint):
             yield from _options_of(hint)
         elif _is_option(meta):
             about = meta.description or abouts.get(field.name)
-            yield field.name, _option(field, hint, meta, about)
+            yield field.name, _option(field, hint, meta, about, section)
 
 
 def _is_option(meta: msgspec.Meta) -> bool:
@@ -110,12 +137,13 @@ def _is_option(meta: msgspec.Meta) -> bool:
 
 
 def _option(
-    field: Field[Any], hint: Any, meta: msgspec.Meta, about: str | None
+    field: Field[Any], hint: Any, meta: msgspec.Meta, about: str | None, section: str
 ) -> Callable[[Command], Command]:
     extra = meta.extra or {}
     words = field.name.split("_")
     metavar = extra.get("metavar", "N" if hint in {int, float} else None)
-    named: dict[str, Any] = {"default": field.default, "help": about, "metavar": metavar}
+    named: dict[str, Any] = {"cls": _Option, "section": section}
+    named |= {"default": field.default, "help": about, "metavar": metavar}
     if hint is bool:
         no = ["no"] if field.default else []
         flag = extra.get("flag", "--" + "-".join([*no, *words]))

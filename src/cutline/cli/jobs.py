@@ -90,7 +90,7 @@ class ClusterOptions:
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """Where a job runs, and what it tells.
+    """What a job tells, and where it runs.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class JobOptions:
 
 @dataclass(frozen=True, slots=True)
 class CostOptions:
-    """Whether to do a job, or to tell what it would take.
+    """Instead of the job: what it would take.
 
     Attributes
     ----------

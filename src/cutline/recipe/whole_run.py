@@ -33,7 +33,7 @@ from cutline.verify import (
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How to do what a run does besides compiling: the options of each of its steps.
+    """How a run goes: the options of each of its steps but the compile.
 
     What a step shares with the compile is that of the compile: `max_rejects`, `allow_damaged` and
     `force_unlock`.
