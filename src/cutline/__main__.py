@@ -25,6 +25,7 @@ def main() -> None:
         gc.freeze()  # what is imported by now is never looked through for garbage
     # Nor is what is there at the end of the process, which would take 0.4 s.
     atexit.register(gc.freeze)
+    atexit.register(_discard_complaints)
     cutline()
 
 
@@ -48,6 +49,14 @@ def _open_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the end
         getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def _discard_complaints() -> None:
+    """Discard what standard error does not take; Python would end with status 120 for it."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 if __name__ == "__main__":

@@ -198,7 +198,9 @@ def test_whoever_does_not_listen_stops_no_job(tmp_path, stream):
     script = f"set -o pipefail; {command} --dashboard-address=none --workers=1"
     if "|" in stream:
         script = f"set -o pipefail; {command.replace('2>&1', '--workers=1 2>&1')}"
-    assert subprocess.run(["bash", "-c", script], check=False).returncode == 0
+    # With PYTHONUNBUFFERED nothing is left for the end, at which Python may complain.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    assert subprocess.run(["bash", "-c", script], env=buffered, check=False).returncode == 0
     assert pq.read_metadata(tmp_path / "x.parquet").num_rows == 5
 
 

@@ -255,7 +255,7 @@ def test_shards_one_folder_deeper_are_named_where_there_is_nothing_else(touch):
     ):
         compile_table(f"{folder}/set", f"{folder}/t.parquet")
     with pytest.raises(
-        UsageError, match=r"data is not there: .* such as .*/set/train, or the glob"
+        UsageError, match=r"nothing to prepare in .* such as .*/set/train, or the glob"
     ):
         run(folder / "set")
 
