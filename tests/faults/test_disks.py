@@ -4,9 +4,11 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 from world import found, make_world, prepare
@@ -126,9 +128,9 @@ def test_a_power_cut_at_any_instant_tears_nothing(tmp_path, capsys):
                 assert process.poll() is None
                 time.sleep(0.001)
             while process.poll() is None or len(copies) < CUTS:
-                copies.append((cut(image, tmp_path / f"cut-{len(copies)}"), process.poll()))
-                if process.poll() is not None:
-                    time.sleep(0.2)
+                copy = cut(process, image, tmp_path / f"cut-{len(copies)}")
+                copies.append((copy, process.poll()))
+                time.sleep(0.002 if process.poll() is None else 0.2)
     different = list({read(copy): (copy, code) for copy, code in copies}.values())
     states = {look_and_go_on(world, copy, tmp_path / "disk", code) for copy, code in different}
     with capsys.disabled():
@@ -142,10 +144,26 @@ def read(copy):
         return hashlib.blake2b(file.read()).digest()
 
 
-def cut(image, copy):
-    """Copy an image as it is on the disk: what was not synced is not in it, or in part."""
-    subprocess.run(["cp", "--sparse=always", image, copy], check=True)
+def cut(process, image, copy):
+    """Copy an image as it is on the disk at an instant: what was not synced is not in it.
+
+    The job stands still meanwhile, or its next name would be there without the data before it.
+    """
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGSTOP)
+        while process.poll() is None and state_of(process) != "T":
+            time.sleep(0.0001)
+    before = None
+    while before != (before := os.stat(image).st_mtime_ns):  # the journal is written by itself
+        subprocess.run(["cp", "--sparse=always", image, copy], check=True)
+    process.send_signal(signal.SIGCONT)
     return copy
+
+
+def state_of(process):
+    """The state of a process, as proc(5) has it: T is stopped."""
+    with open(f"/proc/{process.pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
 
 
 def look_and_go_on(world, copy, place, code):
