@@ -371,3 +371,23 @@ def test_a_worker_that_was_given_up_and_still_writes_changes_nothing(tmp_path):
     assert tree(tmp_path) == before
     expected, _ = compile_folder(source)
     assert [tuple(row.values()) for row in pq.read_table(files.table).to_pylist()] == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "said"),
+    [
+        (OSError("Timed out trying to connect to tcp://a:1"), CutlineError, "gone or has dropped"),
+        (OSError(28, "No space left on device"), OSError, "No space left"),
+    ],
+)
+def test_a_scheduler_out_of_reach_is_no_file_that_cannot_be_read(
+    tmp_path, monkeypatch, error, told, said
+):
+    def cannot(*_):
+        raise error
+
+    monkeypatch.setattr(running, "show_captions_page", cannot)
+    with scheduler(tmp_path) as info, Client(info["address"], set_as_default=False) as client:
+        bag = db.from_sequence(["a"]).map(len)
+        with pytest.raises(told, match=said):
+            list(running.results(bag, client, SILENT))

@@ -55,12 +55,15 @@ class Run:
     def tells(self, *words, seconds=PATIENCE):
         """Wait for a line with these words."""
         begin = time.monotonic()
-        until(
-            lambda: any(
-                all(word in line for word in words) for line in self.log.read_text().splitlines()
-            ),
-            f"a line with {words}",
-        )
+
+        def told():
+            lines = self.log.read_text().splitlines()
+            return any(all(word in line for word in words) for line in lines)
+
+        try:
+            until(told, f"a line with {words}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.log.read_text()}") from None
         took = time.monotonic() - begin
         assert took < seconds, f"told after {took:.0f} s:\n{self.log.read_text()}"
 

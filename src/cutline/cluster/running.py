@@ -192,6 +192,8 @@ def _completed(
                 result = future.result()
             except KilledWorker:
                 deadly.append(places[future.key])
+            except CancelledError:  # the scheduler is gone, and cannot be asked about workers
+                raise
             except Exception as error:
                 place = places[future.key]
                 if not (checks and checks.excuses(error, place)):
@@ -220,8 +222,15 @@ def _told_if_gone(client: Client) -> Iterator[None]:
     address = client.scheduler.address if client.scheduler else ""
     try:
         yield
-    except (CancelledError, ClosedClientError, CommClosedError) as error:
+    except (CancelledError, ClosedClientError, OSError) as error:
+        if isinstance(error, OSError) and not _is_of_dask(error):
+            raise
         raise CutlineError(
             f"The Dask scheduler at {address} is gone or has dropped the job: see to it, and run"
             " this again, which goes on from what is done."
         ) from error
+
+
+def _is_of_dask(error: OSError) -> bool:
+    """Return whether Dask could not connect; its errors have no number, and those of files have."""
+    return isinstance(error, CommClosedError) or (type(error) is OSError and error.errno is None)
