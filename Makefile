@@ -81,9 +81,8 @@ test-browser: $(SETUP)  ## the dashboard's pages in headless chromium, which has
 
 cluster-tools: $(SETUP)  ## what test-cluster needs: Debian's Slurm, sshd, sshfs ..., and JuiceFS (as root)
 	apt-get update -qq
-	export DEBIAN_FRONTEND=noninteractive; install='apt-get install -y -qq --no-install-recommends'; \
-		packages=$$(sed '/^#/d' tests/hosts/packages.txt); $$install $$packages </dev/null >/dev/null || \
-		for package in $$packages; do $$install $$package </dev/null >/dev/null || true; done
+	sed '/^#/d' tests/hosts/packages.txt | DEBIAN_FRONTEND=noninteractive \
+		xargs apt-get install -y -qq --no-install-recommends >/dev/null
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,test-cluster]'
 
 test-cluster: cluster-tools  ## many hosts on this machine, Slurm, SSH, TLS (12 minutes; as root)

@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from cutline.errors import CutlineError
+from cutline.store import abilities
 from cutline.store.disk import publish
 from cutline.store.small_files import SmallFiles
 from cutline.store.trouble import StorageError
@@ -178,3 +179,17 @@ def test_a_file_that_is_not_there_once_it_is_published_is_an_error(tmp_path, sta
         publish(os.fspath(tmp_path / "x"), staging) as file,
     ):
         file.write(b"x")
+
+
+def test_on_fuse_no_file_without_a_name_is_tried(tmp_path, staging, monkeypatch):
+    real = os.open
+
+    def opened(path, flags, *mode, **folder):
+        assert flags & os.O_TMPFILE != os.O_TMPFILE  # JuiceFS would keep its name for ever
+        return real(path, flags, *mode, **folder)
+
+    monkeypatch.setattr(abilities, "file_system_of", lambda _: "fuse.juicefs")
+    monkeypatch.setattr(os, "open", opened)
+    with SmallFiles(os.fspath(tmp_path), staging) as files:
+        files.put("a.txt", b"A fox.")
+    assert (tmp_path / "a.txt").read_bytes() == b"A fox."

@@ -50,8 +50,8 @@ def image(width, height, form="PNG", turned=False):
 
 
 # The fields and names that the tools write, by their documentation: img2dataset with
-# --output_format files, gallery-dl with --write-metadata. What the tools
-# themselves wrote is in tests/record/sets.
+# --output_format files, gallery-dl with --write-metadata. What the tools themselves
+# wrote is in tests/record/sets.
 
 
 def of_img2dataset(number):

@@ -35,16 +35,14 @@ class InSections(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""
         sections: dict[str, list[tuple[str, str]]] = {}
-        general: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
-            told = None if isinstance(param, click.Argument) else param.get_help_record(ctx)
-            if told and isinstance(param, _Option):
-                sections.setdefault(param.section, []).append(told)
-            elif told:
-                general.append(told)
-        for section, told_of in [*sections.items(), ("Options", general)]:
+            record = param.get_help_record(ctx)
+            if record and isinstance(param, click.Option):
+                sections.setdefault(getattr(param, "section", "Options"), []).append(record)
+        sections["Options"] = sections.pop("Options")  # the last one, which has --help
+        for section, records in sections.items():
             with formatter.section(section):
-                formatter.write_dl(told_of)
+                formatter.write_dl(records)
 
 
 class _Option(click.Option):

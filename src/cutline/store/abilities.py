@@ -8,6 +8,7 @@ from typing import Final
 
 from cutline.errors import CutlineError
 from cutline.store.disk import sync, unique
+from cutline.store.trouble import file_system_of
 
 _NO_TMPFILE: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.ENOSYS}
 """What a kernel or a file system without O_TMPFILE answers."""
@@ -36,8 +37,9 @@ class Abilities:
     Attributes
     ----------
     links_unnamed
-        A file that is made by O_TMPFILE and linked is there, also after it was closed. On JuiceFS
-        1.4 it is gone then; Lustre, CephFS and FUSE have no O_TMPFILE.
+        A file that is made by O_TMPFILE and linked is there, also after it was closed. Lustre and
+        CephFS have no O_TMPFILE. On FUSE it is not tried: on JuiceFS 1.4 the file is gone then,
+        and its name, which nothing lists or removes, keeps the folder from being removed for ever.
     keeps_nanoseconds
         A file's time of modification is kept to the nanosecond, however the file is made.
     """
@@ -68,7 +70,7 @@ def abilities_of(staging: str, folder: int, place: str) -> Abilities:
     key = staging, os.fstat(folder).st_dev
     if key not in _known:
         replaced = _replace(folder, place)
-        linked = _link(folder)
+        linked = None if file_system_of(place).startswith("fuse") else _link(folder)
         kept = all(time == _MARK for time in (replaced, linked) if time is not None)
         _known[key] = Abilities(linked is not None, kept)
     return _known[key]

@@ -11,12 +11,10 @@ import re
 import shutil
 import socket
 import stat
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
-from itertools import repeat
 from typing import BinaryIO, Final, TypeAlias
 
 from cutline.errors import CutlineError, UsageError, said
@@ -40,9 +38,6 @@ OWN: Final = ".cutline"
 
 _TRIES: Final = 100
 """How often to try to empty a folder that late workers still add to."""
-
-_PAUSES: Final = (0.2, 0.5, 1, 2)
-"""Seconds before each further try: JuiceFS and its kin may list a folder as it was a second ago."""
 
 _CANNOT: Final = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
 """What a kernel or a file system answers that cannot copy in a way."""
@@ -312,18 +307,17 @@ def remove_tree(path: str) -> None:
     if os.path.islink(path) or not os.path.isdir(path):
         remove(path)
         return
-    errors: list[BaseException] = []
-    for pause in (*repeat(0, _TRIES), *_PAUSES):
-        time.sleep(pause)
-        errors.clear()
-        shutil.rmtree(path, onerror=lambda _, __, info: errors.append(info[1]))
+    for _ in range(_TRIES):
+        shutil.rmtree(path, ignore_errors=True)
         if not os.path.lexists(path):
             return
-    why = said(next((one for one in errors if isinstance(one, OSError)), OSError("it comes again")))
-    raise CutlineError(
-        f"{path} cannot be removed ({why}), so workers of an earlier run could still publish files"
-        " from there: end them, or remove the folder, and run this again."
-    )
+    try:
+        shutil.rmtree(path)  # once more, to hear why
+    except OSError as error:
+        raise CutlineError(
+            f"{path} cannot be removed ({said(error)}), so workers of an earlier run could still"
+            " publish files from there: end them, or remove the folder, and run this again."
+        ) from error
 
 
 def remove_folder(folder: str) -> None:

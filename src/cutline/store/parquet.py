@@ -158,17 +158,15 @@ def opened_parquet(
         yield file
 
 
-def digest_of(store: TableStore, name: str) -> bytes:
-    """Return what tells a parquet file from others of its name on every host: of its footer.
+def footer_digest(footer: pq.FileMetaData) -> bytes:
+    """Return what tells a parquet file from others of its name, on every host.
 
-    A footer has the size and the statistics of each column. An inode is a mount's own on sshfs, and
-    so is how exact times are. The last 8 bytes are the footer's length and ``PAR1``
-    (https://parquet.apache.org/docs/file-format/).
+    A footer has the sizes and the statistics of each column. An inode is a mount's own on sshfs,
+    and so is how exact times are.
     """
-    with store.open(name) as raw:
-        size = raw.size()
-        length = int.from_bytes(raw.read_at(4, max(0, size - 8)), "little")
-        return blake2b(raw.read_at(length + 8, max(0, size - length - 8)), digest_size=16).digest()
+    written = pa.BufferOutputStream()
+    footer.write_metadata_file(written)
+    return blake2b(written.getvalue(), digest_size=16).digest()
 
 
 def footer_of(store: TableStore, name: str) -> pq.FileMetaData:

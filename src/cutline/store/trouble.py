@@ -35,6 +35,8 @@ _OF_OTHER_HOSTS: Final = (
 )
 """How the names of file systems begin whose files other hosts write, too."""
 
+MOUNTS: Final = "/proc/self/mountinfo"
+
 BLOCKED: Final = {
     *(errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP, errno.EACCES, errno.EPERM),
     *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),  # names that some file systems do not take
@@ -111,8 +113,16 @@ def looks(path: str) -> Iterator[None]:
         yield
 
 
-def lags(path: str, mounts: str = "/proc/self/mountinfo") -> bool:
+def lags(path: str, mounts: str = MOUNTS) -> bool:
     """Return whether a path is on a file system that other hosts write to, too.
+
+    Parameters are those of `file_system_of`.
+    """
+    return file_system_of(path, mounts).startswith(_OF_OTHER_HOSTS)
+
+
+def file_system_of(path: str, mounts: str = MOUNTS) -> str:
+    """Return what kind of file system a path is on, such as ``ext4`` or ``fuse.sshfs``.
 
     Parameters
     ----------
@@ -129,7 +139,7 @@ def lags(path: str, mounts: str = "/proc/self/mountinfo") -> bool:
             point = os.fsdecode(before.split()[4].decode("unicode_escape").encode("latin-1"))
             if len(point) >= longest and f"{place}/".startswith(point.rstrip("/") + "/"):
                 kind, longest = after.split()[0].decode(), len(point)
-    return kind.startswith(_OF_OTHER_HOSTS)
+    return kind
 
 
 def unwritten(count: int, kind: str, folder: str) -> str:

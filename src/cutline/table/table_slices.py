@@ -12,7 +12,7 @@ from cutline.store import TableFiles, parquet
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some rows of a table; `digest` is that of the table they were cut from."""
+    """Some rows of a table; `digest` is that of the footer of the table they were cut from."""
 
     files: TableFiles
     digest: bytes
@@ -33,7 +33,7 @@ class Slice:
             parquet.sound(files.table),
             parquet.opened_parquet(files.store, files.table) as table,
         ):
-            if parquet.digest_of(files.store, files.table) != self.digest:
+            if parquet.footer_digest(table.metadata) != self.digest:
                 raise CutlineError(f"The table {files.table} has been replaced: run this again.")
             rows = table.read_row_group(self.row_group, list(columns))
             rows = rows.slice(self.start, self.rows)
@@ -71,7 +71,7 @@ def slices_of(table: str, numbers: Iterable[str] = (), beside: str = "") -> list
     with parquet.open_parquet(table, "compile it again") as file:
         metadata = file.metadata
     files = TableFiles.at(table)
-    digest = parquet.digest_of(files.store, files.table)
+    digest = parquet.footer_digest(metadata)
     schema = metadata.schema.to_arrow_schema()
     kinds = {"caption": ("text", parquet.is_captions), "filename": ("text", parquet.is_text)}
     kinds |= dict.fromkeys(numbers, ("whole numbers", pa.types.is_integer))
