@@ -22,7 +22,10 @@ SMALL: Final = 2**18
 HELD: Final = 2**25
 """Bytes that answers of known size may take before it is their turn."""
 
-THREADS: Final = ((0.04, 64), (0.005, 32), (0.00015, 16))
+SLOW: Final = 0.00015
+"""Seconds from which on an answer takes long."""
+
+THREADS: Final = ((0.04, 64), (0.005, 32), (SLOW, 16))
 """Seconds that an answer takes, and how many threads ask from there on."""
 
 _TIMED: Final = 8

@@ -1,6 +1,8 @@
 import os
 import stat
+import time
 import uuid
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -9,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle
+from cutline import in_flight
 from cutline.errors import CutlineError, UsageError
 from cutline.record.outcome import TOO_LARGE, Reject
+from cutline.sources import local_folder
 from cutline.sources.local_folder import (
     WIDE,
     Folder,
@@ -446,3 +450,62 @@ def test_paths_are_sorted_as_bytes_and_each_comes_once(wide, paths):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cutline.sources.local_folder.WIDE", wide)
         assert _sorted_array(paths).to_pylist() == sorted(set(paths))
+
+
+# Where entries have to be asked what they are
+
+
+class _Unknown:
+    """An entry of a folder that takes long to tell what it is, and how often it was asked."""
+
+    asked = 0
+
+    def __init__(self, entry):
+        self.name = entry.name
+        self._entry = entry
+        self._told = None
+
+    def is_dir(self, *, follow_symlinks):
+        if self._told is None:
+            type(self).asked += 1
+            time.sleep(2 * in_flight.SLOW)
+            self._told = self._entry.is_dir(follow_symlinks=follow_symlinks)
+        return self._told
+
+
+@pytest.fixture
+def slow_kinds(monkeypatch):
+    entries = local_folder._entries
+    monkeypatch.setattr(
+        local_folder, "_entries", lambda *args: (_Unknown(entry) for entry in entries(*args))
+    )
+    monkeypatch.setattr(_Unknown, "asked", 0)
+
+
+@pytest.mark.parametrize("limit", [None, 10**6])
+def test_where_kinds_take_long_files_are_not_asked_as_long_as_the_links_account_for_folders(
+    tmp_path, slow_kinds, limit
+):
+    names = [f"{folder}{name}" for folder in ("", "a/", "a/b/") for name in numbered(40)]
+    data = write_sidecars(tmp_path / "data", {name: {} for name in names})
+    for name in names:
+        (tmp_path / "data" / name).with_suffix(".jpg").touch()
+        (tmp_path / "data" / name).with_suffix(".txt").touch()
+    assert Folder(data).list(limit=limit)["path"].to_pylist() == sorted(map(os.fsencode, names))
+    assert _Unknown.asked <= 3 * local_folder.FEW + 2
+
+
+@pytest.mark.parametrize("links", [1, 5])
+def test_where_kinds_take_long_a_folder_named_like_an_image_is_found(
+    tmp_path, slow_kinds, monkeypatch, links
+):
+    files = {f"{folder}{name}": {} for folder in ("", "x.jpg/", "a.txt/") for name in numbered(9)}
+    data = write_sidecars(tmp_path / "data", files)
+    for number in range(9):
+        (tmp_path / "data" / f"{number}.png").touch()
+    assert paths(Folder(data)) == sorted(map(os.fsencode, files))
+    # As on file systems that count no links of folders, or others.
+    with monkeypatch.context() as other:
+        other.setattr(os, "stat", lambda _: SimpleNamespace(st_nlink=links))
+        found = paths(Folder(data))
+    assert found == sorted(map(os.fsencode, files))

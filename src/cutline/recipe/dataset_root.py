@@ -80,13 +80,14 @@ def _dataset_above(path: str) -> str | None:
 def _loose_sample(folder: str, *, alone: bool) -> str | None:
     """Return the name of a sidecar directly in a folder that is beside its image, or `alone`."""
     names: dict[bool, dict[bytes, bytes]] = {True: {}, False: {}}
-    for entry in local_folder.scanned(os.fsencode(folder), b"", local_folder.refuse):
-        stem, extension = os.path.splitext(entry.name)
-        is_sidecar = passing_over.is_sidecar_name(entry.name)
-        if is_sidecar or extension[1:].lower() in simpletuner.IMAGES:
-            names[is_sidecar][stem] = entry.name
-            if stem in names[not is_sidecar] or (alone and is_sidecar):
-                return texts.shown_path(names[True][stem])
+    with local_folder.scanned(os.fsencode(folder), b"", local_folder.refuse) as entries:
+        for entry in entries:
+            stem, extension = os.path.splitext(entry.name)
+            is_sidecar = passing_over.is_sidecar_name(entry.name)
+            if is_sidecar or extension[1:].lower() in simpletuner.IMAGES:
+                names[is_sidecar][stem] = entry.name
+                if stem in names[not is_sidecar] or (alone and is_sidecar):
+                    return texts.shown_path(names[True][stem])
     return None
 
 

@@ -9,6 +9,8 @@ from functools import partial
 from hashlib import blake2b
 from heapq import nsmallest
 from itertools import islice
+from operator import attrgetter
+from time import perf_counter
 from typing import AnyStr, Final, NoReturn, overload
 
 import numpy as np
@@ -29,6 +31,9 @@ UNSEEN: Final = (0, 0, 0, 0)
 
 WIDE: Final = 2**26
 """Bytes that a listing may take as strings of one width; the real dataset's takes 2**25."""
+
+FEW: Final = 3
+"""Files that are asked what they are; if all of them take long to tell, few others are."""
 
 LISTED: Final = 1024
 """Files of a folder that some are chosen from."""
@@ -89,10 +94,10 @@ class Folder:
         return lines_of(
             _sorted_array(
                 [
-                    prefix + entry.name
+                    prefix + name
                     for prefix in {b"".join(path.rpartition(b"/")[:2]) for path in paths}
-                    for entry in scanned(root, prefix, lambda _: None)
-                    if naming.is_image(entry.name)
+                    for name in _names(root, prefix)
+                    if naming.is_image(name)
                 ]
             )
         )
@@ -163,21 +168,11 @@ def _sorted_array(paths: list[bytes]) -> pa.Array:
 def _walk_folder(root: bytes, refused: Callable[[OSError], None]) -> list[bytes]:
     """Return the sidecars below a folder, as paths relative to it, in no order."""
     found, prefixes = list[bytes](), [b""]
-
-    def others(prefix: bytes) -> Iterator[os.DirEntry[bytes]]:
-        for entry in scanned(root, prefix, refused):
-            if is_sidecar_name(entry.name):
-                found.append(prefix + entry.name)
-            else:
-                yield entry
-
     while prefixes:
         prefix = prefixes.pop()
-        prefixes += [
-            prefix + entry.name + b"/"
-            for entry in with_kinds(others(prefix))
-            if entry.is_dir(follow_symlinks=False) and may_hold_sidecars([entry.name])
-        ]
+        sidecars, folders = _read_folder(root, prefix, refused)
+        found += sidecars
+        prefixes += folders
     return found
 
 
@@ -186,16 +181,59 @@ def _walk_in_order(root: bytes, refused: Callable[[OSError], None]) -> Iterator[
     waiting = [b"/"]
     while waiting:
         path = waiting.pop()
-        if not path.endswith(b"/"):
+        if path.endswith(b"/"):
+            sidecars, folders = _read_folder(root, path.lstrip(b"/"), refused)
+            waiting += sorted([*sidecars, *folders], reverse=True)
+        else:
             yield path
-            continue
-        found, prefix = [], path.lstrip(b"/")
-        for entry in scanned(root, prefix, refused):
+
+
+def _read_folder(
+    root: bytes, prefix: bytes, refused: Callable[[OSError], None]
+) -> tuple[list[bytes], list[bytes]]:
+    """Return the paths of the sidecars in a folder, and of the folders with a slash at the end.
+
+    Where each entry has to be asked what it is, those named like a sample's files are not: on a
+    network file system that takes as long as reading the sidecars does. It is enough if the folder
+    has no more links than the folders that were found in it account for; find(1) counts so. Some
+    file systems count none.
+    """
+    sidecars, took, skipped = list[bytes](), list[float](), False
+
+    def worth_asking(entries: Iterable[os.DirEntry[bytes]]) -> Iterator[os.DirEntry[bytes]]:
+        nonlocal skipped
+        slow = False
+        for entry in entries:
             if is_sidecar_name(entry.name):
-                found.append(prefix + entry.name)
-            elif entry.is_dir(follow_symlinks=False) and may_hold_sidecars([entry.name]):
-                found.append(prefix + entry.name + b"/")
-        waiting += sorted(found, reverse=True)
+                sidecars.append(prefix + entry.name)
+                continue
+            if slow and _is_file_name(entry.name):
+                skipped = True
+                continue
+            if len(took) < FEW and _is_file_name(entry.name):
+                began = perf_counter()
+                answer(partial(entry.is_dir, follow_symlinks=False))
+                took.append(perf_counter() - began)
+                slow = len(took) == FEW and min(took) > in_flight.SLOW
+            yield entry
+
+    with scanned(root, prefix, refused) as entries:
+        names = _folders_of(worth_asking(entries))
+    if skipped and os.stat(os.path.join(root, prefix)).st_nlink != 2 + len(names):
+        with scanned(root, prefix, refused) as entries:
+            files = (entry for entry in entries if _is_file_name(entry.name))
+            names |= _folders_of(one for one in files if not is_sidecar_name(one.name))
+    return sidecars, [prefix + name + b"/" for name in names if may_hold_sidecars([name])]
+
+
+def _folders_of(entries: Iterable[os.DirEntry[bytes]]) -> set[bytes]:
+    return {one.name for one in with_kinds(entries) if one.is_dir(follow_symlinks=False)}
+
+
+def _names(root: bytes, prefix: bytes) -> Iterator[bytes]:
+    with scanned(root, prefix, lambda _: None) as entries:
+        for entry in entries:
+            yield entry.name
 
 
 def with_kinds(entries: Iterable[os.DirEntry[AnyStr]]) -> Iterator[os.DirEntry[AnyStr]]:
@@ -211,23 +249,47 @@ def with_kinds(entries: Iterable[os.DirEntry[AnyStr]]) -> Iterator[os.DirEntry[A
     return in_flight.in_order(known, entries)
 
 
+@contextmanager
 def scanned(
     root: bytes, prefix: bytes, refused: Callable[[OSError], None]
-) -> Iterator[os.DirEntry[bytes]]:
-    """Yield the entries of a folder below a root, as far as it can be listed.
+) -> Iterator[Iterator[os.DirEntry[bytes]]]:
+    """Open a folder below a root, and give its entries, as far as it can be listed.
+
+    What an entry is can be asked as long as the folder is open, and is one operation then: by its
+    path it would be one for each folder above, too.
 
     Raises
     ------
     CutlineError
         The root itself cannot be listed.
     """
-    try:
-        with os.scandir(os.path.join(root, prefix)) as entries:
-            yield from entries
-    except OSError as error:
+
+    def told(error: OSError) -> None:
+        error.filename = path
         if not prefix:
             raise unlisted(error) from error
         refused(error)
+
+    path = os.path.join(root, prefix)
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        told(error)
+        yield iter(())
+        return
+    try:
+        yield _entries(folder, told)
+    finally:
+        os.close(folder)
+
+
+def _entries(folder: int, told: Callable[[OSError], None]) -> Iterator[os.DirEntry[bytes]]:
+    try:
+        # By this path entries have bytes for names; a descriptor would give them as text.
+        with os.scandir(b"/proc/self/fd/%d" % folder) as entries:
+            yield from entries
+    except OSError as error:
+        told(error)
 
 
 def _folder_of(error: OSError) -> str:
@@ -247,7 +309,7 @@ def shown_refusals(errors: Sequence[OSError]) -> str:
 
 
 def some_files(root: str, count: int, *, seed: bytes, sidecars: bool = False) -> list[str]:
-    """Return the paths of some regular files among the first that a folder lists.
+    """Return the paths of some files among the first that a folder lists, by their names alone.
 
     Parameters
     ----------
@@ -258,10 +320,9 @@ def some_files(root: str, count: int, *, seed: bytes, sidecars: bool = False) ->
     sidecars
         Whether only sidecars are asked for.
     """
-    files = _regular_files(root)
-    if sidecars:
-        files = (path for path in files if is_sidecar_name(os.fsencode(os.path.basename(path))))
-    return some_of([*islice(files, LISTED)], count, seed=seed)
+    is_wanted = is_sidecar_name if sidecars else _is_file_name
+    files = islice(_likely_files(os.fsencode(root), is_wanted), LISTED)
+    return some_of([os.fsdecode(path) for path in files], count, seed=seed)
 
 
 def some_of(names: Sequence[str], count: int, *, seed: bytes) -> list[str]:
@@ -273,15 +334,28 @@ def some_of(names: Sequence[str], count: int, *, seed: bytes) -> list[str]:
     return nsmallest(count, names, key)
 
 
-def _regular_files(root: str) -> Iterator[str]:
-    folders = [root]
-    while folders:
-        with suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in with_kinds(one for one in entries if not one.name.startswith(".")):
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.is_file(follow_symlinks=False):
-                    yield entry.path
+def _is_file_name(name: bytes) -> bool:
+    return is_sidecar_name(name) or naming.is_image(name) or name.endswith((b".txt", b".tar"))
+
+
+def _likely_files(root: bytes, is_wanted: Callable[[bytes], bool]) -> Iterator[bytes]:
+    prefixes = [b""]
+
+    def others(entries: Iterable[os.DirEntry[bytes]]) -> Iterator[os.DirEntry[bytes]]:
+        return (one for one in entries if not (_is_file_name(one.name) or one.name[:1] == b"."))
+
+    while prefixes:
+        prefix = prefixes.pop()
+        with suppress(CutlineError), scanned(root, prefix, lambda _: None) as entries:
+            for name in map(attrgetter("name"), entries):
+                if is_wanted(name):
+                    yield os.path.join(root, prefix, name)
+        with suppress(CutlineError), scanned(root, prefix, lambda _: None) as entries:
+            prefixes += [
+                prefix + entry.name + b"/"
+                for entry in with_kinds(others(entries))
+                if entry.is_dir(follow_symlinks=False)
+            ]
 
 
 @overload

@@ -13,8 +13,11 @@ from cutline.store.trouble import file_system_of
 _NO_TMPFILE: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.ENOSYS}
 """What a kernel or a file system without O_TMPFILE answers."""
 
-_NO_LINK: Final = {errno.EOPNOTSUPP, errno.EPERM, errno.ENOENT, errno.EINVAL, errno.ENOSYS}
-"""What one answers that cannot name a file that has no name; Lustre says ENOENT."""
+_NO_LINK: Final = {
+    *(errno.EOPNOTSUPP, errno.EPERM, errno.ENOENT, errno.EINVAL, errno.ENOSYS),
+    *(errno.EMLINK, errno.EXDEV, errno.EACCES),
+}
+"""What one answers that cannot link a file, or name one that has no name; Lustre says ENOENT."""
 
 _MARK: Final = 1_000_000_001_123_456_789
 """A time of modification, in nanoseconds, that shows what a file system keeps of one.
@@ -40,11 +43,16 @@ class Abilities:
         A file that is made by O_TMPFILE and linked is there, also after it was closed. Lustre and
         CephFS have no O_TMPFILE. On FUSE it is not tried: on JuiceFS 1.4 the file is gone then,
         and its name, which nothing lists or removes, keeps the folder from being removed for ever.
+    links
+        A file in another folder can be given a second name, and keeps its bytes without the first.
+        FAT has no such links, nor have most file systems before an object store. Only tried where
+        `links_unnamed` is false.
     keeps_nanoseconds
         A file's time of modification is kept to the nanosecond, however the file is made.
     """
 
     links_unnamed: bool = False
+    links: bool = False
     keeps_nanoseconds: bool = False
 
 
@@ -70,9 +78,10 @@ def abilities_of(staging: str, folder: int, place: str) -> Abilities:
     key = staging, os.fstat(folder).st_dev
     if key not in _known:
         replaced = _replace(folder, place)
-        linked = None if file_system_of(place).startswith("fuse") else _link(folder)
-        kept = all(time == _MARK for time in (replaced, linked) if time is not None)
-        _known[key] = Abilities(linked is not None, kept)
+        unnamed = None if file_system_of(place).startswith("fuse") else _link_unnamed(folder)
+        kept = all(time == _MARK for time in (replaced, unnamed) if time is not None)
+        links = unnamed is None and _link(folder)
+        _known[key] = Abilities(unnamed is not None, links, kept)
     return _known[key]
 
 
@@ -116,7 +125,36 @@ def _replace(folder: int, place: str) -> int:
                 os.unlink(name, dir_fd=folder)
 
 
-def _link(folder: int) -> int | None:
+def _link(folder: int) -> bool:
+    """Link a file of a folder below; False if it is gone with its first name, or links replace."""
+    below, name = unique(), unique()
+    first = f"{below}/{name}"
+    os.mkdir(below, dir_fd=folder)
+    try:
+        file = os.open(first, _NEW, 0o666, dir_fd=folder)
+        try:
+            _write(file)
+        finally:
+            os.close(file)
+        os.link(first, name, src_dir_fd=folder, dst_dir_fd=folder)
+        with suppress(FileExistsError):
+            os.link(first, name, src_dir_fd=folder, dst_dir_fd=folder)
+            return False
+        os.unlink(first, dir_fd=folder)
+        return _read_back(name, folder) is not None
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return False
+        raise
+    finally:
+        for each in (first, name):
+            with suppress(OSError):
+                os.unlink(each, dir_fd=folder)
+        with suppress(OSError):
+            os.rmdir(below, dir_fd=folder)
+
+
+def _link_unnamed(folder: int) -> int | None:
     """Link a file without a name; return its kept time of modification, or None if it is gone."""
     file = open_unnamed(folder)
     if file is None:

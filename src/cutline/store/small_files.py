@@ -4,8 +4,8 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import Final, Self, TypeAlias
 
@@ -40,8 +40,9 @@ class SmallFiles:
 
     Folders below it are opened one by one and never through a symbolic link, so that no path leads
     out of it. A new file is written without a name and then linked, where that has been tried: a
-    crash leaves nothing behind, and it costs less than a rename. Elsewhere, and where a file is
-    there, it is renamed from the staging folder.
+    crash leaves nothing behind, and it costs less than a rename. On network file systems it is
+    written in the staging folder, and linked from there. Elsewhere, and where a file is there, it
+    is renamed from the staging folder.
 
     Parameters
     ----------
@@ -263,7 +264,12 @@ class _Hand:
 
     def _link(self, name: str, write: Write) -> bool:
         """Write a new file; False if the name is taken, or the file system cannot do it so."""
-        file = open_unnamed(self.folder) if self.abilities.links_unnamed else None
+        if self.abilities.links_unnamed:
+            return self._link_unnamed(name, write)
+        return self.abilities.links and self._link_attempt(name, write)
+
+    def _link_unnamed(self, name: str, write: Write) -> bool:
+        file = open_unnamed(self.folder)
         if file is None:
             return False
         try:
@@ -275,7 +281,28 @@ class _Hand:
             os.close(file)
         return True
 
+    def _link_attempt(self, name: str, write: Write) -> bool:
+        """Link an attempt, which keeps a folder for two operations; a look and a rename, for four.
+
+        Only one thread of a host at a time does those, so they are what a new file costs: at 2 ms
+        an operation 5 ms, and not 10, although it is one operation more.
+        """
+        with self._attempt(write):
+            try:
+                os.link(_ATTEMPT, name, src_dir_fd=self._attempts_in, dst_dir_fd=self.folder)
+            except FileExistsError:
+                return False
+            finally:
+                os.unlink(_ATTEMPT, dir_fd=self._attempts_in)
+        return True
+
     def _replace(self, name: str, write: Write) -> None:
+        with self._attempt(write):
+            os.rename(_ATTEMPT, name, src_dir_fd=self._attempts_in, dst_dir_fd=self.folder)
+
+    @contextmanager
+    def _attempt(self, write: Write) -> Iterator[None]:
+        """Write a file in the folder for attempts; it is not there after a failure."""
         if not self._attempts:
             attempts = f"{self._staging}/{unique()}"
             os.mkdir(attempts)
@@ -286,11 +313,11 @@ class _Hand:
         try:
             try:
                 write(file)
-                # Before the rename, which must not become durable before the bytes.
+                # Before it is named, which must not become durable before the bytes.
                 sync(file)
             finally:
                 os.close(file)
-            os.rename(_ATTEMPT, name, src_dir_fd=self._attempts_in, dst_dir_fd=self.folder)
+            yield
         except BaseException:
             with suppress(OSError):
                 os.unlink(_ATTEMPT, dir_fd=self._attempts_in)

@@ -5,6 +5,7 @@ files by extension, hidden ones too, and links to files.
 """
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
@@ -82,13 +83,17 @@ class Listing:
         folders = [b""]
         while folders:
             prefix = folders.pop()
-            entries = local_folder.scanned(self.root, prefix, self._refused)
-            for entry in local_folder.with_kinds(entries):
-                file = _file_of(entry, prefix)
-                if file is not None:
-                    yield file
-                elif local_folder.answer(entry.is_dir) and prefix + entry.name != OURS:
-                    self._enter(entry, prefix, folders)
+            sidecars = deque[File]()
+            with local_folder.scanned(self.root, prefix, self._refused) as entries:
+                for entry in local_folder.with_kinds(_others(entries, prefix, sidecars)):
+                    file = _file_of(entry, prefix)
+                    if file is not None:
+                        yield file
+                    elif local_folder.answer(entry.is_dir) and prefix + entry.name != OURS:
+                        self._enter(entry, prefix, folders)
+                    while sidecars:
+                        yield sidecars.popleft()
+            yield from sidecars
 
     def _refused(self, error: OSError) -> None:
         path = os.path.relpath(error.filename, self.root)
@@ -108,17 +113,23 @@ def _may_hold_sidecars(prefix: bytes) -> bool:
     return passing_over.may_hold_sidecars(prefix.split(b"/"))
 
 
+def _others(
+    entries: Iterable[os.DirEntry[bytes]], prefix: bytes, sidecars: deque[File]
+) -> Iterator[os.DirEntry[bytes]]:
+    """Yield the entries that have to be asked what they are; sidecars are by their names alone."""
+    for entry in entries:
+        if not passing_over.is_sidecar_name(entry.name):
+            yield entry
+        elif _may_hold_sidecars(prefix):  # a folder of that name is one too, that cannot be read
+            stem, _, extension = entry.name.rpartition(b".")
+            sidecars.append((SIDECAR, prefix + stem, b"." + extension))
+
+
 def _file_of(entry: os.DirEntry[bytes], prefix: bytes) -> File | None:
     stem, _, extension = entry.name.rpartition(b".")
-    if extension.lower() == b"json":  # a folder of that name is a sidecar too, that cannot be read
-        counts = passing_over.is_sidecar_name(entry.name) and _may_hold_sidecars(prefix)
-        return (SIDECAR, prefix + stem, b"." + extension) if counts else None
     if not stem or not local_folder.answer(entry.is_file):
         return None
     if extension == b"txt":
         return CAPTION, prefix + stem, b".txt"
-    return (
-        (IMAGE, prefix + stem, b"." + extension)
-        if extension.lower() in simpletuner.IMAGES
-        else None
-    )
+    is_image = extension.lower() in simpletuner.IMAGES
+    return (IMAGE, prefix + stem, b"." + extension) if is_image else None

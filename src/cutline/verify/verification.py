@@ -9,7 +9,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import attrgetter
@@ -182,8 +182,10 @@ def verified(
         findings = {"schema": schema}
         if not schema.count:
             with worker_checks.checked(client, watcher, *_folders(table_files, folder, staging)):
-                files = _list_folder(listing, context)
-                seen = _check_rows(table_files.table, context, client, watcher)
+                # The rows do not wait for the listing, which takes long on a network file system.
+                with _rows_checked(table_files.table, context, client, watcher) as done:
+                    files = _list_folder(listing, context)
+                    seen = list(done)
                 ledger = _write_ledger(table_files.ledger, context)
                 ranges = _key_ranges(files, ledger, seen, sum(listing.counts) + rows)
                 joined = _join(ranges, context, client, watcher)
@@ -217,15 +219,15 @@ def _list_folder(listing: Listing, context: VerifyContext) -> str:
     return path
 
 
-def _check_rows(
+def _rows_checked(
     table: str, context: VerifyContext, client: Client | None, watcher: Watcher
-) -> list[RowsDone]:
+) -> AbstractContextManager[Iterator[RowsDone]]:
     slices = slices_of(table, beside=context.data)
     firsts = accumulate((one.rows for one in slices), initial=0)
     numbered = [NumberedSlice(one, first) for one, first in zip(slices, firsts, strict=False)]
     each = 1 + len(slices) // ROW_TASKS
     bag = running.bag_of(numbered, check_slices, context, stage="verify-rows", each=each)
-    return list(running.results(bag, client, watcher))
+    return running.sent(bag, client, watcher)
 
 
 def _write_ledger(ledger: str, context: VerifyContext) -> str:
