@@ -12,7 +12,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 import cutline
-from cutline.cluster import fitness, running, worker_checks
+from cutline.cluster import compared_files, fitness, running, worker_checks
 from cutline.cluster.fitness import Terms
 from cutline.errors import CutlineError
 from cutline.progress.watcher import SILENT
@@ -220,8 +220,8 @@ def test_other_files_are_looked_at_each_time(source):
 
 
 def test_of_a_folder_with_a_million_names_only_the_first_are_listed(source, monkeypatch):
-    monkeypatch.setattr(local_folder, "LISTED", 3)
-    assert len(local_folder.some_files(source, 8, seed=b"1", sidecars=True)) == 3
+    monkeypatch.setattr(compared_files, "LISTED", 3)
+    assert len(compared_files.some_files(source, 8, seed=b"1", sidecars=True)) == 3
 
 
 def test_sidecars_are_looked_at_however_their_names_end(tmp_path):

@@ -23,10 +23,10 @@ from urllib.parse import urlsplit
 
 from distributed import Client, get_worker
 
-from cutline.cluster import fitness
+from cutline.cluster import compared_files, fitness
 from cutline.errors import CutlineError, said
 from cutline.progress import SILENT, Watcher
-from cutline.sources import Origin, local_folder, shard_names
+from cutline.sources import Origin, shard_names
 from cutline.store import TableStore, Workspace, disk
 
 MAKERS: Final = ("plan", "record", "sources", "store", "table")
@@ -80,7 +80,7 @@ def reads_folder(folder: str, *, sidecars: bool = False) -> fitness.Read:
     Some of them are looked at, others each time.
     """
     seed = uuid.uuid4().bytes
-    return reads(folder, local_folder.some_files(folder, LOOKED_AT, seed=seed, sidecars=sidecars))
+    return reads(folder, compared_files.some_files(folder, LOOKED_AT, seed=seed, sidecars=sidecars))
 
 
 def reads_source(origin: Origin) -> fitness.Read:
@@ -89,7 +89,7 @@ def reads_source(origin: Origin) -> fitness.Read:
     if "://" in root:
         return fitness.Read(root, ())
     if isinstance(origin, shard_names.ShardSet):
-        names = local_folder.some_of(origin.names, LOOKED_AT, seed=uuid.uuid4().bytes)
+        names = compared_files.some_of(origin.names, LOOKED_AT, seed=uuid.uuid4().bytes)
         return reads(root, [f"{root}/{name}" for name in names])
     return reads_folder(root, sidecars=True)
 

@@ -3,13 +3,10 @@
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
-from heapq import nsmallest
 from itertools import islice
-from operator import attrgetter
 from time import perf_counter
 from typing import AnyStr, Final, NoReturn, overload
 
@@ -21,7 +18,7 @@ from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject, naming, texts
 from cutline.sources.base import too_large, unreadable
 from cutline.sources.line_format import Head, Sidecar, Stamp, lines_of
-from cutline.sources.passing_over import is_sidecar_name, may_hold_sidecars
+from cutline.sources.passing_over import is_file_name, is_sidecar_name, may_hold_sidecars
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How a sidecar is opened; without O_NONBLOCK a pipe of that name would wait for a writer."""
@@ -34,9 +31,6 @@ WIDE: Final = 2**26
 
 FEW: Final = 3
 """Files that are asked what they are; if all of them take long to tell, few others are."""
-
-LISTED: Final = 1024
-"""Files of a folder that some are chosen from."""
 
 
 def refuse(error: OSError) -> NoReturn:
@@ -207,10 +201,10 @@ def _read_folder(
             if is_sidecar_name(entry.name):
                 sidecars.append(prefix + entry.name)
                 continue
-            if slow and _is_file_name(entry.name):
+            if slow and is_file_name(entry.name):
                 skipped = True
                 continue
-            if len(took) < FEW and _is_file_name(entry.name):
+            if len(took) < FEW and is_file_name(entry.name):
                 began = perf_counter()
                 answer(partial(entry.is_dir, follow_symlinks=False))
                 took.append(perf_counter() - began)
@@ -221,7 +215,7 @@ def _read_folder(
         names = _folders_of(worth_asking(entries))
     if skipped and os.stat(os.path.join(root, prefix)).st_nlink != 2 + len(names):
         with scanned(root, prefix, refused) as entries:
-            files = (entry for entry in entries if _is_file_name(entry.name))
+            files = (entry for entry in entries if is_file_name(entry.name))
             names |= _folders_of(one for one in files if not is_sidecar_name(one.name))
     return sidecars, [prefix + name + b"/" for name in names if may_hold_sidecars([name])]
 
@@ -306,56 +300,6 @@ def shown_refusals(errors: Sequence[OSError]) -> str:
         "These folders cannot be listed, and what is in them is left out:"
         f" {', '.join(named)}{more}: make them readable or move them away, and run this again."
     )
-
-
-def some_files(root: str, count: int, *, seed: bytes, sidecars: bool = False) -> list[str]:
-    """Return the paths of some files among the first that a folder lists, by their names alone.
-
-    Parameters
-    ----------
-    root
-        The folder.
-    count, seed
-        How many, and what decides which.
-    sidecars
-        Whether only sidecars are asked for.
-    """
-    is_wanted = is_sidecar_name if sidecars else _is_file_name
-    files = islice(_likely_files(os.fsencode(root), is_wanted), LISTED)
-    return some_of([os.fsdecode(path) for path in files], count, seed=seed)
-
-
-def some_of(names: Sequence[str], count: int, *, seed: bytes) -> list[str]:
-    """Return some of the names, which a seed decides."""
-
-    def key(name: str) -> bytes:
-        return blake2b(os.fsencode(name), key=seed).digest()
-
-    return nsmallest(count, names, key)
-
-
-def _is_file_name(name: bytes) -> bool:
-    return is_sidecar_name(name) or naming.is_image(name) or name.endswith((b".txt", b".tar"))
-
-
-def _likely_files(root: bytes, is_wanted: Callable[[bytes], bool]) -> Iterator[bytes]:
-    prefixes = [b""]
-
-    def others(entries: Iterable[os.DirEntry[bytes]]) -> Iterator[os.DirEntry[bytes]]:
-        return (one for one in entries if not (_is_file_name(one.name) or one.name[:1] == b"."))
-
-    while prefixes:
-        prefix = prefixes.pop()
-        with suppress(CutlineError), scanned(root, prefix, lambda _: None) as entries:
-            for name in map(attrgetter("name"), entries):
-                if is_wanted(name):
-                    yield os.path.join(root, prefix, name)
-        with suppress(CutlineError), scanned(root, prefix, lambda _: None) as entries:
-            prefixes += [
-                prefix + entry.name + b"/"
-                for entry in with_kinds(others(entries))
-                if entry.is_dir(follow_symlinks=False)
-            ]
 
 
 @overload

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from cutline.record import naming
+
 _OURS: Final = re.compile(rb".+\.(cutline|webshart)")
 """A job's own files, and an index of shards. `X.parts` holds no sidecar: it need not be known."""
 
@@ -35,6 +37,17 @@ def is_sidecar_name(name: bytes) -> bool:
     if name[-5:].lower() != b".json" or name.endswith(b".wids.json"):
         return False
     return not name.startswith((b".", b"aspect_ratio_bucket_")) and name != b"multidatabackend.json"
+
+
+def is_file_name(name: bytes) -> bool:
+    """Return whether hardly anything but a file of a dataset has this name.
+
+    Examples
+    --------
+    >>> is_file_name(b"a.jpg"), is_file_name(b"v1.0")
+    (True, False)
+    """
+    return is_sidecar_name(name) or naming.is_image(name) or name.endswith((b".txt", b".tar"))
 
 
 def may_hold_sidecars(folders: Iterable[bytes]) -> bool:

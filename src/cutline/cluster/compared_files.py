@@ -1,0 +1,63 @@
+"""Which files of a folder are looked at to tell it from another of the same path."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from heapq import nsmallest
+from itertools import islice
+from operator import attrgetter
+from typing import Final
+
+from cutline.errors import CutlineError
+from cutline.sources import local_folder, passing_over
+
+LISTED: Final = 1024
+"""Files of a folder that some are chosen from."""
+
+
+def some_files(root: str, count: int, *, seed: bytes, sidecars: bool = False) -> list[str]:
+    """Return the paths of some files among the first that a folder lists, by their names alone.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    count, seed
+        How many, and what decides which.
+    sidecars
+        Whether only sidecars are asked for.
+    """
+    is_wanted = passing_over.is_sidecar_name if sidecars else passing_over.is_file_name
+    files = islice(_likely_files(os.fsencode(root), is_wanted), LISTED)
+    return some_of([os.fsdecode(path) for path in files], count, seed=seed)
+
+
+def some_of(names: Sequence[str], count: int, *, seed: bytes) -> list[str]:
+    """Return some of the names, which a seed decides."""
+
+    def key(name: str) -> bytes:
+        return blake2b(os.fsencode(name), key=seed).digest()
+
+    return nsmallest(count, names, key)
+
+
+def _likely_files(root: bytes, is_wanted: Callable[[bytes], bool]) -> Iterator[bytes]:
+    prefixes = [b""]
+    while prefixes:
+        prefix = prefixes.pop()
+        with suppress(CutlineError), local_folder.scanned(root, prefix, lambda _: None) as entries:
+            for name in map(attrgetter("name"), entries):
+                if is_wanted(name):
+                    yield os.path.join(root, prefix, name)
+        with suppress(CutlineError), local_folder.scanned(root, prefix, lambda _: None) as entries:
+            others = (one for one in entries if not _is_passed(one.name))
+            prefixes += [
+                prefix + entry.name + b"/"
+                for entry in local_folder.with_kinds(others)
+                if entry.is_dir(follow_symlinks=False)
+            ]
+
+
+def _is_passed(name: bytes) -> bool:
+    return name.startswith(b".") or passing_over.is_file_name(name)
