@@ -98,6 +98,19 @@ def floor(table: str) -> Course:
     )
 
 
+def floor_on_dask(table: str) -> Course:
+    return Course(
+        "floor on Dask",
+        {
+            "compile": lambda at: script("dask_floors", "read", str(THREADS), f"{at.seen}/data"),
+            "captions": lambda at: script(
+                "dask_floors", "write", str(THREADS), table, f"{at.seen}/data"
+            ),
+        },
+        {"captions": same_captions},
+    )
+
+
 def cutline() -> Course:
     def compiled(at: Place) -> list[str]:
         return on_hosts(at, "compile", f"{at.seen}/data", contenders.table_in(at.seen))
@@ -194,8 +207,9 @@ def slow_mounts(room: Room, options: argparse.Namespace) -> Iterator[Verdict]:
             title = f"{options.records:,} samples, {milliseconds:g} ms, hosts: {count}"
             say(title)
             try:
+                on_dask = [floor_on_dask(table)] if count == 1 else []
                 times = race(
-                    [recipe(), floor(table), cutline()],
+                    [recipe(), floor(table), *on_dask, cutline()],
                     options.rounds,
                     lambda ms=milliseconds, count=count: fresh_place(room, data, ms, count),
                 )
@@ -230,8 +244,10 @@ def judged(title: str, times: dict[tuple[str, str], Runs]) -> Iterator[Verdict]:
     for step, limit in (("compile", 8), ("captions", 3)):
         ours, theirs = seconds(step), seconds(step, "recipe")
         yield at_least(f"{step}, {title}: times the recipe's speed", theirs / ours, limit)
-        share = ours / seconds(step, "floor")
-        yield at_most(f"{step}, {title}: times the floor's seconds", share, 1.25)
+        for name in ("floor", "floor on Dask"):
+            if (step, name) in times:
+                share = ours / seconds(step, name)
+                yield at_most(f"{step}, {title}: times the {name}'s seconds", share, 1.25)
         share = seconds(f"{step} again") / theirs
         yield at_most(f"{step} again, {title}: times the recipe's seconds", share, 0.1)
     share = seconds("verify") / seconds("compile")
@@ -266,11 +282,14 @@ def from_bucket(
         for way in ways
         for client in ("aiobotocore", "obstore")
     }
-    runs = {name: Runs(name, []) for name in [*floors, "cutline"]}
+    on_dask = {
+        f"floor on Dask, {way}": script("dask_floors", way, bucket, str(REQUESTS)) for way in ways
+    }
+    runs = {name: Runs(name, []) for name in [*floors, *on_dask, "cutline"]}
     for number in range(rounds):
         with tempfile.TemporaryDirectory(dir=room.path) as folder:
             ours = contenders.cutline("compile", f"s3://{bucket}", contenders.table_in(folder))
-            for name, command in {**floors, "cutline": ours}.items():
+            for name, command in {**floors, **on_dask, "cutline": ours}.items():
                 runs[name].results.append(run(command))
                 say(f"  round {number + 1}: {name} {runs[name].results[-1].seconds:.2f} s")
     print(f"\n### {title}\n\n{runs_table(list(runs.values()))}", flush=True)
@@ -279,6 +298,8 @@ def from_bucket(
     allowed = max(limit, 1.25 * min(runs[name].seconds for name in floors if "aio" in name))
     measure = f"{title}: seconds ({limit} or 1.25 of the floor with aiobotocore)"
     yield at_most(measure, runs["cutline"].seconds, allowed)
+    share = runs["cutline"].seconds / min(runs[name].seconds for name in on_dask)
+    yield at_most(f"{title}: times the floor on Dask's seconds", share, 1.25)
 
 
 MEASUREMENTS = {"mounts": slow_mounts, "s3": object_store}

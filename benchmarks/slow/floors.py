@@ -28,6 +28,10 @@ def opened(folder: str) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
+def sidecar_names(data: str) -> list[str]:
+    return sorted(name for name in os.listdir(data) if name.endswith(".json"))
+
+
 def read_all(data: str, names: Sequence[str], threads: int) -> None:
     folder = opened(data)
 
@@ -100,8 +104,7 @@ def in_processes(
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["read", threads, *hosts] if hosts:
-            names = sorted(name for name in os.listdir(hosts[0]) if name.endswith(".json"))
-            in_processes(read_all, hosts, names, int(threads))
+            in_processes(read_all, hosts, sidecar_names(hosts[0]), int(threads))
         case ["write", threads, table, *hosts] if hosts:
             in_processes(write_all, hosts, captions_of(table), int(threads))
         case _:

@@ -93,13 +93,16 @@ def ranges_of(key: str, size: int) -> list[Wanted]:
     return [(key, start, start + 3584) for start in range(0, size - step + 1, step)]
 
 
+WAYS = {"objects": whole_object, "whole": whole_object, "ranges": ranges_of}
+
+
 def work(client: str, bucket: str, share: tuple[int, int], at_once: int, get: Get) -> None:
     by = by_aiobotocore if client == "aiobotocore" else by_obstore
     print(*asyncio.run(by(bucket, share, at_once, get)))
 
 
 def main(verb: str, client: str, bucket: str, processes: int, at_once: int) -> None:
-    get = ranges_of if verb == "ranges" else whole_object
+    get = WAYS[verb]
     jobs = [
         multiprocessing.get_context("spawn").Process(
             target=work, args=(client, bucket, (number, processes), at_once, get)

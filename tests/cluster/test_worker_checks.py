@@ -69,6 +69,10 @@ def spoil(client, *names):
     client.run(change_code, workers=[address_of(client, name) for name in names])
 
 
+def forget_checks():
+    fitness._FIT.clear()
+
+
 def slowly(numbers):
     time.sleep(0.02)
     return [(number, os.getpid()) for number in numbers]
@@ -105,6 +109,7 @@ def test_a_worker_that_comes_later_is_checked_by_its_first_task(cluster):
     listener = Listener()
     with worker_checks.checked(cluster, listener):
         spoil(cluster, 0)
+        cluster.run(forget_checks)
         assert work(cluster) == (list(range(40)), 1)
     assert len(listener.said) == 1
     assert listener.said[0].startswith(f"The worker 0 on {HOST} {OTHER_CODE}.")
@@ -297,8 +302,8 @@ def test_entries_lag_on_the_file_systems_of_other_hosts(tmp_path, kind, lags):
 
 def test_a_task_is_checked_once_a_process(monkeypatch):
     looked = []
-    monkeypatch.setattr(Terms, "fault", lambda self: looked.append(self) or "")
-    terms = Terms("once", {}, "", ())
+    monkeypatch.setattr(fitness, "other_version", lambda *_: looked.append(1) or "")
+    terms = Terms("once", {}, fitness.code_digest(), ())
     for _ in range(4):
         terms.check()
     assert len(looked) == 1

@@ -118,10 +118,14 @@ class Terms:
             return other
         if code_digest() != self.code:
             return "has other code of cutline than this process: install the same there"
-        return next(filter(None, (folder.fault(self.run) for folder in self.folders)), "")
+        for folder in self.folders:
+            if fault := folder.fault(self.run):
+                return fault
+        _FIT.add(self.run)
+        return ""
 
     def check(self) -> None:
-        """Check this process, once.
+        """Check this process, unless it was found fit before.
 
         Raises
         ------
@@ -133,7 +137,6 @@ class Terms:
         if fault := self.fault():
             worker = get_worker()
             raise UnfitError(worker.name, worker.address, f"{socket.gethostname()} {fault}")
-        _FIT.add(self.run)
 
 
 _FIT: Final = set[str]()

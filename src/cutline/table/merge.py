@@ -95,7 +95,7 @@ def _write_tables(
 ) -> None:
     """Publish the ledger and then the table."""
     with files.store.publish(files.ledger) as file:
-        rejects = (_ledger_lines(files, receipt) for receipt in receipts)
+        rejects = part_files.ahead(partial(_ledger_lines, files), receipts)
         part_files.write_table(file, chain(rejects, [lost]), ledger.LEDGER, options.compression)
     with files.store.publish(files.table) as file:
         rows = part_files.ahead(partial(part_files.read_rows, files), receipts)
