@@ -298,7 +298,9 @@ def from_bucket(
     allowed = max(limit, 1.25 * min(runs[name].seconds for name in floors if "aio" in name))
     measure = f"{title}: seconds ({limit} or 1.25 of the floor with aiobotocore)"
     yield at_most(measure, runs["cutline"].seconds, allowed)
-    share = runs["cutline"].seconds / min(runs[name].seconds for name in on_dask)
+    # Of shards that is the floor of their ranges: whole ones are forty times the bytes, which a
+    # server on this machine sends in no time.
+    share = runs["cutline"].seconds / runs[next(iter(on_dask))].seconds
     yield at_most(f"{title}: times the floor on Dask's seconds", share, 1.25)
 
 

@@ -1,6 +1,5 @@
 """What a file system can do is tried, not believed."""
 
-import contextlib
 import errno
 import os
 import stat
@@ -234,7 +233,7 @@ def test_on_fuse_no_file_takes_the_place_of_one_that_comes_meanwhile(
     assert tree(tmp_path) == {"a": b"of somebody", "first": b"x", "staging": None}
 
 
-@pytest.mark.parametrize("fault", ["replaces", "is gone with its first name", "is empty"])
+@pytest.mark.parametrize("fault", ["is gone with its first name", "is empty"])
 def test_links_that_are_none_are_found_out_and_files_are_renamed(
     tmp_path, staging, on_fuse, monkeypatch, fault
 ):
@@ -244,9 +243,6 @@ def test_links_that_are_none_are_found_out_and_files_are_renamed(
         if fault == "is empty":
             os.close(os.open(name, os.O_CREAT | os.O_EXCL, dir_fd=folders["dst_dir_fd"]))
             return
-        if fault == "replaces":
-            with contextlib.suppress(FileNotFoundError):
-                unlink(name, dir_fd=folders["dst_dir_fd"])
         link(source, name, **folders)
 
     def unlinked(path, **folder):
@@ -262,3 +258,18 @@ def test_links_that_are_none_are_found_out_and_files_are_renamed(
             *("written", "unchanged", "replaced")
         ]
     assert tree(tmp_path) == {"x": b"22", "staging": None}
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.EMLINK])
+def test_where_a_link_is_refused_after_all_the_file_is_renamed(
+    tmp_path, staging, on_fuse, monkeypatch, number
+):
+    with SmallFiles(os.fspath(tmp_path), staging) as files:
+        refusals = []
+        monkeypatch.setattr(os, "link", lambda *_, **__: refusals.append(1) or failing(number)())
+        (tmp_path / "there").write_bytes(b"of somebody")
+        assert files.put("there", b"A fox.", lambda *_: "edited") == "edited"
+        assert [files.put(name, b"x") for name in "abc"] == ["written"] * 3
+    assert len(refusals) == 1
+    files = {"there": b"of somebody"} | dict.fromkeys("abc", b"x")
+    assert tree(tmp_path) == {**files, "staging": None}

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from cutline.errors import CutlineError
 from cutline.sources.local_folder import Folder
 from cutline.trainers.simpletuner import IMAGES
-from cutline.verify.list_folder import CAPTION, IMAGE, SIDECAR, Listing
+from cutline.verify import list_folder
+from cutline.verify.list_folder import CAPTION, EMPTY, IMAGE, SIDECAR, Listing
 from trees import make_unlistable
 
 names = st.sampled_from(
@@ -30,7 +31,7 @@ def by_walking(root):
             stem, _, extension = name.rpartition(".")
             kind = {"txt": CAPTION, "json": SIDECAR}.get(extension)
             if extension.lower().encode() in IMAGES:
-                kind = IMAGE
+                kind = IMAGE if os.path.getsize(f"{folder}/{name}") else EMPTY
             if not stem or kind is None or (kind == SIDECAR and (hidden or name.startswith("."))):
                 continue
             found.add((kind, os.path.normpath(f"{path}/{name}").encode()))
@@ -42,12 +43,23 @@ def test_a_listing_is_what_walking_finds(tmp_path_factory, paths):
     root = tmp_path_factory.mktemp("data")
     for path in [*paths, ".cutline/attempt.png"]:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
+        (root / path).write_bytes(b"x" * (len(path) % 2))
     found = [(kind, stem + extension) for kind, stem, extension in Listing(str(root)).files()]
     assert len(found) == len(set(found))
     assert set(found) == by_walking(root)
     sidecars = {path for kind, path in found if kind == SIDECAR}
     assert sidecars == set(Folder(str(root)).list()["path"].to_pylist())
+
+
+def test_a_batch_of_a_listing_may_be_smaller_than_a_folder(tmp_path, monkeypatch):
+    for number in range(30):
+        for extension in ("png", "json", "txt"):
+            (tmp_path / f"{number}.{extension}").write_bytes(b"x" * (number % 2))
+    whole = set(Listing(str(tmp_path)).files())
+    monkeypatch.setattr(list_folder, "BATCH", 7)
+    found = list(Listing(str(tmp_path)).files())
+    assert len(found) == 90
+    assert set(found) == whole
 
 
 def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_listed(tmp_path):

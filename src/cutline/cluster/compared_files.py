@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import blake2b
 from heapq import nsmallest
 from itertools import islice
@@ -55,7 +56,7 @@ def _likely_files(root: bytes, is_wanted: Callable[[bytes], bool]) -> Iterator[b
             prefixes += [
                 prefix + entry.name + b"/"
                 for entry in local_folder.with_kinds(others)
-                if entry.is_dir(follow_symlinks=False)
+                if local_folder.answer(partial(entry.is_dir, follow_symlinks=False))
             ]
 
 

@@ -1,7 +1,7 @@
 """What a worker has to be like to work for a run: the same code, and the same files.
 
-A client writes down the terms of a run; the first task of the run on each worker process checks
-them. What is not the same there would be a wrong row, a lost file or a false "ok".
+A client writes down the terms of a run and asks all workers; one that comes later is checked by its
+first task. What is not the same there would be a wrong row, a lost file or a false "ok".
 """
 
 import importlib.metadata
@@ -113,7 +113,10 @@ class Terms:
     folders: tuple[Written | Read, ...]
 
     def fault(self) -> str:
-        """Return what is wrong with this process, in words that follow its name; or nothing."""
+        """Return what is wrong with this process, in words that follow its name.
+
+        If nothing is, it is empty, and the process is known to be fit for the run.
+        """
         if other := other_version(self.versions, versions()):
             return other
         if code_digest() != self.code:
@@ -144,7 +147,7 @@ _FIT: Final = set[str]()
 
 
 def mark_of(path: str) -> Mark | None:
-    """Return what tells a file from others of its path; None if it cannot be read."""
+    """Return what tells a file from others of its path; None if it is none or cannot be read."""
     try:
         # Opened first: then NFS asks its server for what it knows of the file.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -152,7 +155,9 @@ def mark_of(path: str) -> Mark | None:
         return None
     try:
         status = os.fstat(descriptor)
-        head = os.read(descriptor, HEAD) if stat.S_ISREG(status.st_mode) else b""
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        head = os.read(descriptor, HEAD)
     except OSError:
         return None
     finally:

@@ -294,14 +294,13 @@ class _Run:
     def verify(self, how: VerifyOptions) -> VerifySummary:
         how = replace(how, force_unlock=self.options.force_unlock)
         watcher = self.watch("verify")
-        verified = verify_dataset(self.table, self.data, how, client=self.client, watcher=watcher)
-        folder = verified.orphan_folder
-        if not folder:
-            return verified
         if self.chosen.orphans == "move":
             return move_orphans(
-                self.table, self.data, folder, how, client=self.client, watcher=watcher
+                self.table, self.data, options=how, client=self.client, watcher=watcher
             )
+        verified = verify_dataset(self.table, self.data, how, client=self.client, watcher=watcher)
+        if not verified.orphan_folder:
+            return verified
         if self.chosen.orphans == "caption":
             rules = self.options.rules
             return caption_orphans(

@@ -30,7 +30,7 @@ WIDE: Final = 2**26
 """Bytes that a listing may take as strings of one width; the real dataset's takes 2**25."""
 
 FEW: Final = 3
-"""Files that are asked what they are; if all of them take long to tell, few others are."""
+"""Files that are asked what they are; if all of them take long to tell, other files are not."""
 
 
 def refuse(error: OSError) -> NoReturn:
@@ -189,8 +189,8 @@ def _read_folder(
 
     Where each entry has to be asked what it is, those named like a sample's files are not: on a
     network file system that takes as long as reading the sidecars does. It is enough if the folder
-    has no more links than the folders that were found in it account for; find(1) counts so. Some
-    file systems count none.
+    has no more links than the folders that were found in it account for, as each is one by its
+    "..". Where file systems count otherwise all are asked.
     """
     sidecars, took, skipped = list[bytes](), list[float](), False
 
@@ -213,11 +213,18 @@ def _read_folder(
 
     with scanned(root, prefix, refused) as entries:
         names = _folders_of(worth_asking(entries))
-    if skipped and os.stat(os.path.join(root, prefix)).st_nlink != 2 + len(names):
+    if skipped and _links_of(os.path.join(root, prefix)) != 2 + len(names):
         with scanned(root, prefix, refused) as entries:
             files = (entry for entry in entries if is_file_name(entry.name))
             names |= _folders_of(one for one in files if not is_sidecar_name(one.name))
     return sidecars, [prefix + name + b"/" for name in names if may_hold_sidecars([name])]
+
+
+def _links_of(folder: bytes) -> int:
+    try:
+        return os.stat(folder).st_nlink
+    except OSError:
+        return 0
 
 
 def _folders_of(entries: Iterable[os.DirEntry[bytes]]) -> set[bytes]:

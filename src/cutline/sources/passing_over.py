@@ -40,14 +40,14 @@ def is_sidecar_name(name: bytes) -> bool:
 
 
 def is_file_name(name: bytes) -> bool:
-    """Return whether hardly anything but a file of a dataset has this name.
+    """Return whether hardly anything but a file of a sample has this name.
 
     Examples
     --------
-    >>> is_file_name(b"a.jpg"), is_file_name(b"v1.0")
-    (True, False)
+    >>> is_file_name(b"a.jpg"), is_file_name(b"v1.0"), is_file_name(b"00000.tar")
+    (True, False, False)
     """
-    return is_sidecar_name(name) or naming.is_image(name) or name.endswith((b".txt", b".tar"))
+    return is_sidecar_name(name) or naming.is_image(name) or name.endswith(b".txt")
 
 
 def may_hold_sidecars(folders: Iterable[bytes]) -> bool:

@@ -13,7 +13,7 @@ from cutline.store.trouble import file_system_of
 _NO_TMPFILE: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.ENOSYS}
 """What a kernel or a file system without O_TMPFILE answers."""
 
-_NO_LINK: Final = {
+NO_LINK: Final = {
     *(errno.EOPNOTSUPP, errno.EPERM, errno.ENOENT, errno.EINVAL, errno.ENOSYS),
     *(errno.EMLINK, errno.EXDEV, errno.EACCES),
 }
@@ -45,8 +45,8 @@ class Abilities:
         and its name, which nothing lists or removes, keeps the folder from being removed for ever.
     links
         A file in another folder can be given a second name, and keeps its bytes without the first.
-        FAT has no such links, nor have most file systems before an object store. Only tried where
-        `links_unnamed` is false.
+        FAT has no such links, nor have most file systems in front of an object store. Only tried
+        where `links_unnamed` is false.
     keeps_nanoseconds
         A file's time of modification is kept to the nanosecond, however the file is made.
     """
@@ -79,9 +79,9 @@ def abilities_of(staging: str, folder: int, place: str) -> Abilities:
     if key not in _known:
         replaced = _replace(folder, place)
         unnamed = None if file_system_of(place).startswith("fuse") else _link_unnamed(folder)
-        kept = all(time == _MARK for time in (replaced, unnamed) if time is not None)
-        links = unnamed is None and _link(folder)
-        _known[key] = Abilities(unnamed is not None, links, kept)
+        linked = _link(folder) if unnamed is None else None
+        kept = all(time == _MARK for time in (replaced, unnamed, linked) if time is not None)
+        _known[key] = Abilities(unnamed is not None, linked is not None, kept)
     return _known[key]
 
 
@@ -125,8 +125,8 @@ def _replace(folder: int, place: str) -> int:
                 os.unlink(name, dir_fd=folder)
 
 
-def _link(folder: int) -> bool:
-    """Link a file of a folder below; False if it is gone with its first name, or links replace."""
+def _link(folder: int) -> int | None:
+    """Link a file of a folder below; return its kept time, or None if the link does not hold."""
     below, name = unique(), unique()
     first = f"{below}/{name}"
     os.mkdir(below, dir_fd=folder)
@@ -137,14 +137,11 @@ def _link(folder: int) -> bool:
         finally:
             os.close(file)
         os.link(first, name, src_dir_fd=folder, dst_dir_fd=folder)
-        with suppress(FileExistsError):
-            os.link(first, name, src_dir_fd=folder, dst_dir_fd=folder)
-            return False
         os.unlink(first, dir_fd=folder)
-        return _read_back(name, folder) is not None
+        return _read_back(name, folder)
     except OSError as error:
-        if error.errno in _NO_LINK:
-            return False
+        if error.errno in NO_LINK:
+            return None
         raise
     finally:
         for each in (first, name):
@@ -168,7 +165,7 @@ def _link_unnamed(folder: int) -> int | None:
             os.close(file)
         return _read_back(name, folder)
     except OSError as error:
-        if error.errno in _NO_LINK:
+        if error.errno in NO_LINK:
             return None
         raise
     finally:

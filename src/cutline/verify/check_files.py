@@ -20,7 +20,7 @@ from cutline.sources import line_format, local_folder
 from cutline.trainers import simpletuner
 from cutline.verify.check_rows import read_caption
 from cutline.verify.checks import Finding, Findings, found
-from cutline.verify.list_folder import CAPTION, IMAGE, SIDECAR
+from cutline.verify.list_folder import CAPTION, EMPTY, IMAGE, SIDECAR
 from cutline.verify.near_names import Misnamed, find_misnamed
 from cutline.verify.orphan_reasons import STRAY, Ledger, Orphan, Sidecars, explain, image_in
 
@@ -43,6 +43,8 @@ class Samples:
         The rows, as `NAMES`.
     images
         The images that the trainer may list, in the same columns, and their extensions.
+    empty
+        Those of them with nothing in them.
     captions
         The keys of the caption files.
     sidecars
@@ -53,6 +55,7 @@ class Samples:
 
     rows: pa.Table
     images: pa.Table
+    empty: pa.Table
     captions: pa.ChunkedArray
     sidecars: pa.Table
     ledger: pa.Table
@@ -60,9 +63,10 @@ class Samples:
     @classmethod
     def of(cls, rows: pa.Table, files: pa.Table, ledger: pa.Table) -> Self:
         """Sort files by their kind, out of lines of `FILES`."""
-        kinds = [files.filter(pc.equal(files["kind"], kind)) for kind in range(3)]
-        images, sidecars = _with_paths(kinds[IMAGE]), _with_paths(kinds[SIDECAR])
-        return cls(rows, images, kinds[CAPTION]["key"], sidecars, ledger)
+        kinds = [files.filter(pc.equal(files["kind"], kind)) for kind in range(4)]
+        empty, sidecars = _with_paths(kinds[EMPTY]), _with_paths(kinds[SIDECAR])
+        images = pa.concat_tables([_with_paths(kinds[IMAGE]), empty])
+        return cls(rows, images, empty, kinds[CAPTION]["key"], sidecars, ledger)
 
     def sidecar_paths(self) -> Sidecars:
         """Return the paths of the sidecars by their keys."""
@@ -99,11 +103,13 @@ def check_files(samples: Samples, data: str) -> tuple[Findings, list[Orphan]]:
         # The slices of rows have looked at all other caption files.
         own = [path for *_, path in orphans if path is not None]
         blank = [*compress(own, in_flight.in_order(partial(_is_blank, root), own))]
+        empty = _shown(_among(rows, samples.empty)) + _shown(_empty(odd, root))
     named = _outside(images, "filename", _binary(one.path for one in misnamed))
     findings = {
         "duplicate_filenames": _duplicates(rows),
         "rows_without_image": _shown(gone),
         "misnamed_images": found(map(str, misnamed)),
+        "empty_images": empty,
         "unlisted_images": _shown(odd) + _shown(_upper_case(samples)),
         "images_without_caption_file": _shown(_outside(named, "key", samples.captions)),
         "caption_files_without_image": found(
@@ -119,6 +125,10 @@ def check_files(samples: Samples, data: str) -> tuple[Findings, list[Orphan]]:
 
 def _outside(lines: pa.Table, column: str, known: pa.ChunkedArray) -> pa.Table:
     return lines.filter(pc.invert(pc.is_in(lines[column], known)))
+
+
+def _among(lines: pa.Table, files: pa.Table) -> pa.Table:
+    return lines.filter(pc.is_in(lines["filename"], files["filename"]))
 
 
 def _others(values: pa.ChunkedArray, known: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -138,6 +148,12 @@ def _split_missing(rows: pa.Table, data: str) -> tuple[pa.Table, pa.Table]:
 
     mask = pa.array([*in_flight.in_order(is_there, rows["filename"].to_pylist())], pa.bool_())
     return rows.filter(pc.invert(mask)), rows.filter(mask)
+
+
+def _empty(rows: pa.Table, root: int) -> pa.Table:
+    stamps = in_flight.in_order(partial(local_folder.stamp_of, root), rows["filename"].to_pylist())
+    empty = [size == 0 and local_folder.is_regular((mode,)) for mode, size, *_ in stamps]
+    return rows.filter(pa.array(empty, pa.bool_()))
 
 
 def _upper_case(samples: Samples) -> pa.Table:

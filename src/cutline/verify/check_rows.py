@@ -7,7 +7,6 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import compress
 from typing import BinaryIO, Final, Self, TypeAlias
 
 import imagesize
@@ -186,19 +185,6 @@ def _read_whole(file: int, most: int) -> bytes:
     while len(data) % 4096 == 0 and len(data) < most and (more := os.read(file, min(most, 2**20))):
         data += more
     return data
-
-
-def check_empty(data: str, rows: Rows) -> Findings:
-    """Find the images with nothing in them; 1.5 us a row, where its caption file takes ten."""
-    with local_folder.open_folder(data) as root:
-        paths = rows.paths()
-        empty = [*compress(paths, in_flight.in_order(partial(_is_empty, root), paths))]
-    return {"empty_images": found(map(texts.shown_path, empty))}
-
-
-def _is_empty(root: int, path: bytes) -> bool:
-    mode, size, *_ = local_folder.stamp_of(root, path)
-    return size == 0 and local_folder.is_regular((mode,))
 
 
 def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:

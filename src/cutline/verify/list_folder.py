@@ -5,14 +5,14 @@ files by extension, hidden ones too, and links to files.
 """
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Final, TypeAlias
 
 import pyarrow as pa
 
+from cutline import in_flight
 from cutline.record import texts
 from cutline.sources import local_folder, passing_over
 from cutline.store import disk, parquet
@@ -20,7 +20,8 @@ from cutline.trainers import simpletuner
 from cutline.verify import checks, near_names
 from cutline.verify.sorted_runs import SortedRun
 
-IMAGE, CAPTION, SIDECAR = range(3)
+IMAGE, CAPTION, SIDECAR, EMPTY = range(4)
+"""What a file is; the last is an image with nothing in it."""
 
 FILES: Final = pa.schema(
     [
@@ -46,7 +47,7 @@ class Listing:
     Attributes
     ----------
     counts
-        How many there were so far of `IMAGE`, `CAPTION` and `SIDECAR`.
+        How many there were so far of each kind.
     linked
         The links to folders, which are not entered.
     unlisted
@@ -55,7 +56,7 @@ class Listing:
 
     def __init__(self, folder: str) -> None:
         self.root = os.fsencode(folder)
-        self.counts = [0, 0, 0]
+        self.counts = [0, 0, 0, 0]
         self.linked = checks.Finding()
         self.unlisted = checks.Finding()
 
@@ -74,26 +75,38 @@ class Listing:
             keys.append(key)
             extensions.append(extension)
         run.add(map(near_names.group, keys), parquet.table_of([kinds, keys, extensions], FILES))
-        for kind in (IMAGE, CAPTION, SIDECAR):
+        for kind in range(len(self.counts)):
             self.counts[kind] += kinds.count(kind)
         return bool(keys)
 
     def files(self) -> Iterator[File]:
-        """Yield the files, in the order of the file system."""
+        """Yield the files, a batch after the other as the file system lists them."""
         folders = [b""]
         while folders:
             prefix = folders.pop()
-            sidecars = deque[File]()
             with local_folder.scanned(self.root, prefix, self._refused) as entries:
-                for entry in local_folder.with_kinds(_others(entries, prefix, sidecars)):
-                    file = _file_of(entry, prefix)
-                    if file is not None:
-                        yield file
-                    elif local_folder.answer(entry.is_dir) and prefix + entry.name != OURS:
-                        self._enter(entry, prefix, folders)
-                    while sidecars:
-                        yield sidecars.popleft()
-            yield from sidecars
+                while batch := [*islice(entries, BATCH)]:
+                    yield from self._files_among(batch, prefix, folders)
+
+    def _files_among(
+        self, batch: list[os.DirEntry[bytes]], prefix: bytes, folders: list[bytes]
+    ) -> Iterator[File]:
+        # Images and others apart: they do not take equally long to tell what is asked.
+        groups: tuple[list[os.DirEntry[bytes]], ...] = [], []
+        for entry in batch:
+            # A folder named like a sidecar is one too, that cannot be read.
+            if passing_over.is_sidecar_name(entry.name) and _may_hold_sidecars(prefix):
+                stem, _, extension = entry.name.rpartition(b".")
+                yield SIDECAR, prefix + stem, b"." + extension
+            else:
+                groups[_is_image(entry.name)].append(entry)
+        for group in groups:
+            files = in_flight.in_order(partial(_file_of, prefix), group)
+            for entry, file in zip(group, files, strict=True):
+                if file is not None:
+                    yield file
+                elif local_folder.answer(entry.is_dir) and prefix + entry.name != OURS:
+                    self._enter(entry, prefix, folders)
 
     def _refused(self, error: OSError) -> None:
         path = os.path.relpath(error.filename, self.root)
@@ -113,23 +126,17 @@ def _may_hold_sidecars(prefix: bytes) -> bool:
     return passing_over.may_hold_sidecars(prefix.split(b"/"))
 
 
-def _others(
-    entries: Iterable[os.DirEntry[bytes]], prefix: bytes, sidecars: deque[File]
-) -> Iterator[os.DirEntry[bytes]]:
-    """Yield the entries that have to be asked what they are; sidecars are by their names alone."""
-    for entry in entries:
-        if not passing_over.is_sidecar_name(entry.name):
-            yield entry
-        elif _may_hold_sidecars(prefix):  # a folder of that name is one too, that cannot be read
-            stem, _, extension = entry.name.rpartition(b".")
-            sidecars.append((SIDECAR, prefix + stem, b"." + extension))
+def _is_image(name: bytes) -> bool:
+    return name.rpartition(b".")[2].lower() in simpletuner.IMAGES
 
 
-def _file_of(entry: os.DirEntry[bytes], prefix: bytes) -> File | None:
+def _file_of(prefix: bytes, entry: os.DirEntry[bytes]) -> File | None:
     stem, _, extension = entry.name.rpartition(b".")
     if not stem or not local_folder.answer(entry.is_file):
         return None
     if extension == b"txt":
         return CAPTION, prefix + stem, b".txt"
-    is_image = extension.lower() in simpletuner.IMAGES
-    return (IMAGE, prefix + stem, b"." + extension) if is_image else None
+    if not _is_image(entry.name):
+        return None
+    is_empty = local_folder.answer(lambda: not entry.stat().st_size)
+    return EMPTY if is_empty else IMAGE, prefix + stem, b"." + extension

@@ -28,7 +28,7 @@ from cutline.verify.verification import verified, verify_dataset
 def move_orphans(
     table: disk.AnyPath,
     data: disk.AnyPath,
-    folder: disk.AnyPath,
+    folder: disk.AnyPath | None = None,
     options: VerifyOptions = checks.DEFAULTS,
     *,
     client: Client | None = None,
@@ -42,7 +42,8 @@ def move_orphans(
         As of `verify_dataset`.
     folder
         Where they go, under the same relative paths: on the same file system and not below `data`.
-        `orphans.jsonl` lists them there before the first one is moved.
+        `orphans.jsonl` lists them there before the first one is moved. None for a new one beside
+        `data`, if that is what mends most of what fails; if not, nothing is moved.
 
     Returns
     -------
@@ -56,9 +57,13 @@ def move_orphans(
     CutlineError
         Something has the name of an orphan there; the others are moved.
     """
-    target = _target_folder(folder, disk.data_folder(data))
+    source = disk.data_folder(data)
+    target = None if folder is None else _target_folder(folder, source)
     with verified(table, data, options, client, watcher) as found:
-        source = found.summary.data
+        if target is None:
+            if not (new := found.summary.orphan_folder):
+                return found.summary
+            target = _target_folder(new, source)
         if found.summary.is_elsewhere:
             raise UsageError(
                 f"Most rows of {table} have no image in {source}, and all that is there would be"

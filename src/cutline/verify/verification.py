@@ -34,7 +34,7 @@ from cutline.verify import (
     sorted_runs,
 )
 from cutline.verify.checks import Finding, Findings, VerifyOptions
-from cutline.verify.list_folder import FILES, IMAGE, SIDECAR, Listing
+from cutline.verify.list_folder import EMPTY, FILES, IMAGE, SIDECAR, Listing
 from cutline.verify.verdict import VerifySummary
 
 KEYS_A_TASK: Final = 65_000
@@ -194,7 +194,7 @@ def verified(
             table=table_files.table,
             data=folder,
             rows=rows,
-            images=listing.counts[IMAGE],
+            images=listing.counts[IMAGE] + listing.counts[EMPTY],
             findings=findings,
             orphans=dict(sorted(sum((done.reasons for done in joined), Counter()).items())),
             seconds=clock.total(),
@@ -289,7 +289,6 @@ def _check_slice(
     findings = [check_rows.check_cells(rows, one.first)]
     if context.options.strategy == "textfile":
         findings.append(check_rows.check_caption_files(context.data, rows))
-    findings.append(check_rows.check_empty(context.data, rows))
     chosen = [row for row in rows.safe if _is_sampled(one.first + row, context)]
     findings.append(check_rows.check_sizes(context.data, rows, chosen))
     return checks.merged(findings)
