@@ -497,3 +497,30 @@ def test_the_last_stage_on_the_dashboard_has_the_figures_of_the_summary(tmp_path
         }
     ]  # fmt: skip
     assert (summary.rows, summary.rejects) == (16, {"bad_json": 1, "duplicate": 3})
+
+
+# Links
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_table_behind_a_link_is_made_where_the_link_leads(tmp_path, there):
+    source = write_sidecars(tmp_path / "data", numbered(12))
+    real, link = tmp_path / "large disk" / "tables.parquet", tmp_path / "t.parquet"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    if there:
+        compile_table(source, real, OPTIONS)
+        write_sidecars(tmp_path / "data", {"007.json": record(width=...)})
+    summary = compile_table(source, link, OPTIONS)
+    assert link.is_symlink()
+    assert summary.table == os.fspath(real)
+    assert summary.reused_parts == (2 if there else 0)
+    check_against_oracle(source, os.fspath(real), summary)
+    assert sorted(os.listdir(tmp_path)) == ["data", "large disk", "t.parquet"]
+
+
+def test_a_link_to_what_is_no_table_is_refused(tmp_path):
+    source = write_sidecars(tmp_path / "data", numbered(2))
+    (tmp_path / "t.parquet").symlink_to(tmp_path / "other.csv")
+    with pytest.raises(UsageError, match=r"other\.csv has another name than X\.parquet"):
+        compile_table(source, tmp_path / "t.parquet", OPTIONS)

@@ -37,7 +37,7 @@ class TableFiles:
 
     @classmethod
     def of(cls, table: AnyPath) -> "TableFiles":
-        """Return the files of a TABLE argument.
+        """Return the files of a TABLE argument; if it is a link, of the table that it leads to.
 
         Raises
         ------
@@ -47,6 +47,8 @@ class TableFiles:
         """
         path = os.fspath(table).removeprefix("file://")
         store_of(path)
+        if os.path.islink(path):  # a table would take the place of the link, not of the old one
+            path = os.path.realpath(path)
         if not path.endswith(".parquet") or os.path.basename(path) == ".parquet":
             mend = "quote the glob of the shards" if path.endswith(".tar") else "add .parquet"
             raise UsageError(f"The table {path} has another name than X.parquet: {mend}.")
