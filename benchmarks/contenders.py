@@ -62,6 +62,7 @@ def stages(data: str) -> list[Contender]:
     """Name who tells the seconds of the stages of a compile."""
     return [
         Contender("floor", lambda folder: script("floor", "compile", data, table_in(folder))),
+        Contender("floor on Dask", lambda folder: script("dask_floor", data, table_in(folder))),
         Contender("cutline", lambda folder: script("cutline_stages", data, table_in(folder))),
     ]
 

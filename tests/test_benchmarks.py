@@ -79,6 +79,21 @@ def test_all_who_write_captions_write_the_same_files(data, room, tmp_path):
     assert not glob.glob(f"{data}/*.txt")
 
 
+def test_the_floors_on_slow_storage_write_the_same_files_too(data, room, tmp_path):
+    table = str(tmp_path / "table.parquet")
+    run(script("floor", "compile", data, table))
+    fresh, proofs = fresh_data(room, data), set()
+    for name in ("floors", "dask_floors"):
+        with fresh() as folder:
+            run(script(f"slow/{name}", "read", "4", f"{folder}/data"))
+            run(script(f"slow/{name}", "write", "4", table, f"{folder}/data"))
+            proofs.add(run(same_captions(folder)).stdout)
+    with fresh() as folder:
+        run(script("recipe", "captions", f"{folder}/data"))
+        proofs.add(run(same_captions(folder)).stdout)
+    assert len(proofs) == 1
+
+
 def test_samples_have_an_image_and_a_caption_file_a_record_and_nothing_is_wrong(data, room, fresh):
     with samples_in(room, data) as folder, fresh() as place:
         names = os.listdir(folder)
