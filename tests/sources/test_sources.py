@@ -1,8 +1,8 @@
+import errno
 import os
 import stat
 import time
 import uuid
-from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -15,11 +15,10 @@ from cutline import in_flight
 from cutline.errors import CutlineError, UsageError
 from cutline.record.outcome import TOO_LARGE, Reject
 from cutline.sources import local_folder
+from cutline.sources.line_format import WIDE, sorted_paths
 from cutline.sources.local_folder import (
-    WIDE,
     Folder,
     _read_descriptor,
-    _sorted_array,
     shown_refusals,
 )
 from cutline.sources.opening import open_source
@@ -448,8 +447,8 @@ names = st.binary(max_size=9).map(lambda name: name.replace(b"\0", b"/"))
 @given(paths=st.lists(names))
 def test_paths_are_sorted_as_bytes_and_each_comes_once(wide, paths):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cutline.sources.local_folder.WIDE", wide)
-        assert _sorted_array(paths).to_pylist() == sorted(set(paths))
+        patch.setattr("cutline.sources.line_format.WIDE", wide)
+        assert sorted_paths(paths).to_pylist() == sorted(set(paths))
 
 
 # Where entries have to be asked what they are
@@ -480,6 +479,12 @@ def slow_kinds(monkeypatch):
         local_folder, "_entries", lambda *args: (_Unknown(entry) for entry in entries(*args))
     )
     monkeypatch.setattr(_Unknown, "asked", 0)
+    # As file systems count them that count folders; overlayfs and btrfs do not.
+    monkeypatch.setattr(
+        local_folder,
+        "_links_of",
+        lambda folder: 2 + sum(entry.is_dir() for entry in os.scandir(folder)),
+    )
 
 
 @pytest.mark.parametrize("limit", [None, 10**6])
@@ -495,7 +500,7 @@ def test_where_kinds_take_long_files_are_not_asked_as_long_as_the_links_account_
     assert _Unknown.asked <= 3 * local_folder.FEW + 2
 
 
-@pytest.mark.parametrize("links", [1, 5])
+@pytest.mark.parametrize("links", [0, 1, 5])
 def test_where_kinds_take_long_a_folder_named_like_an_image_is_found(
     tmp_path, slow_kinds, monkeypatch, links
 ):
@@ -504,8 +509,25 @@ def test_where_kinds_take_long_a_folder_named_like_an_image_is_found(
     for number in range(9):
         (tmp_path / "data" / f"{number}.png").touch()
     assert paths(Folder(data)) == sorted(map(os.fsencode, files))
-    # As on file systems that count no links of folders, or others.
-    with monkeypatch.context() as other:
-        other.setattr(os, "stat", lambda _: SimpleNamespace(st_nlink=links))
-        found = paths(Folder(data))
-    assert found == sorted(map(os.fsencode, files))
+    # As on file systems that count no links of folders, or others, or do not tell.
+    monkeypatch.setattr(local_folder, "_links_of", lambda _: links)
+    assert paths(Folder(data)) == sorted(map(os.fsencode, files))
+
+
+def test_what_does_not_tell_what_it_is_is_refused_and_not_passed_over(tmp_path, monkeypatch):
+    data = write_sidecars(tmp_path / "data", numbered(3))
+    (tmp_path / "data" / "closed").mkdir()
+
+    class Closed(_Unknown):
+        def is_dir(self, **_):
+            raise PermissionError(errno.EACCES, "Permission denied", f"/proc/self/fd/9/{self.name}")
+
+    entries = local_folder._entries
+    monkeypatch.setattr(
+        local_folder, "_entries", lambda *args: (Closed(entry) for entry in entries(*args))
+    )
+    refused = []
+    assert len(Folder(data).list(refused.append)) == 3
+    assert [error.filename for error in refused] == [os.fsencode(f"{data}/closed")]
+    with pytest.raises(CutlineError, match="closed cannot be listed: Permission denied"):
+        Folder(data).list()

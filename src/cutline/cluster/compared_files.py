@@ -7,14 +7,13 @@ from functools import partial
 from hashlib import blake2b
 from heapq import nsmallest
 from itertools import islice
-from operator import attrgetter
 from typing import Final
 
 from cutline.errors import CutlineError
 from cutline.sources import local_folder, passing_over
 
 LISTED: Final = 1024
-"""Files of a folder that some are chosen from."""
+"""Files of a folder that some are chosen from, and how many names may be those of folders."""
 
 
 def some_files(root: str, count: int, *, seed: bytes, sidecars: bool = False) -> list[str]:
@@ -48,11 +47,12 @@ def _likely_files(root: bytes, is_wanted: Callable[[bytes], bool]) -> Iterator[b
     while prefixes:
         prefix = prefixes.pop()
         with suppress(CutlineError), local_folder.scanned(root, prefix, lambda _: None) as entries:
-            for name in map(attrgetter("name"), entries):
-                if is_wanted(name):
-                    yield os.path.join(root, prefix, name)
-        with suppress(CutlineError), local_folder.scanned(root, prefix, lambda _: None) as entries:
-            others = (one for one in entries if not _is_passed(one.name))
+            others = list[os.DirEntry[bytes]]()
+            for entry in entries:
+                if is_wanted(entry.name):
+                    yield os.path.join(root, prefix, entry.name)
+                elif len(others) < LISTED and not _is_passed_over(entry.name):
+                    others.append(entry)
             prefixes += [
                 prefix + entry.name + b"/"
                 for entry in local_folder.with_kinds(others)
@@ -60,5 +60,5 @@ def _likely_files(root: bytes, is_wanted: Callable[[bytes], bool]) -> Iterator[b
             ]
 
 
-def _is_passed(name: bytes) -> bool:
+def _is_passed_over(name: bytes) -> bool:
     return name.startswith(b".") or passing_over.is_file_name(name)

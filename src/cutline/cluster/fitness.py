@@ -113,22 +113,22 @@ class Terms:
     folders: tuple[Written | Read, ...]
 
     def fault(self) -> str:
-        """Return what is wrong with this process, in words that follow its name.
-
-        If nothing is, it is empty, and the process is known to be fit for the run.
-        """
+        """Return what is wrong with this process, in words that follow its name; or nothing."""
         if other := other_version(self.versions, versions()):
             return other
         if code_digest() != self.code:
             return "has other code of cutline than this process: install the same there"
-        for folder in self.folders:
-            if fault := folder.fault(self.run):
-                return fault
-        _FIT.add(self.run)
-        return ""
+        return next(filter(None, (folder.fault(self.run) for folder in self.folders)), "")
+
+    def look(self) -> str:
+        """Return the same, and remember that this process is fit if nothing is wrong."""
+        fault = self.fault()
+        if not fault:
+            _FIT.add(self.run)
+        return fault
 
     def check(self) -> None:
-        """Check this process, unless it was found fit before.
+        """Look at this process, unless it is known to be fit.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class Terms:
         """
         if self.run in _FIT:
             return
-        if fault := self.fault():
+        if fault := self.look():
             worker = get_worker()
             raise UnfitError(worker.name, worker.address, f"{socket.gethostname()} {fault}")
 

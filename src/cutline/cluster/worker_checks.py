@@ -278,7 +278,7 @@ def _asking(terms: fitness.Terms) -> Callable[[], Awaitable[Answer]]:
         if versions == wanted:
             # In a thread: a folder that does not answer must not keep a worker from the scheduler.
             known = pickle.loads(asked)  # noqa: S301 - from the client, as every task is
-            fault = await asyncio.wait_for(asyncio.to_thread(known.fault), ANSWERS_WITHIN)
+            fault = await asyncio.wait_for(asyncio.to_thread(known.look), ANSWERS_WITHIN)
         return gethostname(), versions, fault
 
     return answer

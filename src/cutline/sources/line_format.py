@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 
 from cutline.record import Reject, judging, texts
@@ -26,6 +27,9 @@ cost a call a file, as on a local disk; there the worker of each part asks.
 In a shard, `path` is the member's, `stamp` is the shard's, its bytes are at `offset` of `shard`,
 and `fault` says why they cannot be read, if so. The last three are null for loose files.
 """
+
+WIDE: Final = 2**26
+"""Bytes that a listing may take as strings of one width; the real dataset's takes 2**25."""
 
 Stamp: TypeAlias = tuple[int | str | None, ...]
 """What changes when a sidecar does.
@@ -54,6 +58,28 @@ What cannot be read is empty.
 def shown_source(shard: str | None, path: bytes) -> str:
     """Return a sidecar's path in the source, as the ledger has it."""
     return texts.shown_path(path) if shard is None else f"{shard}/{texts.shown_path(path)}"
+
+
+def sorted_paths(paths: list[bytes]) -> pa.Array:
+    """Sort paths, none of which has a NUL, into an array, without duplicates.
+
+    Some file systems list a name again that is replaced meanwhile. As numpy's strings of one width
+    a path among a million costs 0.4 us; a sorted list made into an array costs 0.9.
+    """
+    width = max(map(len, paths), default=0)
+    if width * len(paths) > WIDE:  # a few long paths would make all as wide
+        return pa.array(sorted(set(paths)), pa.binary())
+    table = np.array(paths, "S")
+    table.sort()
+    again = table[1:] == table[:-1]
+    if again.any():
+        table = np.delete(table, np.flatnonzero(again))
+    lengths = np.char.str_len(table)
+    used = np.arange(table.itemsize) < lengths[:, np.newaxis]
+    data = table.view(np.uint8).reshape(used.shape)[used]
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers).cast(pa.binary())
 
 
 def lines_of(

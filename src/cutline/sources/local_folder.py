@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from heapq import heapify, heappop
@@ -11,14 +11,13 @@ from itertools import islice
 from time import perf_counter
 from typing import AnyStr, Final, NoReturn, overload
 
-import numpy as np
 import pyarrow as pa
 
 from cutline import in_flight
 from cutline.errors import CutlineError, said
 from cutline.record import TOO_LARGE, Reject, naming, texts
 from cutline.sources.base import too_large, unreadable
-from cutline.sources.line_format import Head, Sidecar, Stamp, lines_of
+from cutline.sources.line_format import Head, Sidecar, Stamp, lines_of, sorted_paths
 from cutline.sources.passing_over import is_file_name, is_sidecar_name, may_hold_sidecars
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -26,9 +25,6 @@ OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 UNSEEN: Final = (0, 0, 0, 0)
 """The stamp of a local file that cannot be looked at."""
-
-WIDE: Final = 2**26
-"""Bytes that a listing may take as strings of one width; the real dataset's takes 2**25."""
 
 FEW: Final = 3
 """Files that are asked what they are; if all of them take long to tell, other files are not."""
@@ -79,15 +75,15 @@ class Folder:
         """
         root = os.fsencode(self.root)
         if limit is None:
-            return lines_of(_sorted_array(_walk_folder(root, refused)))
-        return lines_of(_sorted_array([*islice(_walk_in_order(root, refused), limit)]))
+            return lines_of(sorted_paths(_walk_folder(root, refused)))
+        return lines_of(sorted_paths([*islice(_walk_in_order(root, refused), limit)]))
 
     def images(self, sidecars: pa.Table) -> pa.Table:
         """Return a line for each image in the folders of some sidecars."""
         root = os.fsencode(self.root)
         paths = sidecars["path"].to_pylist()
         return lines_of(
-            _sorted_array(
+            sorted_paths(
                 [
                     prefix + name
                     for prefix in {b"".join(path.rpartition(b"/")[:2]) for path in paths}
@@ -121,7 +117,7 @@ class Folder:
 
 
 @contextmanager
-def open_folder(path: str) -> Iterator[int]:
+def open_folder(path: str | bytes) -> Iterator[int]:
     """Open a folder, so that the files in it can be opened by shorter paths."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -136,28 +132,6 @@ def answer(question: Callable[[], bool]) -> bool:
         return question()
     except OSError:
         return False
-
-
-def _sorted_array(paths: list[bytes]) -> pa.Array:
-    """Sort paths, none of which has a NUL, into an array, without duplicates.
-
-    Some file systems list a name again that is replaced meanwhile. As numpy's strings of one width
-    a path among a million costs 0.4 us; a sorted list made into an array costs 0.9.
-    """
-    width = max(map(len, paths), default=0)
-    if width * len(paths) > WIDE:  # a few long paths would make all as wide
-        return pa.array(sorted(set(paths)), pa.binary())
-    table = np.array(paths, "S")
-    table.sort()
-    again = table[1:] == table[:-1]
-    if again.any():
-        table = np.delete(table, np.flatnonzero(again))
-    lengths = np.char.str_len(table)
-    used = np.arange(table.itemsize) < lengths[:, np.newaxis]
-    data = table.view(np.uint8).reshape(used.shape)[used]
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
-    return pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers).cast(pa.binary())
 
 
 def _walk_folder(root: bytes, refused: Callable[[OSError], None]) -> list[bytes]:
@@ -216,12 +190,14 @@ def _read_folder(
                 slow = len(took) == FEW and min(took) > in_flight.SLOW
             yield entry
 
+    folder = os.path.join(root, prefix)
     with scanned(root, prefix, refused) as entries:
-        names = _folders_of(worth_asking(entries))
-    if skipped and _links_of(os.path.join(root, prefix)) != 2 + len(names):
+        names = _folders_among(worth_asking(entries), folder, refused)
+    if skipped and _links_of(folder) != 2 + len(names):
         with scanned(root, prefix, refused) as entries:
-            files = (entry for entry in entries if is_file_name(entry.name))
-            names |= _folders_of(one for one in files if not is_sidecar_name(one.name))
+            files = (one for one in entries if is_file_name(one.name))
+            others = (one for one in files if not is_sidecar_name(one.name))
+            names |= _folders_among(others, folder, refused)
     return sidecars, [prefix + name + b"/" for name in names if may_hold_sidecars([name])]
 
 
@@ -232,8 +208,18 @@ def _links_of(folder: bytes) -> int:
         return 0
 
 
-def _folders_of(entries: Iterable[os.DirEntry[bytes]]) -> set[bytes]:
-    return {one.name for one in with_kinds(entries) if one.is_dir(follow_symlinks=False)}
+def _folders_among(
+    entries: Iterable[os.DirEntry[bytes]], folder: bytes, refused: Callable[[OSError], None]
+) -> set[bytes]:
+    names = set[bytes]()
+    for entry in with_kinds(entries):
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                names.add(entry.name)
+        except OSError as error:  # it does not tell, and may be a folder
+            error.filename = os.path.join(folder, entry.name)
+            refused(error)
+    return names
 
 
 def _names(root: bytes, prefix: bytes) -> Iterator[bytes]:
@@ -277,16 +263,14 @@ def scanned(
         refused(error)
 
     path = os.path.join(root, prefix)
-    try:
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        told(error)
-        yield iter(())
-        return
-    try:
-        yield _entries(folder, told)
-    finally:
-        os.close(folder)
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(open_folder(path))
+        except OSError as error:
+            told(error)
+            yield iter(())
+        else:
+            yield _entries(folder, told)
 
 
 def _entries(folder: int, told: Callable[[OSError], None]) -> Iterator[os.DirEntry[bytes]]:

@@ -2,7 +2,8 @@
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -131,24 +132,19 @@ def _link(folder: int) -> int | None:
     first = f"{below}/{name}"
     os.mkdir(below, dir_fd=folder)
     try:
-        file = os.open(first, _NEW, 0o666, dir_fd=folder)
-        try:
-            _write(file)
-        finally:
-            os.close(file)
-        os.link(first, name, src_dir_fd=folder, dst_dir_fd=folder)
-        os.unlink(first, dir_fd=folder)
-        return _read_back(name, folder)
-    except OSError as error:
-        if error.errno in NO_LINK:
-            return None
-        raise
+        with _tried(folder, first, name):
+            file = os.open(first, _NEW, 0o666, dir_fd=folder)
+            try:
+                _write(file)
+            finally:
+                os.close(file)
+            os.link(first, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.unlink(first, dir_fd=folder)
+            return _read_back(name, folder)
     finally:
-        for each in (first, name):
-            with suppress(OSError):
-                os.unlink(each, dir_fd=folder)
         with suppress(OSError):
             os.rmdir(below, dir_fd=folder)
+    return None
 
 
 def _link_unnamed(folder: int) -> int | None:
@@ -157,20 +153,28 @@ def _link_unnamed(folder: int) -> int | None:
     if file is None:
         return None
     name = unique()
-    try:
+    with _tried(folder, name):
         try:
             _write(file)
             link_unnamed(file, name, folder)
         finally:
             os.close(file)
         return _read_back(name, folder)
+    return None
+
+
+@contextmanager
+def _tried(folder: int, *names: str) -> Iterator[None]:
+    """Pass over it if the file system cannot link, and remove the files of these names."""
+    try:
+        yield
     except OSError as error:
-        if error.errno in NO_LINK:
-            return None
-        raise
+        if error.errno not in NO_LINK:
+            raise
     finally:
-        with suppress(OSError):
-            os.unlink(name, dir_fd=folder)
+        for name in names:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=folder)
 
 
 def _write(file: int) -> None:

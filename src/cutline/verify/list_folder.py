@@ -91,17 +91,19 @@ class Listing:
     def _files_among(
         self, batch: list[os.DirEntry[bytes]], prefix: bytes, folders: list[bytes]
     ) -> Iterator[File]:
-        # Images and others apart: they do not take equally long to tell what is asked.
-        groups: tuple[list[os.DirEntry[bytes]], ...] = [], []
+        images, others = list[os.DirEntry[bytes]](), list[os.DirEntry[bytes]]()
         for entry in batch:
             # A folder named like a sidecar is one too, that cannot be read.
             if passing_over.is_sidecar_name(entry.name) and _may_hold_sidecars(prefix):
                 stem, _, extension = entry.name.rpartition(b".")
                 yield SIDECAR, prefix + stem, b"." + extension
+            elif entry.name.rpartition(b".")[2].lower() in simpletuner.IMAGES:
+                images.append(entry)
             else:
-                groups[_is_image(entry.name)].append(entry)
-        for group in groups:
-            files = in_flight.in_order(partial(_file_of, prefix), group)
+                others.append(entry)
+        # Apart, for they do not take equally long to tell what is asked.
+        for group, look in ((images, _image_of), (others, _caption_of)):
+            files = in_flight.in_order(partial(look, prefix), group)
             for entry, file in zip(group, files, strict=True):
                 if file is not None:
                     yield file
@@ -126,17 +128,15 @@ def _may_hold_sidecars(prefix: bytes) -> bool:
     return passing_over.may_hold_sidecars(prefix.split(b"/"))
 
 
-def _is_image(name: bytes) -> bool:
-    return name.rpartition(b".")[2].lower() in simpletuner.IMAGES
-
-
-def _file_of(prefix: bytes, entry: os.DirEntry[bytes]) -> File | None:
+def _image_of(prefix: bytes, entry: os.DirEntry[bytes]) -> File | None:
     stem, _, extension = entry.name.rpartition(b".")
     if not stem or not local_folder.answer(entry.is_file):
         return None
-    if extension == b"txt":
-        return CAPTION, prefix + stem, b".txt"
-    if not _is_image(entry.name):
-        return None
     is_empty = local_folder.answer(lambda: not entry.stat().st_size)
     return EMPTY if is_empty else IMAGE, prefix + stem, b"." + extension
+
+
+def _caption_of(prefix: bytes, entry: os.DirEntry[bytes]) -> File | None:
+    stem, _, extension = entry.name.rpartition(b".")
+    is_caption = local_folder.answer(entry.is_file) and stem and extension == b"txt"
+    return (CAPTION, prefix + stem, b".txt") if is_caption else None
