@@ -51,12 +51,12 @@ def test_a_listing_is_what_walking_finds(tmp_path_factory, paths):
     assert sidecars == set(Folder(str(root)).list()["path"].to_pylist())
 
 
-def test_a_batch_of_a_listing_may_be_smaller_than_a_folder(tmp_path, monkeypatch):
+def test_what_is_held_of_a_folder_may_be_less_than_all(tmp_path, monkeypatch):
     for number in range(30):
         for extension in ("png", "json", "txt"):
             (tmp_path / f"{number}.{extension}").write_bytes(b"x" * (number % 2))
     whole = set(Listing(str(tmp_path)).files())
-    monkeypatch.setattr(list_folder, "BATCH", 7)
+    monkeypatch.setattr(list_folder, "HELD", 7)
     found = list(Listing(str(tmp_path)).files())
     assert len(found) == 90
     assert set(found) == whole

@@ -35,6 +35,9 @@ FILES: Final = pa.schema(
 BATCH: Final = 2**16
 """Files that are held at a time."""
 
+HELD: Final = 2**12
+"""Entries of a folder that are held at a time, of which each may take 1 kB with what it told."""
+
 OURS: Final = os.fsencode(disk.OWN)
 
 File: TypeAlias = tuple[int, bytes, bytes]
@@ -67,8 +70,8 @@ class Listing:
             pass
 
     def _write_batch(self, files: Iterable[File], run: SortedRun) -> bool:
-        # Columns are filled as files come: of 600,000 files all of this takes 0.7 s, and a list of
-        # tuples that is turned into columns at the end took 0.9 s more.
+        # Columns are filled as files come: of 600,000 files a list of tuples that is turned into
+        # columns at the end took 0.9 s more, where all of this took 0.7.
         kinds, keys, extensions = list[int](), list[bytes](), list[bytes]()
         for kind, key, extension in files:
             kinds.append(kind)
@@ -85,7 +88,7 @@ class Listing:
         while folders:
             prefix = folders.pop()
             with local_folder.scanned(self.root, prefix, self._refused) as entries:
-                while batch := [*islice(entries, BATCH)]:
+                while batch := [*islice(entries, HELD)]:
                     yield from self._files_among(batch, prefix, folders)
 
     def _files_among(
