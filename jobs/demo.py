@@ -22,12 +22,11 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     root = Path(sys.argv[1]) / "dalle3"
-    step("A dataset with planted faults, and what must be counted on it", "demo", str(root))
-    table, data, orphans = root / "dalle3.parquet", root / "data", f"move={root / 'orphans'}"
+    step("A dataset with planted faults", "demo", str(root))
     step("The table, straight from the shards", "run", str(root), "--no-extract")
     step("The whole recipe, and what would stop a training", "run", str(root))
-    step("Out of the way with that", "verify", str(table), str(data), "--orphans", orphans)
-    step("The first rows", "head", str(table), "-n", "5")
+    step("Out of the way with that", "run", str(root), "--orphans", "move")
+    step("The first rows", "head", str(root / "dalle3.parquet"), "-n", "5")
     print(f"\n# What is there now\n{root}/")
     for path in sorted(root.iterdir()):
         count = f"  ({sum(1 for _ in path.iterdir()):,} entries)" if path.is_dir() else ""

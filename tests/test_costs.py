@@ -207,3 +207,45 @@ def test_a_source_that_is_not_there_is_refused_as_by_the_job(tmp_path):
     result = CliRunner().invoke(cutline, arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "is not there" in result.stderr
+
+
+def test_what_was_moved_away_with_orphans_is_not_told_to_be_unpacked(tmp_path):
+    root = tmp_path / "demo"
+    make_demo(root, DemoOptions(200, form="shards"))
+    run(root, CompileOptions(max_rejects=1), RunOptions(orphans="move"))
+    before = tree(root)
+    cost = told("run", root)
+    assert (tree(root), cost["extract"]["files"], cost["captions"]["files"]) == (before, 0, 0)
+    os.remove(next((root / "data").glob("*.txt")).with_suffix(".json"))
+    assert told("run", root)["extract"]["files"] == 1
+    first, *_ = sorted((root / "data").glob("*.tar"))
+    os.rename(first, first.with_name("another.tar"))  # nothing of it was ever moved
+    moved = told("run", root)["extract"]["files"] - 1
+    assert 0 < moved <= sum(path.is_file() for path in (root / "orphans").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        (["compile", "demo/data", "x.parquet"], "the table"),
+        (["compile", "demo/data", "x.parquet", "--allow-damaged"], ""),
+        (["extract", "demo/data", "new"], "the folder"),
+        (["extract", "demo/data", "new", "--allow-damaged"], ""),
+        (["run", "demo"], "the folder"),
+        (["run", "demo", "--allow-damaged"], ""),
+        (["run", "demo", "--no-extract"], "the table"),
+    ],
+)
+def test_damaged_shards_are_told_as_by_the_job(hostile, monkeypatch, command, output):
+    monkeypatch.chdir(hostile)
+    result = CliRunner().invoke(cutline, [*command, "--dry-run", "--max-rejects=1"])
+    assert result.exit_code == bool(output), result.stderr
+    assert ("shards are damaged" in result.stderr) == bool(output)
+    assert (f", and {output} would have only what could be read" in result.stderr) == bool(output)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    make_demo(folder / "demo", DemoOptions(200, form="hostile"))
+    return folder

@@ -31,8 +31,11 @@ def counted(body):
 def root(request, tmp_path_factory):
     """A demo of a size as its command makes it, and what it prints."""
     folder = tmp_path_factory.mktemp("demo") / f"of_{request.param}"
-    made = run("cutline", "demo", folder, "--loose", "--records", request.param)
-    assert (made.returncode, made.stderr) == (0, f"Now prepare it: cutline run {folder}\n")
+    made = run("cutline", "demo", folder, "--loose", "--json", "--records", request.param)
+    assert (made.returncode, made.stderr.splitlines()[-1]) == (
+        0,
+        f"Now prepare it: cutline run {folder}",
+    )
     return folder, json.loads(made.stdout)
 
 

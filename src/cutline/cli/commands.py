@@ -1,5 +1,6 @@
 """The command line: parse, call, print."""
 
+import os
 import shlex
 import sys
 from dataclasses import replace
@@ -164,16 +165,25 @@ def head_command(table: str, count: int, form: str) -> None:
 @click.argument("folder", metavar="DIR", type=click.Path())
 @click.option("--loose", is_flag=True, help="Make loose files, not tar shards.")
 @click.option("--hostile", is_flag=True, help="Add a damaged and a hostile shard.")
+@click.option("--json", "as_json", is_flag=True, help="Print what a run must count, as JSON.")
 @taking(options=DemoOptions, without={"form"})
-def demo_command(folder: str, *, loose: bool, hostile: bool, options: DemoOptions) -> None:
-    """Make a small dataset with planted faults in DIR, and print what a run must count."""
+def demo_command(
+    folder: str, *, loose: bool, hostile: bool, as_json: bool, options: DemoOptions
+) -> None:
+    """Make a small dataset with planted faults in DIR, and say what a run must count."""
     with one_sentence(f"remove {folder}, and run this again"):
         if loose and hostile:
             raise UsageError("Loose files have no shard that is hostile: leave --loose out.")
         form: Form = "loose" if loose else "hostile" if hostile else "shards"
         expected = make_demo(folder, replace(options, form=form))
-        with standard_output():
-            click.echo(orjson.dumps(expected, option=orjson.OPT_INDENT_2))
+        if as_json:
+            with standard_output():
+                click.echo(orjson.dumps(expected, option=orjson.OPT_INDENT_2))
+    counted = os.path.join(folder, "expected.json")
+    tell(
+        f"Made {expected.sidecars:,} sidecars and {expected.images:,} images in {folder}. A run"
+        f" must count {expected.rows:,} rows; {counted} has the rest."
+    )
     tell(f"Now prepare it: {shlex.join(['cutline', 'run', folder])}")
 
 

@@ -2,6 +2,6 @@
 
 from cutline.extract.extract_options import ExtractOptions
 from cutline.extract.extraction import ExtractSummary, extract
-from cutline.extract.first_wins import chosen_members
+from cutline.extract.first_wins import lines_due
 
-__all__ = ["ExtractOptions", "ExtractSummary", "chosen_members", "extract"]
+__all__ = ["ExtractOptions", "ExtractSummary", "extract", "lines_due"]

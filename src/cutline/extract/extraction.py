@@ -242,7 +242,7 @@ def _summary(
     shortfalls = [
         _refusal(settled, options.max_rejects),
         trouble.unwritten(counts["unwritable"], "file", folder),
-        "" if options.allow_damaged else shard_index.shortfall(indexes, "the folder"),
+        "" if options.allow_damaged else shard_index.shortfall(indexes, "the folder has"),
     ]
     rejects = settled.rejects + Counter(
         {"unwritable": counts["unwritable"], ledger.DAMAGED: len(shard_index.damaged(indexes))}

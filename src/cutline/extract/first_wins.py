@@ -15,7 +15,7 @@ from cutline.extract.extract_options import ExtractOptions
 from cutline.plan import ledger, marks, shard_index
 from cutline.record import reasons
 from cutline.sources import line_format
-from cutline.store import TableStore, parquet
+from cutline.store import TableStore, Workspace, parquet
 
 EXAMPLES: Final = 10
 """Members that become no file and are told one by one."""
@@ -109,7 +109,7 @@ def settle(
     members = pa.concat_tables(
         [shard_index.member_lines(index, ["reason", "sidecar"], store) for index in indexes]
     )
-    members = chosen_members(members.combine_chunks(), options)
+    members = _chosen(members.combine_chunks(), options)
     regular = pc.is_null(members["reason"]).to_numpy()
     of_shards = regular & _would_replace(members, shards)
     regular &= ~of_shards
@@ -157,8 +157,20 @@ def _would_replace(members: pa.Table, shards: Mapping[bytes, int]) -> npt.NDArra
     return found
 
 
-def chosen_members(members: pa.Table, options: ExtractOptions) -> pa.Table:
-    """Return the members that an extraction with these options makes files of."""
+def lines_due(
+    indexes: list[shard_index.ShardIndex], data: str, options: ExtractOptions, store: TableStore
+) -> pa.Table:
+    """Return the members that `extract` would make files of in `data`, and change nothing.
+
+    Those are among them that are files there already, but not those that were moved away.
+    """
+    own = Workspace.below(data).folder
+    settled = settle(indexes, store, options, {})
+    moved, known = marks.moved_files.read(own, store), marks.shard_versions.read(own)
+    return settled.without_moved(moved, known).lines
+
+
+def _chosen(members: pa.Table, options: ExtractOptions) -> pa.Table:
     if not options.selection.is_all:
         members = options.selection.members_of(members)
     if options.only is None:

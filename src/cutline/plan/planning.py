@@ -232,7 +232,7 @@ def _listed(
     indexes = shard_index.index_enough(origin, options.selection.limit, index, files.store)
     lines = shard_index.sidecar_lines(indexes, files.store, images=options.images)
     if not len(lines) and shard_index.damaged(indexes):
-        raise CutlineError(shard_index.shortfall(indexes, "the table"))
+        raise CutlineError(shard_index.shortfall(indexes, "the table has"))
     return options.selection.of(lines), indexes
 
 

@@ -202,13 +202,16 @@ def _shown_damages(index: ShardIndex) -> Iterator[str]:
 
 
 def shortfall(indexes: list[ShardIndex], output: str) -> str:
-    """Return a sentence about what an output lacks if shards are damaged; empty if none is."""
+    """Return a sentence about what an output lacks if shards are damaged; empty if none is.
+
+    `output` is it with its verb, such as "the table has".
+    """
     unsound = damaged(indexes)
     if not unsound:
         return ""
     first = f"{unsound[0].shard} {next(_shown_damages(unsound[0]))}"
     return (
-        f"{len(unsound):,} of {len(indexes):,} shards are damaged, and {output} has only what could"
+        f"{len(unsound):,} of {len(indexes):,} shards are damaged, and {output} only what could"
         f" be read of them (the first: {first}): download them again, or add --allow-damaged."
     )
 

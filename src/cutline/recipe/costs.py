@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from cutline.captions import is_table
 from cutline.errors import checked
-from cutline.extract import ExtractOptions, chosen_members
+from cutline.extract import ExtractOptions, lines_due
 from cutline.plan import planning, shard_index
 from cutline.progress import Summary
 from cutline.recipe.dataset_root import check_shards, layout
@@ -71,6 +71,8 @@ class Cost(Summary):
         By the speed of the sample; None if that could not be measured.
     workers
         How many processes that is with.
+    damage
+        A sentence about the shards that were read and are damaged; empty if none is.
     """
 
     job: str
@@ -79,6 +81,7 @@ class Cost(Summary):
     estimated: tuple[str, ...]
     minutes: float | None
     workers: int
+    damage: str = ""
 
     @property
     def needed(self) -> space.Room:
@@ -113,8 +116,8 @@ class Cost(Summary):
 
     @property
     def shortfall(self) -> str:
-        """A sentence if there is no room for it."""
-        return _lack(self.where, self.needed)
+        """What is damaged, and that there is no room for it."""
+        return " ".join(filter(None, (self.damage, _lack(self.where, self.needed))))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -137,8 +140,9 @@ class RunCost(Summary):
 
     @property
     def shortfall(self) -> str:
-        """A sentence if there is no room for all of it."""
-        return _lack(self.each[0].where, sum((one.needed for one in self.each), space.Room()))
+        """What is damaged, and that there is no room for all of it."""
+        lack = _lack(self.each[0].where, sum((one.needed for one in self.each), space.Room()))
+        return " ".join(filter(None, (*(one.damage for one in self.each), lack)))
 
 
 def _lack(where: str, needed: space.Room) -> str:
@@ -221,7 +225,7 @@ def of_run(
         # It compiles what it has unpacked, with no part and no index of a shard.
         loose = replace(sample, shards=0, indexes=None)
         compiled = _compile_cost(loose, files, options, workers)
-        how = replace(chosen.extract, selection=options.selection)
+        how = chosen.unpacking(options)
         unpacked = [_extract_cost(sample, data, how, workers)] if shards else []
         rows = round(sample.scaled(sample.rows))
         captions = _captions_cost(sample.read_rows(), rows, data, workers)
@@ -252,7 +256,8 @@ def _compile_cost(
     estimated = ("sidecars", *ESTIMATED) if sample.share < 1 else ESTIMATED
     seconds = sample.listing / sample.share + sample.scaled(sample.seconds) / workers
     where = os.path.dirname(files.table)
-    return Cost("compile", where, counts, estimated, _minutes(seconds), workers)
+    damage = "" if options.allow_damaged else _damage(sample, "the table")
+    return Cost("compile", where, counts, estimated, _minutes(seconds), workers, damage)
 
 
 def _index_cost(sample: trial.Trial, files: TableFiles, workers: int) -> Cost:
@@ -287,12 +292,7 @@ def _captions_cost(rows: pa.Table, count: int, folder: str, workers: int) -> Cos
 
 
 def _extract_cost(sample: trial.Trial, folder: str, options: ExtractOptions, workers: int) -> Cost:
-    tables = [
-        shard_index.member_lines(index, ["sidecar", "reason"], sample.files.store)
-        for index in sample.indexes or []
-    ]
-    sound = pa.concat_tables(tables).filter(pc.field("reason").is_null())
-    members = chosen_members(sound, options)
+    members = lines_due(sample.indexes or [], folder, options, sample.files.store)
     share = sample.share if options.selection.is_all else 1.0  # so many, of however many
     some = _some(range(len(members)), SAMPLED)
     lines = members.take(pa.array(some, pa.int64())).to_pylist()
@@ -304,7 +304,12 @@ def _extract_cost(sample: trial.Trial, folder: str, options: ExtractOptions, wor
     seconds = _seconds_to_copy(sample, _some(lines, WRITTEN), _there(folder))
     minutes = _minutes(seconds and seconds * files["files"] / workers)
     counts = {"shards": sample.shards, **files}
-    return Cost("extract", folder, counts, ESTIMATED[1:], minutes, workers)
+    damage = "" if options.allow_damaged else _damage(sample, "the folder")
+    return Cost("extract", folder, counts, ESTIMATED[1:], minutes, workers, damage)
+
+
+def _damage(sample: trial.Trial, output: str) -> str:
+    return shard_index.shortfall(sample.indexes or [], f"{output} would have")
 
 
 def _some(every: Sequence[Item], most: int) -> list[Item]:

@@ -71,6 +71,16 @@ class RunOptions:
         """Whether the trainer reads the shards, and nothing is unpacked."""
         return self.in_place or self.loader.strategy == "webshart"
 
+    def unpacking(self, options: CompileOptions) -> ExtractOptions:
+        """Return how to unpack, with what that shares with the compile."""
+        return replace(
+            self.extract,
+            selection=options.selection,
+            max_rejects=options.max_rejects,
+            allow_damaged=options.allow_damaged,
+            force_unlock=options.force_unlock,
+        )
+
 
 RUN_DEFAULTS: Final = RunOptions()
 
@@ -249,14 +259,7 @@ class _Run:
     def extract(self) -> ExtractSummary | None:
         if not (shards := shard_names.shards_in_root(self.root)):
             return None
-        unpacking = replace(
-            self.chosen.extract,
-            selection=self.options.selection,
-            max_rejects=self.options.max_rejects,
-            allow_damaged=self.options.allow_damaged,
-            force_unlock=self.options.force_unlock,
-        )
-        watcher = self.watch("extract")
+        unpacking, watcher = self.chosen.unpacking(self.options), self.watch("extract")
         return extract(shards, self.data, unpacking, client=self.client, watcher=watcher)
 
     def compile(self, source: Origin, extracted: ExtractSummary | None) -> CompileSummary:

@@ -162,7 +162,7 @@ def _summed_up(
     allowed = context.options.allow_damaged
     named = context.options.rules.fields.image  # of `x.jpg.json`, the image has another stem
     no_row = merge.no_row(merged, _advise(context, plan, receipts))
-    damage = "" if allowed else shard_index.shortfall(plan.indexes or [], "the table")
+    damage = "" if allowed else shard_index.shortfall(plan.indexes or [], "the table has")
     return CompileSummary(
         table=context.files.table,
         sidecars=merged.sidecars,

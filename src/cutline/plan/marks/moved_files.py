@@ -29,7 +29,9 @@ class Moved(NamedTuple):
 
     def stays_away(self, version: str, known: Known) -> bool:
         """Return whether a version of a shard has nothing newer than what was moved."""
-        birth = known.births[version]
+        birth = known.births.get(version)
+        if birth is None:  # it was never unpacked here
+            return False
         return birth <= self.newest if self.birth is None else birth == self.birth
 
 
