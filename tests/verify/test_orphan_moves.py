@@ -100,6 +100,43 @@ def test_a_move_that_was_stopped_half_way_is_restored_and_is_gone_on_with(datase
     assert tree(other.root) == before
 
 
+class Killed(BaseException):
+    """A process that is no more."""
+
+
+@pytest.mark.parametrize("name", ["unlink", "rmdir"])
+def test_a_restore_that_dies_at_its_end_is_ended_by_the_same_command(
+    dataset, folder, monkeypatch, name
+):
+    """It dies at each removal in the folder; once nothing dies, no folder is left."""
+    before = tree(dataset.root)
+    real = getattr(os, name)
+    for left in range(20):
+        move(dataset, folder)
+        rest = iter(range(left))
+
+        def perhaps(path, *arguments, rest=rest, **options):
+            if str(path).startswith(str(folder)) and next(rest, None) is None:
+                raise Killed
+            return real(path, *arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, perhaps)
+            try:
+                restore(dataset, folder)
+            except Killed:
+                died = True
+            else:
+                died = False
+        if died:
+            restore(dataset, folder)
+        assert tree(dataset.root) == before
+        assert not folder.exists()
+        if not died:
+            break
+    assert left > (name == "rmdir")  # it died somewhere
+
+
 def test_a_second_move_into_a_folder_is_restored_with_the_first(dataset, folder):
     before = tree(dataset.root)
     move(dataset, folder)

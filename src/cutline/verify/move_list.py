@@ -36,7 +36,7 @@ def write_list(folder: str, data: str, moves: Iterable[Move]) -> None:
     """Write the list of what will be moved out of DATA, after what was moved there before."""
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, LIST)
-    before = list(read_list(folder)) if os.path.isfile(path) else []
+    before = list(read_list(folder))
     known = {one.path for one in before}
     with disk.publish(path) as file:
         file.write(json.dumps({"data": os.path.relpath(data, folder)}).encode() + b"\n")
@@ -70,8 +70,13 @@ def _data_named(line: bytes) -> str:
 
 
 def read_list(folder: str) -> Iterator[Move]:
-    """Read the list of what was moved; it is checked, because somebody may have edited it."""
+    """Read the list of what was moved; it is checked, because somebody may have edited it.
+
+    There is none in a folder that nothing was moved to, or from which all is back.
+    """
     path = os.path.join(folder, LIST)
+    if not os.path.isfile(path):
+        return
     with open(path, "rb") as file:
         for number, line in enumerate(file):
             if not line.strip() or (number == 0 and _data_named(line)):
@@ -94,9 +99,9 @@ def remove_folders(folder: str) -> None:
     Other empty folders stay: somebody made them.
     """
     made = {above for one in read_list(folder) for above in _folders_above(one.path)}
-    disk.remove(os.path.join(folder, LIST))
     for path in sorted(made, key=len, reverse=True):
         disk.remove_folder(os.path.join(folder, os.fsdecode(path)))
+    disk.remove(os.path.join(folder, LIST))  # after what is only known from it
     disk.remove_folder(folder)
 
 

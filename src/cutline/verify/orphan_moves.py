@@ -105,7 +105,8 @@ def restore_orphans(
         Something has taken the name of a file; the others are back.
     """
     target, source = os.path.realpath(folder), disk.data_folder(data)
-    if not os.path.isfile(os.path.join(target, LIST)):
+    # An empty folder is what is left of one if a run dies when all is back.
+    if not os.path.isfile(os.path.join(target, LIST)) and not _is_empty(target):
         raise UsageError(f"There is no {LIST} in {folder}: name the folder that orphans went to.")
     check_data(target, source)
     outputs = TableFiles.of(table)
@@ -159,6 +160,10 @@ def caption_orphans(
         files.sync()
     watcher.say(f"Wrote {len(due):,} caption files.")
     return verify_dataset(table, data, options, client=client, watcher=watcher)
+
+
+def _is_empty(folder: str) -> bool:
+    return os.path.isdir(folder) and not os.listdir(folder)
 
 
 @contextmanager
