@@ -93,6 +93,7 @@ def floor(table: str) -> Course:
         {
             "compile": lambda at: script("floors", "read", str(THREADS), *folders(at)),
             "captions": lambda at: script("floors", "write", str(THREADS), table, *folders(at)),
+            "verify": lambda at: script("floors", "look", str(THREADS), *folders(at)),
         },
         {"captions": same_captions},
     )
@@ -106,6 +107,7 @@ def floor_on_dask(table: str) -> Course:
             "captions": lambda at: script(
                 "dask_floors", "write", str(THREADS), table, f"{at.seen}/data"
             ),
+            "verify": lambda at: script("dask_floors", "look", str(THREADS), f"{at.seen}/data"),
         },
         {"captions": same_captions},
     )
@@ -241,17 +243,21 @@ def judged(title: str, times: dict[tuple[str, str], Runs]) -> Iterator[Verdict]:
     def seconds(step: str, name: str = "cutline") -> float:
         return times[step, name].seconds
 
+    def near_floors(step: str) -> Iterator[Verdict]:
+        for name in ("floor", "floor on Dask"):
+            if (step, name) in times:
+                share = seconds(step) / seconds(step, name)
+                yield at_most(f"{step}, {title}: times the {name}'s seconds", share, 1.25)
+
     for step, limit in (("compile", 8), ("captions", 3)):
         ours, theirs = seconds(step), seconds(step, "recipe")
         yield at_least(f"{step}, {title}: times the recipe's speed", theirs / ours, limit)
-        for name in ("floor", "floor on Dask"):
-            if (step, name) in times:
-                share = ours / seconds(step, name)
-                yield at_most(f"{step}, {title}: times the {name}'s seconds", share, 1.25)
+        yield from near_floors(step)
         share = seconds(f"{step} again") / theirs
         yield at_most(f"{step} again, {title}: times the recipe's seconds", share, 0.1)
     share = seconds("verify") / seconds("compile")
     yield at_most(f"verify, {title}: times the compile's seconds", share, 1.0)
+    yield from near_floors("verify")
 
 
 def object_store(room: Room, options: argparse.Namespace) -> Iterator[Verdict]:

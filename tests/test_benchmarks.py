@@ -88,6 +88,12 @@ def test_the_floors_on_slow_storage_write_the_same_files_too(data, room, tmp_pat
             run(script(f"slow/{name}", "read", "4", f"{folder}/data"))
             run(script(f"slow/{name}", "write", "4", table, f"{folder}/data"))
             proofs.add(run(same_captions(folder)).stdout)
+            run(look := script(f"slow/{name}", "look", "4", f"{folder}/data"))
+            for gone in ("image.png", "caption.txt"):  # so each of them is looked at
+                os.symlink("nowhere", f"{folder}/data/{gone}")
+                with pytest.raises(ContenderError):
+                    run(look)
+                os.remove(f"{folder}/data/{gone}")
     with fresh() as folder:
         run(script("recipe", "captions", f"{folder}/data"))
         proofs.add(run(same_captions(folder)).stdout)

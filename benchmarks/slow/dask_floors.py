@@ -2,6 +2,7 @@
 
     python dask_floors.py read THREADS DATA
     python dask_floors.py write THREADS TABLE DATA
+    python dask_floors.py look THREADS DATA
     python dask_floors.py objects BUCKET AT_ONCE
     python dask_floors.py ranges BUCKET AT_ONCE
     python dask_floors.py whole BUCKET AT_ONCE
@@ -42,6 +43,10 @@ def write(data: str, table: str, number: int, threads: int) -> None:
     floors.write_all(data, floors.captions_of(table)[number::PROCESSES], threads)
 
 
+def look(data: str, number: int, threads: int) -> None:
+    floors.look_at_all(data, floors.sample_names(data)[number::PROCESSES], threads)
+
+
 def get(verb: str, bucket: str, number: int, at_once: int) -> None:
     s3_floor.work("aiobotocore", bucket, (number, PROCESSES), at_once, s3_floor.WAYS[verb])
 
@@ -53,6 +58,8 @@ def main(arguments: list[str]) -> None:
             on_cluster(read, [(data, number, int(threads)) for number in numbers])
         case ["write", threads, table, data]:
             on_cluster(write, [(data, table, number, int(threads)) for number in numbers])
+        case ["look", threads, data]:
+            on_cluster(look, [(data, number, int(threads)) for number in numbers])
         case [("objects" | "ranges" | "whole") as verb, bucket, at_once]:
             on_cluster(get, [(verb, bucket, number, int(at_once)) for number in numbers])
         case _:

@@ -2,12 +2,14 @@
 
     python floors.py read THREADS DATA [DATA ...]
     python floors.py write THREADS TABLE DATA [DATA ...]
+    python floors.py look THREADS DATA [DATA ...]
 
 Each process has so many threads and works through one of the folders, which are one folder seen
 from one host or two; there are two processes on each. The first reads each sidecar whole. The
 second makes the caption file of each row whole: written in a staging folder of the thread's own,
-which stays open, and renamed. The kernel lets one process at a time work in a folder of a mount;
-so all but the rename, which has to, happens in another.
+which stays open, and renamed. The third asks each image for its size, because one may be empty, and
+reads each caption file whole. The kernel lets one process at a time work in a folder of a mount; so
+all but the rename, which has to, happens in another.
 """
 
 import itertools
@@ -32,6 +34,10 @@ def sidecar_names(data: str) -> list[str]:
     return sorted(name for name in os.listdir(data) if name.endswith(".json"))
 
 
+def sample_names(data: str) -> list[str]:
+    return sorted(name for name in os.listdir(data) if not name.endswith(".json"))
+
+
 def read_all(data: str, names: Sequence[str], threads: int) -> None:
     folder = opened(data)
 
@@ -43,6 +49,18 @@ def read_all(data: str, names: Sequence[str], threads: int) -> None:
             os.close(file)
 
     in_threads(read, names, threads)
+
+
+def look_at_all(data: str, names: Sequence[str], threads: int) -> None:
+    folder = opened(data)
+    captions = [name for name in names if name.endswith(".txt")]
+    images = [name for name in names if not name.endswith(".txt")]
+
+    def look(name: str) -> int:
+        return os.stat(name, dir_fd=folder).st_size
+
+    in_threads(look, images, threads)
+    read_all(data, captions, threads)
 
 
 def write_all(data: str, files: Sequence[tuple[str, bytes]], threads: int) -> None:
@@ -107,5 +125,7 @@ if __name__ == "__main__":
             in_processes(read_all, hosts, sidecar_names(hosts[0]), int(threads))
         case ["write", threads, table, *hosts] if hosts:
             in_processes(write_all, hosts, captions_of(table), int(threads))
+        case ["look", threads, *hosts] if hosts:
+            in_processes(look_at_all, hosts, sample_names(hosts[0]), int(threads))
         case _:
             sys.exit(__doc__)
