@@ -19,6 +19,9 @@ BESIDE_BAR: Final = 71
 
 LEAST_BAR, LONGEST_BAR = 4, 40
 
+TICK: Final = 0.01
+"""Seconds that a stage takes at the least, as far as its rate goes."""
+
 
 class Terminal:
     """A watcher that shows a bar a stage, and the summary at the end."""
@@ -77,7 +80,10 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Return the text."""
-        speed = task.finished_speed or task.speed
+        if task.finished_time is not None:  # rich's own is that of the last moment
+            speed = task.completed / max(task.finished_time, TICK)
+        else:
+            speed = 0.0 if _is_young(task) else task.speed or 0.0
         shown = f"{task.fields['load'].figure(speed)}/s" if speed else ""
         return Text(shown, style="progress.remaining", no_wrap=True)
 
@@ -87,5 +93,9 @@ class _Left(TimeRemainingColumn):
 
     def render(self, task: Task) -> Text:
         """Return the text."""
-        young = (task.elapsed or 0) < PATIENCE or task.time_remaining is None
-        return Text() if young and not task.finished else super().render(task)
+        unknown = _is_young(task) or task.time_remaining is None
+        return Text() if unknown and not task.finished else super().render(task)
+
+
+def _is_young(task: Task) -> bool:
+    return (task.elapsed or 0) < PATIENCE
