@@ -92,7 +92,7 @@ def test_captions_that_cannot_be_written_are_the_shortfall_of_the_run(root):
     summary = run(str(root))
     assert summary.shortfall == f"{summary.captions.shortfall} {summary.verify.shortfall}"
     assert summary.shortfall.startswith("1 caption file")
-    assert ": images_without_caption_file 1; write" in summary.verify.shortfall
+    assert ": images without caption file 1; write" in summary.verify.shortfall
 
 
 def test_a_run_reads_the_headers_of_as_many_images_as_it_is_told(root):

@@ -231,7 +231,7 @@ def test_a_table_may_be_named_by_its_url(typed, place):
     written = typed("captions", table, "images", "--json", "--quiet")
     assert json.loads(written.stdout)["written"] == 5
     assert CliRunner().invoke(cutline, ["head", table]).exit_code == 0
-    assert "rows_without_image 5" in typed("verify", table, "images", "--quiet").stderr
+    assert "rows without image 5" in typed("verify", table, "images", "--quiet").stderr
 
 
 # What is printed

@@ -286,7 +286,7 @@ def test_a_cache_of_an_older_index_is_told_until_it_is_removed(dataset):
     assert f"`rm -r {cache}`" in told
     summary = verify(dataset)
     mend = f"remove what webshart keeps with `rm -r {cache}`."
-    assert summary.shortfall.endswith(f"stale_caches 1; {mend}")
+    assert summary.shortfall.endswith(f"stale caches 1; {mend}")
     shutil.rmtree(cache)
     assert loader.about_caches(out, str(dataset.table)) == []
     assert verify(dataset).shortfall == ""

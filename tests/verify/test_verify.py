@@ -514,12 +514,12 @@ def test_what_only_a_hand_can_mend_is_said_with_the_command_for_afterwards(datas
     (dataset.data / "a.png").unlink()
     again = f"with `cutline compile {dataset.data} {dataset.table}`."
     assert dataset.verify().shortfall == (
-        "The trainer would stop, or train on less than there is: rows_without_image 1; put the"
+        "The trainer would stop, or train on less than there is: rows without image 1; put the"
         f" images there or move their sidecars away, and compile the table again, {again}"
     )
     Image.new("RGB", (10, 20)).save(dataset.data / "a.png")
     assert dataset.verify(sizes=True).shortfall.endswith(
-        f"wrong_sizes 1; correct the sizes in the sidecars, and compile the table again, {again}"
+        f"wrong sizes 1; correct the sizes in the sidecars, and compile the table again, {again}"
     )
 
 

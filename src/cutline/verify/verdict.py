@@ -96,7 +96,8 @@ class VerifySummary(Summary):
     def shortfall(self) -> str:
         """What is wrong, and the command that mends it where there is one; empty if nothing is."""
         failing = [
-            f"{name} {self.findings[name].count:,}" for name in checks.failures(self.findings)
+            f"{name.replace('_', ' ')} {self.findings[name].count:,}"
+            for name in checks.failures(self.findings)
         ]
         if not failing:
             return ""
