@@ -37,8 +37,20 @@ def picture(width, height):
 
 
 def is_debris(path, file):
-    """Whether a file is a broken one that an extraction makes anew, of any but a caption file."""
-    return file.by == "nobody" and not path.endswith(".txt")
+    """Whether a file is a broken one that an extraction makes anew, of any but a caption file.
+
+    So is a torn sidecar of a shard, even if a user has touched it.
+    """
+    torn = path.endswith(".json") and not is_json(file.data)
+    return (file.by == "nobody" or torn) and not path.endswith(".txt")
+
+
+def is_json(data):
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True
 
 
 def size_of(image):
