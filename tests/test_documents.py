@@ -58,16 +58,19 @@ def reader(tmp_path_factory):
     return SimpleNamespace(folder=folder, left=left - {"expected.json"})
 
 
+@pytest.mark.commands
 def test_the_commands_of_the_documents_run(reader):
     assert (reader.folder / "dalle3/dalle3.parquet").exists()
 
 
+@pytest.mark.commands
 def test_the_output_tree_of_the_documents_is_what_is_left_behind(reader):
     tree = next(block for block in blocks(page("workstation"), "text") if "dalle3/" in block)
     shown = {line.split()[0].rstrip("/") for line in tree.splitlines()[1:]}
     assert shown == reader.left
 
 
+@pytest.mark.commands
 def test_the_python_of_the_documents_runs(reader):
     told = []
     for code in blocks(page("python"), "python"):

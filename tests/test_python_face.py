@@ -167,6 +167,7 @@ def test_help_lists_the_keywords():
     assert "Compile the sidecars of a source into one parquet table." in text
 
 
+@pytest.mark.commands
 @pytest.mark.parametrize("checker", [["mypy", "--strict"], ["pyright"]], ids=lambda one: one[0])
 def test_type_checkers_pass_the_examples(checker, tmp_path):
     files = []

@@ -36,6 +36,8 @@ from schedulers import scheduler
 from sidecars import numbered, write_sidecars
 from trees import tree
 
+pytestmark = pytest.mark.commands
+
 OPTIONS = cutline.CompileOptions(partition_size=5)
 
 

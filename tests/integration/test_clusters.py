@@ -16,6 +16,8 @@ from cutline.store.table_files import TableFiles
 from processes import PACKAGES, PATIENCE, run, until
 from sidecars import numbered, write_sidecars
 
+pytestmark = pytest.mark.commands
+
 
 @pytest.fixture
 def table(demo_root, tmp_path):

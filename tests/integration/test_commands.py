@@ -13,6 +13,8 @@ from processes import run
 from sidecars import numbered, write_sidecars
 from trees import texts, tree
 
+pytestmark = pytest.mark.commands
+
 ONE = ("--workers", "1", "--dashboard-address", "127.0.0.1:0")
 
 

@@ -13,6 +13,8 @@ from cutline import compile_table
 from cutline.store.table_files import TableFiles
 from processes import members, run, until
 
+pytestmark = pytest.mark.commands
+
 OPTIONS = ("--workers", "2", "--dashboard-address", "none")
 
 

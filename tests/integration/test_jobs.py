@@ -10,6 +10,8 @@ from intact import Dataset
 from processes import run
 from trees import texts
 
+pytestmark = pytest.mark.commands
+
 JOBS = Path(__file__).parents[2] / "jobs"
 
 

@@ -14,9 +14,12 @@ from sidecars import numbered, record, write_sidecars
 AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 """What takes from root its leave to look everywhere; the interpreter may be one of its own."""
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root can list everything"
-)
+pytestmark = [
+    pytest.mark.commands,
+    pytest.mark.skipif(
+        os.geteuid() == 0 and not shutil.which("setpriv"), reason="root can list everything"
+    ),
+]
 
 
 @pytest.fixture

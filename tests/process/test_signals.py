@@ -13,6 +13,8 @@ import pytest
 
 from sidecars import numbered, write_sidecars
 
+pytestmark = pytest.mark.commands
+
 OPTIONS = ["--partition-size=1", "--workers=1", "--dashboard-address=none"]
 
 

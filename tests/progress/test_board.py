@@ -14,6 +14,8 @@ from cutline.progress.stages import Progress
 from cutline.progress.summaries import in_a_line
 from schedulers import scheduler, without
 
+pytestmark = pytest.mark.commands
+
 STRICT = CompileOptions(max_rejects=0, fresh=True)
 
 

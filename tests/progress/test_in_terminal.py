@@ -10,6 +10,8 @@ from cutline.demo.making import make_demo
 from cutline.demo.samples import DemoOptions
 from terminal import Screen
 
+pytestmark = pytest.mark.commands
+
 COMMAND = (sys.executable, "-m", "cutline", "run", "dalle3", "--workers", "1")
 PLACE = ("--dashboard-address", "127.0.0.1:0")
 

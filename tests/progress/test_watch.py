@@ -166,6 +166,7 @@ def logged_run(records, folder):
     return (folder / "log").read_text()
 
 
+@pytest.mark.commands
 def test_the_log_of_a_whole_run_is_as_long_for_ten_times_the_records(tmp_path):
     logs = []
     for records in (300, 3000):
