@@ -3,7 +3,9 @@
 import json
 import os
 
-IMAGE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (640).to_bytes(4) + (480).to_bytes(4) + b"\x08\x02\0\0\0"
+IMAGE = (
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (1024).to_bytes(4) + (768).to_bytes(4) + b"\x08\x02\0\0\0"
+)
 """The front of the image of a good record: all that is read of one."""
 
 
@@ -11,8 +13,8 @@ def record(image_name="a.png", **changes):
     """The fields of a good record, with some of them changed; `...` leaves a field out."""
     fields = {
         "image_name": image_name,
-        "width": 640,
-        "height": 480,
+        "width": 1024,
+        "height": 768,
         "short_caption": f"What {image_name} shows.",
         "long_caption": "A longer story.",
     }

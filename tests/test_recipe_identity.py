@@ -24,12 +24,12 @@ MOVE = RunOptions(orphans="move")
 
 def jpeg(shade):
     with io.BytesIO() as file:
-        Image.new("L", (64, 48), shade).save(file, "JPEG")
+        Image.new("L", (1024, 768), shade).save(file, "JPEG")
         return file.getvalue()
 
 
 def sample(name, shade=0, **fields):
-    fields = {"width": 64, "height": 48, **fields}
+    fields = {"width": 1024, "height": 768, **fields}
     sidecar = as_bytes(record(f"{name}.jpg", **fields))
     return [(f"{name}.jpg", jpeg(shade)), (f"{name}.json", sidecar)]
 

@@ -56,7 +56,7 @@ DIGESTIBLE = {
     "dots.in.its.stem.json": record("dots.in.its.stem.jpg"),
     "no extension.json": record("no extension"),
     "ünïcödé 夜.json": record("ünïcödé 夜.jpeg", short_caption="Café, 早晨 🦊"),
-    "text.json": record("text.png", width="640", height=480.0),
+    "text.json": record("text.png", width="1024", height=768.0),
     "blanks inside.json": record("blanks inside.png", short_caption="a  b   c"),
     "another stem.json": record("named by the record.webp"),
     "long.json": record("long.png", short_caption="word " * 20_000 + "end"),

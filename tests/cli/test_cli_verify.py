@@ -125,7 +125,12 @@ def test_a_mistake_gets_one_sentence_and_exit_2(made, words, message):
 def test_the_loader_writes_beside_the_table(made):
     result = typed("loader", "set.parquet", "--id", "mine", "--strategy", "parquet")
     path = made.root / "multidatabackend.json"
-    assert (result.exit_code, result.stderr) == (0, f"The entry mine is in {path}\n")
+    first, small = result.stderr.splitlines()
+    assert (result.exit_code, first) == (0, f"The entry mine is in {path}")
+    assert small == (
+        "7 of 7 rows are of images below 0.75 megapixels, and the trainer leaves them out: lower"
+        f" minimum_image_size of the entry 'mine' in {path}."
+    )
     entry, _ = json.loads(path.read_text())
     assert (entry["id"], entry["caption_strategy"]) == ("mine", "parquet")
     assert entry["instance_data_dir"] == str(made.data)

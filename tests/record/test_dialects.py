@@ -89,7 +89,7 @@ def test_the_image_is_the_one_beside_whatever_the_record_names():
 def test_a_size_is_that_of_the_image_only_where_the_record_has_none():
     seen = Beside(b"x/7.png", (7, 8))
     rules = Rules(measure=True)
-    assert judged(record("7.png"), rules, seen)[:2] == (640, 480)
+    assert judged(record("7.png"), rules, seen)[:2] == (1024, 768)
     for missing in ({"width": ...}, {"height": None}, {"width": None, "height": ...}):
         assert judged(record("7.png", **missing), rules, seen)[:2] == (7, 8)
     assert judged(record("7.png", width="wide"), rules, seen).reason == "bad_width"
@@ -108,7 +108,7 @@ def test_an_image_is_measured_only_where_that_is_needed_and_it_is_the_record_s_o
         return judge_by(rules)(b"x/7.json", sidecar)
 
     rules = Rules(measure=True)
-    assert outcome(rules)[:2] == (640, 480)
+    assert outcome(rules)[:2] == (1024, 768)
     assert outcome(rules, image_name="8.png", width=None).reason == "no_width"
     assert outcome(rules, short_caption="", width=0).reason == "bad_width"
     assert asked == []

@@ -96,7 +96,7 @@ def test_an_ordinary_record_needs_no_other_way(monkeypatch, raw, escaped):
     fields = record("a.png", title=" A\ncafé. ")
     sidecar = json.dumps(fields, ensure_ascii=escaped).encode()
     text = " A\ncafé. " if raw else "A café."
-    assert judge(b"cats/a.json", sidecar) == Row(640, 480, text, "cats/a.png")
+    assert judge(b"cats/a.json", sidecar) == Row(1024, 768, text, "cats/a.png")
 
 
 def test_a_number_beyond_a_double_is_seen_where_it_is_asked_for():

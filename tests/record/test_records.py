@@ -37,7 +37,7 @@ def verdict(outcome):
 
 def test_a_good_record_is_a_row():
     assert judged(record("a.png"), b"cats/x.json") == Row(
-        width=640, height=480, caption="What a.png shows.", filename="cats/a.png"
+        width=1024, height=768, caption="What a.png shows.", filename="cats/a.png"
     )
 
 

@@ -31,6 +31,7 @@ from plain_dataset import ROOM, Dataset, File, Hole, Shard, compiled, picture
 from trees import tree
 
 ALL = "--max-rejects=1"
+RUN = (ALL, "--minimum-image-size=0")  # by default the trainer would leave out all images
 
 EXAMPLES = int(os.environ.get("CUTLINE_EXAMPLES", "20"))
 SECONDS = float(os.environ.get("CUTLINE_SECONDS", "inf"))
@@ -309,7 +310,7 @@ class States(RuleBasedStateMachine):
         """Run, and check what is there then."""
         words = ["--overwrite"] * overwrite + ["--orphans=move"] * orphans
         folders = set(os.listdir(self.root))
-        ended = command("run", self.root, ALL, "--json", *words)
+        ended = command("run", self.root, *RUN, "--json", *words)
         self.want.extract(overwrite)
         self.unsure = False
         if not self.compile():
@@ -482,7 +483,7 @@ class States(RuleBasedStateMachine):
     @rule(after=AFTER)
     def run_and_die(self, after):
         """Each file is as it was or as it will be; what a user has written is there."""
-        if self.die(after, "run", self.root, ALL):
+        if self.die(after, "run", self.root, *RUN):
             self.take_stock()
         else:
             self.finish()
@@ -491,7 +492,7 @@ class States(RuleBasedStateMachine):
     def run_and_die_and_run_again(self, after, overwrite, orphans):
         words = ["--overwrite"] * overwrite + ["--orphans=move"] * orphans
         before = set(os.listdir(self.root))
-        dead = self.die(after, "run", self.root, ALL, *words)
+        dead = self.die(after, "run", self.root, *RUN, *words)
         for folder in set(os.listdir(self.root)) - before:
             if folder.startswith("orphans"):
                 self.take_stock(overwrite, f"{self.root}/{folder}")

@@ -207,7 +207,7 @@ def test_a_missing_size_is_measured_as_the_image_is_seen(tmp_path, kind):
     table = tmp_path / "t.parquet"
     compile_table(source, table, with_rules(measure=True))
     found = {row[3].split(".")[0]: row[:2] for row in rows_of(table)}
-    assert found == sizes | {"turned": (74, 34), "own": (640, 480)}
+    assert found == sizes | {"turned": (74, 34), "own": (1024, 768)}
     assert [line[1] for line in ledger_of(str(table))] == ["no_width"]
 
 
@@ -302,7 +302,7 @@ def test_several_captions_go_through_table_files_checks_and_exports(tmp_path):
     files = {}
     for number in range(3):
         fields = record(f"{number}.png", short_caption=["A fox.", "", "A\nred fox."])
-        files |= {f"{number}.json": fields, f"{number}.png": image(640, 480)}
+        files |= {f"{number}.json": fields, f"{number}.png": image(1024, 768)}
     data = write_sidecars(tmp_path / "data", files)
     table = tmp_path / "t.parquet"
     options = with_rules(caption_fields=("short_caption", "long_caption"), every_caption=True)

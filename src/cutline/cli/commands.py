@@ -250,6 +250,7 @@ def loader_command(table: str, data: str | None, out: str | None, options: Loade
         folder = data or loader.folder_of(table, options)
         entries = write_loader(table, folder, path, options)
         lines = loader.same_images(path, entries, name, folder) + loader.about_caches(path, table)
+        lines += loader.about_sizes(path, entries, name, table)
     tell(f"The entry {name} is in {path}")
     for line in lines:
         tell(line)

@@ -11,7 +11,7 @@ from cutline.errors import CutlineError, UsageError, checked, flat
 from cutline.progress import Summary
 from cutline.sources import passing_over
 from cutline.store import TableFiles, disk, trouble
-from cutline.trainers import webshart
+from cutline.trainers import too_small, webshart
 from cutline.trainers.entry_fields import (
     PLACES,
     Entry,
@@ -113,6 +113,12 @@ def add_entry(table: str, data: str, options: LoaderOptions = DEFAULTS) -> Entry
             lines, shortfall = _about_own(mine[0], entry, entries, out, table)
         else:
             write_loader(table, data, out, options)
+        made = mine[0] if mine else loader_entry(table, data, options)
+        small = None if shortfall else too_small.rows_below(table, made)
+        if small and small.left:
+            lines.append(small.in_words(name, out))
+        elif small:
+            shortfall = small.in_words(name, out)
         if not shortfall:
             lines += [*same_images(out, entries, name, data), *_without_images(out, entries, name)]
         lines += about_caches(out, table)
@@ -260,6 +266,13 @@ def _about_own(
         kept = f"{path} has an entry {name!r} of its own: left as it is."
         return [kept, f"`{shlex.join(again)}` replaces it."], ""
     return [], ""
+
+
+def about_sizes(path: str, entries: list[Entry], name: str, table: str) -> list[str]:
+    """Return a sentence if the entry of a name leaves out rows of a table as too small."""
+    mine = next(entry for entry in entries if entry.get("id") == name)
+    small = too_small.rows_below(table, mine)
+    return [small.in_words(name, path)] if small else []
 
 
 def _without_images(path: str, entries: list[Entry], name: str) -> list[str]:
