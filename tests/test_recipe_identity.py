@@ -103,7 +103,7 @@ def test_edits_are_kept_with_status_0_and_replaced_on_demand(dataset):
     dataset.run()
     (dataset.data / "a.txt").write_text("What I saw.")
     (dataset.data / "b.jpg").write_bytes(jpeg(77))
-    mended = as_bytes(record("c.jpg", width=64, height=48, short_caption="Mended."))
+    mended = as_bytes(record("c.jpg", width=1024, height=768, short_caption="Mended."))
     (dataset.data / "c.json").write_bytes(mended)
     dataset.shard(samples("Two", 5))
     for _ in range(2):

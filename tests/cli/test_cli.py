@@ -237,6 +237,19 @@ def test_a_table_may_be_named_by_its_url(typed, place):
 # What is printed
 
 
+def test_a_run_with_which_all_is_well_ends_with_what_to_tell_the_trainer(typed, place):
+    write_sidecars("set/data", numbered(3))
+    for number in range(3):
+        Path(f"set/data/{number:03}.png").write_bytes(IMAGE)
+    ready = f"Ready to train: name {place}/set/multidatabackend.json as data_backend_config."
+    result = typed("run", "set")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, ready)
+    assert typed("run", "set", "--quiet").stderr == ""
+    Path("set/data/001.png").unlink()
+    failed = typed("run", "set")
+    assert (failed.exit_code, "Ready to train" in failed.stderr) == (1, False)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [COMPILE, ("captions", "t.parquet", "images"), ("captions", "good", "images"), ("run", "set")],

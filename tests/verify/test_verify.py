@@ -523,6 +523,18 @@ def test_what_only_a_hand_can_mend_is_said_with_the_command_for_afterwards(datas
     )
 
 
+def test_each_kind_of_fault_has_its_mend(dataset):
+    """Not the first alone, or whoever follows it has a new demand each time."""
+    (dataset.data / "a.png").write_bytes(b"")
+    (dataset.data / "b.jpg").unlink()
+    Image.new("RGB", (10, 20)).save(dataset.data / "new.png")
+    told = dataset.verify().shortfall
+    assert "; move images without row out of the way with `" in told
+    assert "; download the images again, or the shards that they are from" in told
+    assert "; put the images there or move their sidecars away" in told
+    assert told.count("download the images again") == 1
+
+
 def test_caption_files_that_fail_are_mended_by_writing_them_and_not_by_a_move(dataset):
     dataset.add("settled.png", width=None)
     dataset.prepare()

@@ -14,7 +14,7 @@ from dask.system import CPU_COUNT
 from distributed import Client
 from msgspec import Meta
 
-from cutline.cli.endings import one_sentence, standard_output
+from cutline.cli.endings import one_sentence, standard_output, tell
 from cutline.cluster import census, connect, dashboard, kinds
 from cutline.errors import CutlineError, UsageError
 from cutline.process import stoppable
@@ -136,6 +136,8 @@ def _tell(summary: Summary, body: dict[str, Any], options: JobOptions, watcher: 
             click.echo(orjson.dumps(body))
     if summary.shortfall:
         raise CutlineError(summary.shortfall)
+    if summary.sequel and not options.quiet:
+        tell(summary.sequel)
 
 
 def run_job(options: JobOptions, job: Callable[..., Summary], *arguments: object) -> None:

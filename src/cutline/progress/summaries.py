@@ -30,6 +30,11 @@ class Summary(Protocol):
         """What was not done or is not good, in one sentence; empty if all is well."""
         return ""
 
+    @property
+    def sequel(self) -> str:
+        """What to do next if all is well, in one sentence; empty if that is for others to say."""
+        return ""
+
     def check(self) -> Self:
         """Return the summary, if all is well.
 
@@ -150,7 +155,8 @@ def _worded(value: object, most: int | None = None) -> str:
     if isinstance(value, dict):
         ranked = sorted(value.items(), key=itemgetter(1), reverse=True)
         each = ", ".join(f"{name} {count:,}" for name, count in ranked[:most])
-        each += f" and {len(ranked) - most} more" if most and len(ranked) > most else ""
+        others = sum(count for _, count in ranked[most:]) if most else 0
+        each += f", others {others:,}" if others else ""
         return f"{sum(value.values()):,}" + (f": {each}" if each else "")
     if isinstance(value, list):
         return ", ".join(map(str, value))

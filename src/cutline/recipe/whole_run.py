@@ -129,6 +129,13 @@ class RunSummary(Summary):
         """What went wrong, in a sentence for each step; empty if all is well."""
         return " ".join(step.shortfall for step in self.steps() if step.shortfall)
 
+    @property
+    def sequel(self) -> str:
+        """That the trainer can start, and with which file."""
+        if self.loader is None or self.shortfall:
+            return ""
+        return f"Ready to train: name {self.loader.out} as data_backend_config."
+
 
 @flat
 @checked

@@ -22,14 +22,19 @@ STYLES: Final = {"ok": "green", "warning": "yellow", "FAILS": "bold red"}
 SHOWN: Final = 3
 """Examples of a finding in the table."""
 
+ANEW: Final = (
+    "download the images again, or the shards that they are from, or move loose ones away with"
+    " their sidecars"
+)
+
 BY_HAND: Final = {
     "misnamed_images": "give each image the name that its record has, or correct the record",
     "unlisted_folders": "make the folders readable or move them away",
     "rows_without_image": "put the images there or move their sidecars away",
     "unlisted_images": "rename the images to small letters, in their sidecars too",
-    "empty_images": "download the images again or move them away with their sidecars",
+    "empty_images": ANEW,
     "wrong_sizes": "correct the sizes in the sidecars",
-    "unreadable_images": "download the images again or move them away with their sidecars",
+    "unreadable_images": ANEW,
 }
 """What to do by hand about what fails, before the table is compiled again."""
 
@@ -111,6 +116,7 @@ class VerifySummary(Summary):
             )
         else:
             mend = f"; {self.mend.what} with `{self.mend.command}`" if self.mend else ""
+            mend += "".join(f"; {what}" for what in self._by_hand if what not in mend)
         return f"{wrong}{mend}."
 
     @property
@@ -160,8 +166,13 @@ class VerifySummary(Summary):
         if not set(checks.CAPTION_FILE_CHECKS).isdisjoint(failing):
             write = ["cutline", "captions", self.table, self.data]
             return Mend("write the caption files", shlex.join(write))
-        named = [what for name, what in BY_HAND.items() if name in failing]
-        return Mend(f"{named[0]}, and compile the table again,", again) if named else None
+        named = "; ".join(self._by_hand)
+        return Mend(f"{named}, and compile the table again,", again) if named else None
+
+    @property
+    def _by_hand(self) -> list[str]:
+        failing = checks.failures(self.findings)
+        return list(dict.fromkeys(what for name, what in BY_HAND.items() if name in failing))
 
     def as_table(self, *, in_short: bool = False) -> Table:
         """Build the table of the checks for a terminal; in short, of those that found something."""
