@@ -25,9 +25,9 @@ pytestmark = [
 @pytest.fixture
 def root(tmp_path):
     """A dataset of five good samples."""
-    write_sidecars(f"{tmp_path}/data", numbered(5, width=8, height=8))
+    write_sidecars(f"{tmp_path}/data", numbered(5))
     for number in range(5):
-        Image.new("RGB", (8, 8)).save(f"{tmp_path}/data/{number:03}.png")
+        Image.new("RGB", (1024, 768)).save(f"{tmp_path}/data/{number:03}.png")
     yield str(tmp_path)
     for folder, below, _ in os.walk(tmp_path):
         for name in below:
@@ -69,5 +69,5 @@ def test_a_run_tells_it_too_and_so_does_its_verification(root):
     done = cutline(root, "run", root)
     assert done.returncode == 1
     assert "sub/private (Permission denied): make them readable or move them away" in done.stderr
-    assert "unlisted_folders 1" in done.stderr
+    assert "unlisted folders 1" in done.stderr
     assert os.path.exists(f"{root}/data/004.txt")
