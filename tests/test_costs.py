@@ -112,6 +112,7 @@ def test_an_extraction_is_near_what_was_told(shards, tmp_path):
     assert near(cost["bytes"], used)
     again = costs.of_extract(root / "data", tmp_path / "data")
     assert (again.counts["files"], again.counts["bytes"]) == (0, 0)
+    assert again.in_words() == f"has nothing to write to {tmp_path / 'data'}"
 
 
 @pytest.mark.parametrize("part", [["--limit", "40"], ["--sample", "40"], ["--only", "sidecars"]])

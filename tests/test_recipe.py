@@ -164,7 +164,9 @@ def test_an_entry_that_somebody_has_changed_is_left_alone(root):
     entries[0]["repeats"] = 10
     path.write_text(json.dumps(entries))
     before = path.read_bytes()
-    assert not run(str(root)).loader.written
+    loader = run(str(root)).loader
+    assert not loader.written
+    assert loader.in_words() == f"the entry flowers is as it was; {root}/multidatabackend.json"
     assert path.read_bytes() == before
 
 

@@ -105,6 +105,8 @@ class Cost(Summary):
 
     def in_words(self) -> str:
         """Return what it would write, in one sentence."""
+        if not self.counts["files"] and not self.counts["bytes"]:
+            return f"has nothing to write to {self.where}"
         about = "about " if "files" in self.estimated else ""
         size = space.shown_size(self.counts["bytes"])
         time = "" if self.minutes is None else f", in {_shown_time(self.minutes)}"

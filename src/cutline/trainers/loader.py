@@ -40,6 +40,12 @@ class EntrySummary(Summary):
         del body["shortfall"], body["lines"]
         return {"job": "loader", **body}
 
+    def in_words(self) -> str:
+        """Return where the entry is, in short."""
+        if self.shortfall:
+            return f"the entry {self.id} is not what it must be; {self.out}"
+        return f"the entry {self.id} is {'new' if self.written else 'as it was'}; {self.out}"
+
 
 @flat
 @checked
