@@ -96,7 +96,7 @@ def test_a_sidecar_is_read_again_though_its_size_and_the_time_that_tar_sets_are_
     source, table = done
     path = f"{source}/003.json"
     status = os.stat(path)
-    write_sidecars(source, {"003.json": record("003.png", width=641)})
+    write_sidecars(source, {"003.json": record("003.png", width=1025)})
     assert os.path.getsize(path) == status.st_size
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     check_again(source, table, reused=3)
