@@ -8,8 +8,9 @@ PLAIN := .venv/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dist test test-commands test-bench test-state test-faults test-filesystems test-browser \
-	test-trainer test-cluster test-cluster-long cluster-tools check bench bench-slow pictures clean
+.PHONY: help setup demo dist test test-commands test-bench test-state test-faults \
+	test-filesystems test-browser test-trainer test-cluster test-cluster-long cluster-tools \
+	check bench bench-slow pictures clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +31,7 @@ demo: $(PLAIN)  ## make a small dataset with planted faults, prepare it, and sho
 	rm -rf demo
 	$(BIN)/python jobs/demo.py demo
 
-test: $(SETUP)  ## the tests (8 minutes on 2 cores)
+test: $(SETUP)  ## the tests (aimed at 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-commands: $(SETUP)  ## whole commands, as the documents show them, and type checkers on the examples

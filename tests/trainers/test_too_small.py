@@ -38,7 +38,7 @@ def table(tmp_path):
 def test_rows_are_counted_in_the_unit_of_the_entry(table, kind, least, is_below):
     small = rows_below(table, {"minimum_image_size": least, "resolution_type": kind})
     assert small.rows == sum(is_below(*size) for size in SIZES)
-    assert small.rows + small.left == len(SIZES)
+    assert small.rows + small.others == len(SIZES)
 
 
 @pytest.mark.parametrize(

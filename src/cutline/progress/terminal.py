@@ -19,8 +19,8 @@ BESIDE_BAR: Final = 71
 
 LEAST_BAR, LONGEST_BAR = 4, 40
 
-TICK: Final = 0.01
-"""Seconds that a stage takes at the least, as far as its rate goes."""
+LEAST_SECONDS: Final = 0.01
+"""A stage that took less has the rate of one that took so long."""
 
 
 class Terminal:
@@ -81,7 +81,7 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the text."""
         if task.finished_time is not None:  # rich's own is that of the last moment
-            speed = task.completed / max(task.finished_time, TICK)
+            speed = task.completed / max(task.finished_time, LEAST_SECONDS)
         else:
             speed = 0.0 if _is_young(task) else task.speed or 0.0
         shown = f"{task.fields['load'].figure(speed)}/s" if speed else ""

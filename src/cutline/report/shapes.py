@@ -32,7 +32,6 @@ CHARACTERS: Final = 10
 LONGEST_CAPTION: Final = 2000
 """In characters; longer captions are in the last bin."""
 
-MEGAPIXEL: Final = 1e6
 
 MOST_WORDS: Final = 1000
 """Captions of more words count as this many."""
@@ -173,7 +172,7 @@ def _count_slice(one: Slice) -> Shapes:
     ):
         sizes[width, height] += count
         buckets[simpletuner.aspect_bucket(width, height)] += count
-        if width * height < simpletuner.DEFAULTS.minimum_image_size * MEGAPIXEL:
+        if width * height < simpletuner.DEFAULTS.minimum_image_size * simpletuner.MEGAPIXEL:
             small += count
     captions = rows["caption"]
     lengths = pc.utf8_length(captions)

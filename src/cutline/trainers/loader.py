@@ -118,13 +118,12 @@ def add_entry(table: str, data: str, options: LoaderOptions = DEFAULTS) -> Entry
             entry = loader_entry(table, data, options)
             lines, shortfall = _about_own(mine[0], entry, entries, out, table)
         else:
-            write_loader(table, data, out, options)
-        made = mine[0] if mine else loader_entry(table, data, options)
-        small = None if shortfall else too_small.rows_below(table, made)
-        if small and small.left:
-            lines.append(small.in_words(name, out))
-        elif small:
+            entries = write_loader(table, data, out, options)
+        small = None if shortfall else _too_small(entries, name, table)
+        if small and not small.others:
             shortfall = small.in_words(name, out)
+        elif small:
+            lines.append(small.in_words(name, out))
         if not shortfall:
             lines += [*same_images(out, entries, name, data), *_without_images(out, entries, name)]
         lines += about_caches(out, table)
@@ -276,9 +275,12 @@ def _about_own(
 
 def about_sizes(path: str, entries: list[Entry], name: str, table: str) -> list[str]:
     """Return a sentence if the entry of a name leaves out rows of a table as too small."""
-    mine = next(entry for entry in entries if entry.get("id") == name)
-    small = too_small.rows_below(table, mine)
+    small = _too_small(entries, name, table)
     return [small.in_words(name, path)] if small else []
+
+
+def _too_small(entries: list[Entry], name: str, table: str) -> too_small.Small | None:
+    return too_small.rows_below(table, next(one for one in entries if one.get("id") == name))
 
 
 def _without_images(path: str, entries: list[Entry], name: str) -> list[str]:

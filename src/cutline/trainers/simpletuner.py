@@ -31,6 +31,9 @@ ALIGNMENT: Final = 64
 UNSAFE_IN_ID: Final = re.compile(r"[\x00-\x1f\x7f-\x9f/\\{}]")
 
 
+MEGAPIXEL: Final = 1_000_000
+
+
 class Limits(NamedTuple):
     """The bounds of the sizes under one `resolution_type`.
 

@@ -7,24 +7,23 @@ import pyarrow.compute as pc
 
 from cutline.table import slices_of
 from cutline.trainers.entry_fields import Entry
-from cutline.trainers.simpletuner import LIMITS
-
-MEGAPIXEL: Final = 1_000_000
+from cutline.trainers.simpletuner import LIMITS, MEGAPIXEL
 
 SIZE: Final = ["width", "height"]
 
 
 class Small(NamedTuple):
-    """How many rows are too small for an entry, how many are not, and what it asks for."""
+    """How many rows are too small for an entry, how many others there are, and what it asks for."""
 
     rows: int
-    left: int
+    others: int
     least: str
 
     def in_words(self, name: str, path: str) -> str:
         """Return a sentence about them and an entry of a file."""
+        every = self.rows + self.others
         return (
-            f"{self.rows:,} of {self.rows + self.left:,} rows are of images below {self.least}, and"
+            f"{self.rows:,} of {every:,} rows are of images below {self.least}, and"
             f" the trainer leaves them out: lower minimum_image_size of the entry {name!r} in"
             f" {path}."
         )

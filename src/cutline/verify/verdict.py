@@ -115,8 +115,9 @@ class VerifySummary(Summary):
                 " give the images the names that their sidecars have for them"
             )
         else:
-            mend = f"; {self.mend.what} with `{self.mend.command}`" if self.mend else ""
-            mend += "".join(f"; {what}" for what in self._by_hand if what not in mend)
+            told = [f"{self.mend.what} with `{self.mend.command}`"] if self.mend else []
+            told += self._by_hand if self._mend_by_command else []
+            mend = "".join(f"; {one}" for one in told)
         return f"{wrong}{mend}."
 
     @property
@@ -146,13 +147,22 @@ class VerifySummary(Summary):
     @property
     def mend(self) -> Mend | None:
         """What mends most of what fails, if anything does."""
-        failing = checks.failures(self.findings)
         if self.is_elsewhere:
             return None
-        again = shlex.join(["cutline", "compile", self.data, self.table])
+        named = "; ".join(self._by_hand)
+        by_hand = Mend(f"{named}, and compile the table again,", self._again) if named else None
+        return self._mend_by_command or by_hand
+
+    @property
+    def _again(self) -> str:
+        return shlex.join(["cutline", "compile", self.data, self.table])
+
+    @property
+    def _mend_by_command(self) -> Mend | None:
+        failing = checks.failures(self.findings)
         if "images_without_row" in failing and self.is_older:
             what = "compile the table again as it was made, for there are newer sidecars,"
-            return Mend(what, again)
+            return Mend(what, self._again)
         if folder := self.orphan_folder:
             move = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
             if self.findings.keys().isdisjoint(checks.CAPTION_FILE_CHECKS):
@@ -166,8 +176,7 @@ class VerifySummary(Summary):
         if not set(checks.CAPTION_FILE_CHECKS).isdisjoint(failing):
             write = ["cutline", "captions", self.table, self.data]
             return Mend("write the caption files", shlex.join(write))
-        named = "; ".join(self._by_hand)
-        return Mend(f"{named}, and compile the table again,", again) if named else None
+        return None
 
     @property
     def _by_hand(self) -> list[str]:
