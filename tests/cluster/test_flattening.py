@@ -5,8 +5,8 @@ import pickle
 import pytest
 
 from cutline.cluster import running
-from cutline.cluster.fitness import UnfitError
 from cutline.cluster.flattening import flattened
+from cutline.cluster.worker_terms import UnfitError
 from cutline.errors import CutlineError, UsageError
 from cutline.progress import SILENT
 from cutline.store.trouble import StorageError

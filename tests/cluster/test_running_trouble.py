@@ -19,7 +19,7 @@ from distributed import Client, LocalCluster
 import cutline
 import jobs_at_work
 from cutline import Address
-from cutline.cluster import connecting, health, looking_after, running, waiting
+from cutline.cluster import connecting, running, waiting, worker_events, worker_watch
 from cutline.cluster.waiting import Waiting
 from cutline.errors import CutlineError
 from cutline.plan.planning import make_plan
@@ -205,8 +205,8 @@ def test_what_a_file_system_refuses_comes_from_a_worker_whole(client, number):
 
 
 def test_a_cluster_without_workers_is_said_and_so_is_its_return(tmp_path, monkeypatch):
-    monkeypatch.setattr(looking_after, "LOOK_EVERY", 0.05)
-    monkeypatch.setattr(health, "SILENCE", 1000)  # the machine may be busy
+    monkeypatch.setattr(worker_watch, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(worker_events, "SILENCE", 1000)  # the machine may be busy
     listener = Listener()
     with (
         LocalCluster(
@@ -233,9 +233,9 @@ def test_a_cluster_without_workers_is_said_and_so_is_its_return(tmp_path, monkey
 def test_a_cluster_that_gets_no_other_worker_ends_the_job_in_a_sentence(
     tmp_path, monkeypatch, hopeless
 ):
-    monkeypatch.setattr(looking_after, "LOOK_EVERY", 0.05)
-    monkeypatch.setattr(health, "SILENCE", 1000)  # the machine may be busy
-    monkeypatch.setattr(looking_after, "LEAST_PATIENCE", 0.2)
+    monkeypatch.setattr(worker_watch, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(worker_events, "SILENCE", 1000)  # the machine may be busy
+    monkeypatch.setattr(worker_watch, "LEAST_PATIENCE", 0.2)
     monkeypatch.setattr(waiting, "HOPELESS_AFTER", 0.1)
     reasons = iter(["1 job is PENDING", *["no job is there"] * 1000])
     how = Waiting(1000 if hopeless else 0.2, lambda: next(reasons), "ask for less", hopeless)
@@ -264,7 +264,7 @@ def test_a_cluster_that_gets_no_other_worker_ends_the_job_in_a_sentence(
 
 
 def test_workers_are_looked_at_often():
-    assert looking_after.LOOK_EVERY <= 30
+    assert worker_watch.LOOK_EVERY <= 30
 
 
 def test_a_scheduler_that_dies_ends_the_job_with_one_sentence(tmp_path, monkeypatch):

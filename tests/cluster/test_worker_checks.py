@@ -12,8 +12,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 import cutline
-from cutline.cluster import compared_files, fitness, running, worker_checks
-from cutline.cluster.fitness import Terms
+from cutline.cluster import compared_files, running, worker_checks, worker_terms
+from cutline.cluster.worker_terms import Terms
 from cutline.errors import CutlineError
 from cutline.progress.watcher import SILENT
 from cutline.sources import local_folder
@@ -61,7 +61,7 @@ def address_of(client, name):
 
 
 def change_code():
-    fitness.code_digest = lambda: "another"
+    worker_terms.code_digest = lambda: "another"
 
 
 def spoil(client, *names):
@@ -70,7 +70,7 @@ def spoil(client, *names):
 
 
 def forget_checks():
-    fitness._FIT.clear()
+    worker_terms._FIT.clear()
 
 
 def slowly(numbers):
@@ -169,8 +169,16 @@ def test_the_checks_end_with_the_block(cluster):
 @pytest.mark.parametrize(
     ("versions", "code", "fault"),
     [
-        ({"orjson": "0.0.7"}, fitness.code_digest(), "orjson, and this is 0.0.7: install orjson=="),
-        ({"nothing": "1"}, fitness.code_digest(), "lacks nothing, and this is 1: install nothing"),
+        (
+            {"orjson": "0.0.7"},
+            worker_terms.code_digest(),
+            "orjson, and this is 0.0.7: install orjson==",
+        ),
+        (
+            {"nothing": "1"},
+            worker_terms.code_digest(),
+            "lacks nothing, and this is 1: install nothing",
+        ),
         ({}, "another", "has other code of cutline than this process"),
     ],
 )
@@ -179,7 +187,7 @@ def test_other_versions_and_other_code_are_told(versions, code, fault):
 
 
 def fault_of(*folders):
-    return Terms("run", fitness.versions(), fitness.code_digest(), folders).fault()
+    return Terms("run", worker_terms.versions(), worker_terms.code_digest(), folders).fault()
 
 
 @pytest.fixture
@@ -302,8 +310,8 @@ def test_entries_lag_on_the_file_systems_of_other_hosts(tmp_path, kind, lags):
 
 def test_a_task_is_checked_once_a_process(monkeypatch):
     looked = []
-    monkeypatch.setattr(fitness, "other_version", lambda *_: looked.append(1) or "")
-    terms = Terms("once", {}, fitness.code_digest(), ())
+    monkeypatch.setattr(worker_terms, "other_version", lambda *_: looked.append(1) or "")
+    terms = Terms("once", {}, worker_terms.code_digest(), ())
     for _ in range(4):
         terms.check()
     assert len(looked) == 1

@@ -16,9 +16,9 @@ from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 
 from cutline.cluster import worker_checks
-from cutline.cluster.fitness import Terms
 from cutline.cluster.flattening import in_one_sentence
-from cutline.cluster.looking_after import looked_after
+from cutline.cluster.worker_terms import Terms
+from cutline.cluster.worker_watch import looked_after
 from cutline.errors import CutlineError
 from cutline.process import private_api
 from cutline.progress import Load, Watcher, events, show_captions_page

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from distributed import Client, get_worker
 
-from cutline.cluster import compared_files, fitness
+from cutline.cluster import compared_files, worker_terms
 from cutline.errors import CutlineError, said
 from cutline.progress import SILENT, Watcher
 from cutline.sources import Origin, shard_names
@@ -57,24 +57,24 @@ def check_scheduler(client: Client) -> None:
         )
 
 
-def writes(folder: str, workspace: Workspace, store: TableStore) -> fitness.Written:
+def writes(folder: str, workspace: Workspace, store: TableStore) -> worker_terms.Written:
     """Return that workers write below a folder, to a store of the run that holds its workspace."""
-    return fitness.Written(folder, store, f"{workspace.attempts}/{WITNESS}")
+    return worker_terms.Written(folder, store, f"{workspace.attempts}/{WITNESS}")
 
 
-def reads(folder: str, paths: Iterable[str]) -> fitness.Read:
+def reads(folder: str, paths: Iterable[str]) -> worker_terms.Read:
     """Return that workers read a folder, such as these files in it."""
-    marks = ((path, fitness.mark_of(path)) for path in paths)
-    return fitness.Read(folder, tuple((path, mark) for path, mark in marks if mark))
+    marks = ((path, worker_terms.mark_of(path)) for path in paths)
+    return worker_terms.Read(folder, tuple((path, mark) for path, mark in marks if mark))
 
 
-def reads_table(table: str) -> fitness.Read:
+def reads_table(table: str) -> worker_terms.Read:
     """Return that workers read a table, by its path or URL."""
     path = disk.absolute(table.removeprefix("file://"))  # a worker may be in another folder
     return reads(os.path.dirname(path), [path])
 
 
-def reads_folder(folder: str, *, sidecars: bool = False) -> fitness.Read:
+def reads_folder(folder: str, *, sidecars: bool = False) -> worker_terms.Read:
     """Return that workers read the files of a local folder, or only its sidecars.
 
     Some of them are looked at, others each time.
@@ -83,11 +83,11 @@ def reads_folder(folder: str, *, sidecars: bool = False) -> fitness.Read:
     return reads(folder, compared_files.some_files(folder, LOOKED_AT, seed=seed, sidecars=sidecars))
 
 
-def reads_source(origin: Origin) -> fitness.Read:
+def reads_source(origin: Origin) -> worker_terms.Read:
     """Return that workers read a source; behind a URL there is nothing to compare."""
     root = str(origin).removeprefix("file://")
     if "://" in root:
-        return fitness.Read(root, ())
+        return worker_terms.Read(root, ())
     if isinstance(origin, shard_names.ShardSet):
         names = compared_files.some_of(origin.names, LOOKED_AT, seed=uuid.uuid4().bytes)
         return reads(root, [f"{root}/{name}" for name in names])
@@ -97,10 +97,10 @@ def reads_source(origin: Origin) -> fitness.Read:
 @cache
 def makers() -> dict[str, str]:
     """Return the code and the versions that decide the bytes of a part."""
-    return {"code": fitness.code_digest(MAKERS), **fitness.versions()}
+    return {"code": worker_terms.code_digest(MAKERS), **worker_terms.versions()}
 
 
-Shared: TypeAlias = fitness.Written | fitness.Read
+Shared: TypeAlias = worker_terms.Written | worker_terms.Read
 """A folder that each worker must see as this process does."""
 
 Answer: TypeAlias = tuple[str, dict[str, str], str]
@@ -123,7 +123,7 @@ class Checks:
 
     client: Client
     watcher: Watcher
-    terms: fitness.Terms
+    terms: worker_terms.Terms
     refused: set[str] = field(default_factory=set)
     refused_before: int = 0
     hosts: dict[str, str] = field(default_factory=dict)
@@ -191,7 +191,7 @@ class Checks:
         CutlineError
             No worker is fit.
         """
-        if isinstance(error, fitness.UnfitError):
+        if isinstance(error, worker_terms.UnfitError):
             if error.worker not in self.refused:
                 self._send_away({error.worker: error.fault})
             return True
@@ -235,10 +235,12 @@ def checked(client: Client | None, watcher: Watcher, *folders: Shared) -> Iterat
     if client is None:
         yield
         return
-    terms = fitness.Terms(uuid.uuid4().hex, fitness.versions(), fitness.code_digest(), folders)
+    terms = worker_terms.Terms(
+        uuid.uuid4().hex, worker_terms.versions(), worker_terms.code_digest(), folders
+    )
     with ExitStack() as stack:
         for folder in folders:
-            if isinstance(folder, fitness.Written):
+            if isinstance(folder, worker_terms.Written):
                 stack.enter_context(_token(folder, terms.run))
         checks = Checks(client, watcher, terms)
         checks.look()
@@ -248,7 +250,7 @@ def checked(client: Client | None, watcher: Watcher, *folders: Shared) -> Iterat
 
 
 @contextmanager
-def _token(folder: fitness.Written, run: str) -> Iterator[None]:
+def _token(folder: worker_terms.Written, run: str) -> Iterator[None]:
     with folder.store.publish(folder.name) as file:
         file.write(run.encode())
     try:
@@ -266,9 +268,9 @@ def this_worker() -> str:
     return address
 
 
-def _asking(terms: fitness.Terms) -> Callable[[], Awaitable[Answer]]:
+def _asking(terms: worker_terms.Terms) -> Callable[[], Awaitable[Answer]]:
     """Return the function that asks a worker."""
-    wanted, asked = fitness.versions(), pickle.dumps(terms)
+    wanted, asked = worker_terms.versions(), pickle.dumps(terms)
 
     # Inside, because a function of a module is sent by its name, and some worker may lack cutline.
     async def answer() -> Answer:
@@ -297,7 +299,7 @@ def _refusal(address: str, answer: Answer | Exception) -> str:
             " of this process there"
         )
     host, there, fault = answer
-    fault = fitness.other_version(fitness.versions(), there) or fault
+    fault = worker_terms.other_version(worker_terms.versions(), there) or fault
     return fault and f"{host} {fault}"
 
 

@@ -3,7 +3,7 @@ import signal
 
 from distributed import Client, LocalCluster
 
-from cutline.cluster.health import (
+from cutline.cluster.worker_events import (
     Worker,
     changes,
     heard_of,
@@ -11,7 +11,7 @@ from cutline.cluster.health import (
     silent_of,
     workers_of,
 )
-from cutline.cluster.looking_after import looked_after
+from cutline.cluster.worker_watch import looked_after
 from jobs_at_work import Listener
 
 FINE = Worker(paused=False, spills=False)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from distributed import CancelledError, Client, Future
 from tornado.ioloop import PeriodicCallback
 
-from cutline.cluster import health, worker_checks
+from cutline.cluster import worker_checks, worker_events
 from cutline.cluster.waiting import Wait, waiting_of
 from cutline.errors import CutlineError
 from cutline.process import private_api
@@ -43,9 +43,9 @@ def looked_after(
     assert loop is not None  # the client is connected
     checks = worker_checks.current()
     hosts = checks.hosts if checks else {}
-    before = health.workers_of(client.scheduler_info(n_workers=-1), hosts)
+    before = worker_events.workers_of(client.scheduler_info(n_workers=-1), hosts)
     looks = _Looks(client, watcher, futures, hosts, before)
-    if idle := health.why_idle(before):
+    if idle := worker_events.why_idle(before):
         watcher.say(idle)
     looking = PeriodicCallback(looks.look, 1000 * LOOK_EVERY)
     loop.add_callback(looking.start)
@@ -66,8 +66,8 @@ class _Looks:
     watcher: Watcher
     futures: Sequence[Future[Any]]
     hosts: Mapping[str, str]
-    before: dict[str, health.Worker]
-    heard: dict[str, health.Heard] = field(default_factory=dict)
+    before: dict[str, worker_events.Worker]
+    heard: dict[str, worker_events.Heard] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
     wait: Wait | None = None
     in_vain: str = ""
@@ -76,12 +76,12 @@ class _Looks:
         identity = await private_api.identity_of(self.client)
         if identity is None:
             return
-        now, clock = health.workers_of(identity, self.hosts), time.monotonic()
-        self.heard = health.heard_of(self.heard, now, clock)
-        silent = health.silent_of(self.heard, clock)
-        for line in health.changes(self.before, now):
+        now, clock = worker_events.workers_of(identity, self.hosts), time.monotonic()
+        self.heard = worker_events.heard_of(self.heard, now, clock)
+        silent = worker_events.silent_of(self.heard, clock)
+        for line in worker_events.changes(self.before, now):
             self.watcher.say(line)
-        for line in health.silences(self.silent, silent, now):
+        for line in worker_events.silences(self.silent, silent, now):
             self.watcher.say(line)
         self.before, self.silent = now, silent
         waiting = waiting_of(self.client)
