@@ -16,11 +16,7 @@ from cutline.errors import CutlineError, UsageError
 from cutline.record.outcome import TOO_LARGE, Reject
 from cutline.sources import local_folder
 from cutline.sources.line_format import WIDE, sorted_paths
-from cutline.sources.local_folder import (
-    Folder,
-    _read_descriptor,
-    shown_refusals,
-)
+from cutline.sources.local_folder import Folder, shown_refusals
 from cutline.sources.opening import open_source
 from cutline.sources.passing_over import is_sidecar
 from cutline.sources.remote_folder import RemoteFolder
@@ -265,32 +261,39 @@ def test_a_folder_that_is_gone_is_told_of_each_of_its_sidecars(tmp_path):
 # What changes meanwhile
 
 
-@pytest.fixture
-def changing(tmp_path):
-    """A descriptor of a file of 100,000 bytes, and its path."""
+def read_while_it_changes(tmp_path, monkeypatch, size):
+    """Return what is read of a file of 100,000 bytes, of another size once it is looked at."""
     path = tmp_path / "a.json"
     path.write_bytes(b"x" * 100_000)
-    descriptor = os.open(path, os.O_RDONLY)
-    yield descriptor, path
-    os.close(descriptor)
+    look = os.fstat
+
+    def look_and_change(descriptor):
+        status = look(descriptor)
+        os.truncate(path, size)
+        return status
+
+    root = os.open(tmp_path, os.O_RDONLY)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", look_and_change)
+        _, data, _ = local_folder.read_file(root, b"a.json")
+    os.close(root)
+    return data
 
 
 @pytest.mark.parametrize("size", [0, 1, 99_999, 100_001, 300_000, TOO_LARGE])
-def test_a_file_that_grows_or_shrinks_between_look_and_read_is_read_as_it_is(changing, size):
-    descriptor, path = changing
-    status = os.fstat(descriptor)
-    os.truncate(path, size)
-    assert _read_descriptor(descriptor, status) == path.read_bytes()
+def test_a_file_that_grows_or_shrinks_between_look_and_read_is_read_as_it_is(
+    tmp_path, monkeypatch, size
+):
+    data = read_while_it_changes(tmp_path, monkeypatch, size)
+    assert data == (tmp_path / "a.json").read_bytes()
+    assert len(data) == size
 
 
-def test_a_file_that_grows_too_large_between_look_and_read_is_too_large(changing):
-    descriptor, path = changing
-    status = os.fstat(descriptor)
-    os.truncate(path, TOO_LARGE + 1)
-    assert _read_descriptor(descriptor, status).reason == "too_large"
-    os.truncate(path, 2**26)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    assert _read_descriptor(descriptor, status).reason == "too_large"
+@pytest.mark.parametrize("size", [TOO_LARGE + 1, 2**26])
+def test_a_file_that_grows_too_large_between_look_and_read_is_too_large(
+    tmp_path, monkeypatch, size
+):
+    assert read_while_it_changes(tmp_path, monkeypatch, size).reason == "too_large"
 
 
 def test_a_stamp_is_of_before_the_read_so_that_a_later_change_is_found(tmp_path):

@@ -314,10 +314,16 @@ def read_file(root: int, path: bytes, most: int | None = None) -> Sidecar | in_f
     try:
         # Of the open file, before it is read; a `stat` by name costs 2 us more.
         status = os.fstat(descriptor)
-        if most is not None and status.st_size > most:
+        size = status.st_size
+        if most is not None and size > most:
             return in_flight.LATER
-        stamp = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        return path, _read_descriptor(descriptor, status), stamp
+        stamp = status.st_mode, size, status.st_mtime_ns, status.st_ctime_ns
+        if size > TOO_LARGE or not stat.S_ISREG(status.st_mode):
+            return path, _refused(status), stamp
+        # A buffer no larger than needed: under Dask's nanny one of 128 KiB is an mmap, whose page
+        # faults cost 15 us a file.
+        data = os.read(descriptor, size + 1)
+        return path, data if len(data) == size else _read_rest(descriptor, data), stamp
     except OSError as error:
         return path, unreadable(error), UNSEEN
     finally:
@@ -335,17 +341,11 @@ def _head(root: int, path: bytes, _: int | None, length: int) -> bytes:
         return b""
 
 
-def _read_descriptor(descriptor: int, status: os.stat_result) -> bytes | Reject:
-    size = status.st_size
-    if not stat.S_ISREG(status.st_mode):
-        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        return Reject("unreadable", f"it is {kind}")
-    if size > TOO_LARGE:
-        return too_large(size)
-    # A buffer no larger than needed: under Dask's nanny one of 128 KiB is an mmap, whose page
-    # faults cost 15 us a file.
-    data = os.read(descriptor, size + 1)
-    return data if len(data) == size else _read_rest(descriptor, data)
+def _refused(status: os.stat_result) -> Reject:
+    if stat.S_ISREG(status.st_mode):
+        return too_large(status.st_size)
+    kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+    return Reject("unreadable", f"it is {kind}")
 
 
 def stamp_of(root: int, path: bytes) -> Stamp:

@@ -85,6 +85,7 @@ class PartColumns:
         """Add what the sidecars of one part came to, in order."""
         add_width, add_height = self.widths.append, self.heights.append
         add_caption, add_filename = self.captions.append, self.filenames.append
+        add_path, add_stamp = self.paths.append, self.stamps.extend
         for path, outcome, stamp in judged:
             if isinstance(outcome, Row):
                 width, height, caption, filename, extras = outcome
@@ -92,15 +93,16 @@ class PartColumns:
                 add_height(height)
                 add_caption(caption)
                 add_filename(filename)
-                self.extras += extras
+                if extras:
+                    self.extras += extras
                 if naming.key(filename).encode() != path[:-5]:  # without .json
                     self.stem_mismatches += 1
             else:
                 position = len(self.paths)
                 source = line_format.shown_source(shard, path)
                 self.rejects.append(Rejected(position, source, *outcome))
-            self.paths.append(path)
-            self.stamps += stamp
+            add_path(path)
+            add_stamp(stamp)
 
     def rows(self, options: CompileOptions) -> pa.Table:
         """Return the rows as a table."""
