@@ -14,10 +14,12 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from cutline.errors import CutlineError, UsageError
+from cutline.plan.selection import Selection
 from cutline.record.judging import Rules
 from cutline.store import table_files
 from cutline.table.compile_options import CompileOptions
 from cutline.table.compiling import compile_table
+from jobs_at_work import Listener
 from outputs import check_against_oracle, files_of, ledger_of, ledger_path, rows_of
 from sidecars import numbered, record, write_sidecars
 
@@ -524,3 +526,41 @@ def test_a_link_to_what_is_no_table_is_refused(tmp_path):
     (tmp_path / "t.parquet").symlink_to(tmp_path / "other.csv")
     with pytest.raises(UsageError, match=r"other\.csv has another name than X\.parquet"):
         compile_table(source, tmp_path / "t.parquet", OPTIONS)
+
+
+# Other options than those of the table that is there
+
+
+def said(source, table, options):
+    listener = Listener()
+    compile_table(source, table, options, watcher=listener)
+    return listener.said
+
+
+def test_options_that_are_forgotten_the_next_time_are_told(tmp_path):
+    source = write_sidecars(tmp_path / "data", {"a.json": record(title="A title.")})
+    table = os.fspath(tmp_path / "t.parquet")
+    by_title = with_rules(caption_fields=("title", "short_caption"), raw_captions=True)
+    assert said(source, table, by_title) == []
+    assert said(source, table, by_title) == []
+    [line] = said(source, table, OPTIONS)
+    assert line == (
+        "The table that is there was made with --caption-field title --caption-field short_caption"
+        " --raw-captions, and this one is made without options of its rows: its rows may be others."
+    )
+    assert said(source, table, OPTIONS) == []
+    [line] = said(source, table, dataclasses.replace(OPTIONS, selection=Selection(limit=1)))
+    assert "made without options of its rows, and this one is made with --limit 1:" in line
+
+
+def test_options_that_change_no_row_are_not_told(done):
+    source, table = done
+    others = dataclasses.replace(OPTIONS, partition_size=7, compression="none", fresh=True)
+    assert said(source, table, others) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"digest": "", "rows": 0, "rejects": {}}'])
+def test_a_table_of_an_older_version_or_a_damaged_note_tells_no_options(done, body):
+    source, table = done
+    Path(table).with_name("t.cutline").joinpath("merged").write_bytes(body)
+    assert said(source, table, with_rules(raw_captions=True)) == []

@@ -1,6 +1,7 @@
 """How to compile, as one frozen value that travels with the job."""
 
 import json
+import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Final, Literal
@@ -9,7 +10,7 @@ import pyarrow as pa
 from msgspec import Meta
 
 from cutline.cluster import worker_checks
-from cutline.errors import UsageError, check_fields
+from cutline.errors import UsageError, as_typed, check_fields
 from cutline.plan import planning, receipts
 from cutline.record import Rules
 
@@ -87,6 +88,11 @@ class CompileOptions:
             rules.measure,
             self.selection,
         )
+
+    @property
+    def typed(self) -> str:
+        """The options that decide what the rows are, as on the command line."""
+        return shlex.join(as_typed(self.rules, self.selection))
 
     def identity(self) -> bytes:
         """Return all that changes the bytes of a part but its sidecars, written down."""

@@ -102,6 +102,8 @@ def compile_table(
     needed = partial(planning.space_to_finish, table_files)
     with table_files.locked(watcher.say, force=options.force_unlock, needed=needed) as files:
         context = CompileContext(planning.source_of(origin, options.planning), files, options)
+        if others := merge.other_options(files, options):
+            watcher.say(others)
         written = worker_checks.writes(os.path.dirname(files.table), files.workspace, files.store)
         read = worker_checks.reads_source(origin)
         with worker_checks.checked(client, watcher, written, read):

@@ -30,13 +30,14 @@ class Merged(msgspec.Struct, frozen=True):
     """What a merge came to, and the digest of what it was made from.
 
     `files` are the versions of the table and its ledger: while they and the digest are the same,
-    there is nothing to merge.
+    there is nothing to merge. `typed` are the options of its rows, as on the command line.
     """
 
     digest: str
     rows: int
     rejects: dict[str, int]
     files: list[list[int]] = []
+    typed: str | None = None
 
     @property
     def sidecars(self) -> int:
@@ -83,8 +84,27 @@ def merge(
     _check_rejects(merged, files, options, tell)
     _write_tables(files, receipts, lost, options)
     with files.store.publish(files.merged) as file:
-        file.write(msgspec.json.encode(msgspec.structs.replace(merged, files=_stamps(files))))
+        made = msgspec.structs.replace(merged, files=_stamps(files), typed=options.typed)
+        file.write(msgspec.json.encode(made))
     return merged
+
+
+def other_options(files: TableFiles, options: CompileOptions) -> str:
+    """Return in a sentence that the table that is there was made with other options of its rows.
+
+    None are remembered for the next run: one that is forgotten makes other rows.
+    """
+    before = _read_merged(files)
+    if before is None or before.typed in {None, options.typed}:
+        return ""
+    return (
+        f"The table that is there was made {_with(before.typed or '')}, and this one is made"
+        f" {_with(options.typed)}: its rows may be others."
+    )
+
+
+def _with(typed: str) -> str:
+    return f"with {typed}" if typed else "without options of its rows"
 
 
 def _write_tables(
