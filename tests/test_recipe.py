@@ -100,7 +100,7 @@ def test_a_run_reads_the_headers_of_as_many_images_as_it_is_told(root):
         (root / f"data/{number:03}.png").write_bytes(b"no header")
     asked = [RunOptions(verify=VerifyOptions(**how)) for how in ({"headers": 3}, {"sizes": True})]
     checks = [run(str(root), chosen=chosen).verify.findings for chosen in asked]
-    assert [check["unreadable_images"].count for check in checks] == [3, 10]
+    assert [check["broken_images"].count for check in checks] == [3, 10]
 
 
 def test_a_sample_of_no_image_is_refused_before_anything_is_done():

@@ -88,8 +88,8 @@ def test_a_move_that_was_stopped_half_way_is_restored_and_is_gone_on_with(datase
     with orphan_moves.verified(
         dataset.table, str(dataset.data), cutline.VerifyOptions(), None, orphan_moves.SILENT
     ) as found:
-        move_list.write_list(str(folder), str(dataset.data), orphan_moves._moves_of(found.orphans))
-        some = islice(orphan_moves._moves_of(found.orphans), 5)
+        move_list.write_list(str(folder), str(dataset.data), orphan_moves._moves_of(found))
+        some = islice(orphan_moves._moves_of(found), 5)
         assert orphan_moves._move_all(some, str(dataset.data), str(folder)).moved == 5
     shutil.copytree(dataset.root.parent, dataset.root.parent.parent / "copy")
     assert move(dataset, folder).ok

@@ -190,10 +190,9 @@ def _run_unpacked(
     )
     job = _Run(os.fspath(root), *layout(root), options, chosen, steps, client, watcher)
     job.tell_passed_over()
-    extracted = job.extract()
-    compiled = job.compile(local_folder.Folder(job.data), extracted)
-    captions = job.write_captions() if "captions" in steps else None
-    verified = job.verify(chosen.verify)
+    extracted, compiled, captions, verified = job.prepare()
+    if verified.moved_rows:  # the table is made anew without them; what was unpacked stays true
+        _, compiled, captions, verified = job.prepare()
     entry = job.add_entry(job.data, chosen.loader)
     report = job.report(verified)
     return RunSummary(compiled, captions, clock.total(), extracted, None, verified, entry, report)
@@ -262,6 +261,15 @@ class _Run:
         for folder in ([self.root, self.data], [self.data]):
             for line in shard_names.passed_over(*folder):
                 self.watcher.say(line)
+
+    def prepare(
+        self,
+    ) -> tuple[ExtractSummary | None, CompileSummary, CaptionsSummary | None, VerifySummary]:
+        """Do all that has to be done again once samples of the table were moved away."""
+        extracted = self.extract()
+        compiled = self.compile(local_folder.Folder(self.data), extracted)
+        captions = self.write_captions() if "captions" in self.steps else None
+        return extracted, compiled, captions, self.verify(self.chosen.verify)
 
     def extract(self) -> ExtractSummary | None:
         if not (shards := shard_names.shards_in_root(self.root)):

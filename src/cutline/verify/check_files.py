@@ -22,7 +22,16 @@ from cutline.verify.check_rows import read_caption
 from cutline.verify.checks import Finding, Findings, found
 from cutline.verify.list_folder import CAPTION, EMPTY, IMAGE, SIDECAR
 from cutline.verify.near_names import Misnamed, find_misnamed
-from cutline.verify.orphan_reasons import STRAY, Ledger, Orphan, Sidecars, explain, image_in
+from cutline.verify.orphan_reasons import (
+    EMPTY_IMAGE,
+    STRAY,
+    Ledger,
+    Orphan,
+    Sidecars,
+    explain,
+    image_in,
+    of_unusable,
+)
 
 NAMES: Final = pa.schema(
     [
@@ -85,7 +94,8 @@ def check_files(samples: Samples, data: str) -> tuple[Findings, list[Orphan]]:
     Returns
     -------
     tuple
-        The findings; and all images without row and all stray caption files, each sorted by path.
+        The findings; and all images without row, all stray caption files and all empty images,
+        each sorted by path.
     """
     rows, images = samples.rows, samples.images
     gone, odd = _split_missing(_outside(rows, "filename", images["filename"]), data)
@@ -103,13 +113,15 @@ def check_files(samples: Samples, data: str) -> tuple[Findings, list[Orphan]]:
         # The slices of rows have looked at all other caption files.
         own = [path for *_, path in orphans if path is not None]
         blank = [*compress(own, in_flight.in_order(partial(_is_blank, root), own))]
-        empty = _shown(_among(rows, samples.empty)) + _shown(_empty(odd, root))
+        empty = pa.concat_tables([_among(rows, samples.empty), _empty(odd, root)])
+        emptied = sorted(empty["filename"].to_pylist())
+        unusable = list(of_unusable(emptied, EMPTY_IMAGE, root))
     named = _outside(images, "filename", _binary(one.path for one in misnamed))
     findings = {
         "duplicate_filenames": _duplicates(rows),
         "rows_without_image": _shown(gone),
         "misnamed_images": found(map(str, misnamed)),
-        "empty_images": empty,
+        "empty_images": _shown(empty),
         "unlisted_images": _shown(odd) + _shown(_upper_case(samples)),
         "images_without_caption_file": _shown(_outside(named, "key", samples.captions)),
         "caption_files_without_image": found(
@@ -120,7 +132,7 @@ def check_files(samples: Samples, data: str) -> tuple[Findings, list[Orphan]]:
         **_orphan_findings(orphans, set(blank)),
     }
     strays = sorted(_others(alone, rows["key"]).to_pylist())
-    return findings, [*orphans, *(Orphan(key + b".txt", *STRAY) for key in strays)]
+    return findings, [*orphans, *(Orphan(key + b".txt", *STRAY) for key in strays), *unusable]
 
 
 def _outside(lines: pa.Table, column: str, known: pa.ChunkedArray) -> pa.Table:

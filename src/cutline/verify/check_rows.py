@@ -187,13 +187,18 @@ def _read_whole(file: int, most: int) -> bytes:
     return data
 
 
-def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
+def check_sizes(data: str, rows: Rows, chosen: list[int]) -> tuple[Findings, list[bytes]]:
     """Compare the sizes of some rows with what the images' own headers say.
 
     An image is turned as its EXIF orientation says, as the trainer does (`correct_image` of its
     ``image_manipulation/training_sample.py``). For a PNG or a WebP, the orientation is read only if
     its row has width and height the other way round: one whose row has its size before turning
     passes. What is no file, or an empty one, is skipped: other checks find it.
+
+    Returns
+    -------
+    tuple
+        The findings; and the filenames of what is broken: Pillow knows it for no image either.
     """
     wrong, unreadable = [], []
     columns = (rows.table[name].to_pylist() for name in CompileOptions.COLUMNS[:2])
@@ -208,7 +213,28 @@ def check_sizes(data: str, rows: Rows, chosen: list[int]) -> Findings:
                 unreadable.append(filename)
             elif own != size and all(edge and edge > 0 for edge in size):  # bad_sizes has others
                 wrong.append(f"{filename} ({own[0]}x{own[1]}, not {size[0]}x{size[1]})")
-    return {"wrong_sizes": found(wrong), "unreadable_images": found(unreadable)}
+        broken = [filename for filename in unreadable if _is_broken(root, filename)]
+    findings = {
+        "wrong_sizes": found(wrong),
+        "broken_images": found(broken),
+        "unreadable_images": found(set(unreadable) - {*broken}),
+    }
+    return findings, [os.fsencode(filename) for filename in broken]
+
+
+def _is_broken(root: int, filename: str) -> bool:
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - hardly any image needs it
+
+    if os.path.splitext(filename)[1].lower() not in Image.registered_extensions():
+        return False  # of a format that Pillow lacks
+    try:
+        descriptor = os.open(filename, local_folder.OPEN_FLAGS, dir_fd=root)
+        with open(descriptor, "rb") as file, Image.open(file):
+            return False
+    except UnidentifiedImageError:
+        return True
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
+        return False  # it cannot be read just now, or is damaged
 
 
 def _own_size(root: int, row: tuple[str, Size]) -> Size | None:

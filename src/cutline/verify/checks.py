@@ -103,6 +103,7 @@ CHECKS: Final = (
     Check("index_entries", FAILURE, "entries of webshart's index that are not as the shards are"),
     Check("stale_caches", FAILURE, "folders in which webshart keeps an older index"),
     Check("wrong_sizes", FAILURE, "rows whose size is not the image's own"),
+    Check("broken_images", FAILURE, "rows whose image is none, such as a web page"),
     Check("unreadable_images", FAILURE, "images without a header that tells their size"),
 )
 

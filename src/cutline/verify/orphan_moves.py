@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distributed import Client
 
@@ -19,7 +19,7 @@ from cutline.verify.checks import VerifyOptions
 from cutline.verify.move_list import LIST, Move, check_data, read_list, remove_folders, write_list
 from cutline.verify.orphan_reasons import Orphan, read
 from cutline.verify.verdict import VerifySummary
-from cutline.verify.verification import verified, verify_dataset
+from cutline.verify.verification import Verified, verified, verify_dataset
 
 
 @flat
@@ -34,7 +34,9 @@ def move_orphans(
     client: Client | None = None,
     watcher: Watcher = SILENT,
 ) -> VerifySummary:
-    """Move images without row, their sidecars and stray caption files out of a folder.
+    """Move images without row or content, their sidecars and stray caption files out of a folder.
+
+    The rows of empty images are in the table until it is compiled again.
 
     Parameters
     ----------
@@ -70,14 +72,16 @@ def move_orphans(
                 " moved: name the folder that they are of."
             )
         with _workspace(source, options, watcher) as (own, store):
-            if any(True for _ in _moves_of(found.orphans)):
-                write_list(target, source, _moves_of(found.orphans))
-                marks.moved_files.add(_remembered(_moves_of(found.orphans), source), own, store)
-            tally = _move_all(_moves_of(found.orphans), source, target)
+            if any(True for _ in _moves_of(found)):
+                write_list(target, source, _moves_of(found))
+                marks.moved_files.add(_remembered(_moves_of(found), source), own, store)
+            tally = _move_all(_moves_of(found), source, target)
+            moved_rows = sum(1 for one in _movable(found) if one.has_row)
     restore = ["cutline", "verify", found.summary.table, source, "--orphans", f"restore={target}"]
     watcher.say(f"Moved {tally.moved:,} files to {target}; `{shlex.join(restore)}` puts them back.")
     tally.check(source, target, "name another folder")
-    return verify_dataset(table, data, options, client=client, watcher=watcher)
+    left = verify_dataset(table, data, options, client=client, watcher=watcher)
+    return replace(left, moved_rows=moved_rows)
 
 
 @flat
@@ -225,8 +229,12 @@ def _move_all(moves: Iterable[Move], source: str, target: str) -> Tally:
     return tally
 
 
-def _moves_of(orphans: list[str]) -> Iterator[Move]:
-    for orphan in read(orphans):
+def _movable(found: Verified) -> Iterator[Orphan]:
+    return (one for one in read(found.orphans) if not (one.has_row and found.summary.is_broken))
+
+
+def _moves_of(found: Verified) -> Iterator[Move]:
+    for orphan in _movable(found):
         for path in (orphan.sidecar, orphan.caption, orphan.path):
             if path is not None:
                 yield Move(path, orphan.path, orphan.reason, orphan.detail)

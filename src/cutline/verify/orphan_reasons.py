@@ -1,5 +1,6 @@
 """Images without row: why they have none, and which files are their own."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, TypeAlias
@@ -35,7 +36,7 @@ ORPHANS: Final = pa.schema(
 
 
 class Orphan(NamedTuple):
-    """An image without row, or a caption file that belongs to nothing; all paths are relative.
+    """An image without row, or one that is none, or a caption file of nothing; paths are relative.
 
     `sidecar` and `caption` are the files of its own that are there.
     """
@@ -51,8 +52,17 @@ class Orphan(NamedTuple):
         """Whether it is a caption file and no image."""
         return self.reason == STRAY[0]
 
+    @property
+    def has_row(self) -> bool:
+        """Whether it is an image that nobody can read, of which the table has a row."""
+        return self.reason in {EMPTY_IMAGE[0], BROKEN_IMAGE[0]}
+
 
 STRAY: Final = ("stray_caption_file", "it belongs to no image and to no row")
+
+EMPTY_IMAGE: Final = ("empty_image", "it is a file with nothing in it")
+
+BROKEN_IMAGE: Final = ("broken_image", "it holds something else, such as a web page")
 
 NOT_COMPILED: Final = ("not_compiled", "its sidecar is neither in the table nor in the ledger")
 
@@ -127,6 +137,17 @@ def explain(
         return Orphan(path, *(NOT_COMPILED if sidecar else NO_SIDECAR), sidecar, caption)
 
     return in_flight.in_order(explained, images, most=READERS)
+
+
+def of_unusable(images: Iterable[bytes], reason: tuple[str, str], root: int) -> Iterator[Orphan]:
+    """Return images that have a row, and cannot be used, as orphans of some reason and detail."""
+    for path in images:
+        stem = os.path.splitext(path)[0]
+        named = ((key, key + end) for key in (stem, path) for end in (b".JSON", b".json"))
+        sidecars = {key: name for key, name in named if local_folder.is_there(root, name)}
+        caption = stem + b".txt"
+        own = caption if local_folder.is_there(root, caption) else None
+        yield Orphan(path, *reason, _own_sidecar(path, stem, sidecars, root), own)
 
 
 def _own_sidecar(path: bytes, stem: bytes, sidecars: Sidecars, root: int) -> bytes | None:

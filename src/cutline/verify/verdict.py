@@ -33,10 +33,15 @@ BY_HAND: Final = {
     "rows_without_image": "put the images there or move their sidecars away",
     "unlisted_images": "rename the images to small letters, in their sidecars too",
     "empty_images": ANEW,
+    "broken_images": ANEW,
     "wrong_sizes": "correct the sizes in the sidecars",
     "unreadable_images": ANEW,
 }
 """What to do by hand about what fails, before the table is compiled again."""
+
+
+UNUSABLE: Final = ("empty_images", "broken_images")
+"""Images with a row that are none."""
 
 
 class Mend(NamedTuple):
@@ -62,6 +67,10 @@ class VerifySummary(Summary):
         How many images have no row, by reason.
     mover
         The command that moves images without row out of the way, if it is another than `verify`.
+    moved_rows
+        How many rows have lost their sample, because its image was none and was moved away.
+    headers
+        Of how many images the headers were read at most; None for all.
     """
 
     table: str
@@ -72,6 +81,8 @@ class VerifySummary(Summary):
     orphans: dict[str, int]
     seconds: float
     mover: str = ""
+    moved_rows: int = 0
+    headers: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -130,6 +141,13 @@ class VerifySummary(Summary):
         return self.images > 0 and (2 * gone > self.rows or not self.rows)
 
     @property
+    def is_broken(self) -> bool:
+        """Whether most images that were looked at are none: they have to come anew."""
+        checked = self.rows if self.headers is None else min(self.headers, self.rows)
+        empty, broken = (self.findings.get(name, Finding()).count for name in UNUSABLE)
+        return 2 * empty > self.rows or 2 * broken > checked
+
+    @property
     def is_older(self) -> bool:
         """Whether there are sidecars that are newer than the table, which cutline has made."""
         new = self.orphans.get("not_compiled", 0)
@@ -139,7 +157,8 @@ class VerifySummary(Summary):
     def orphan_folder(self) -> str | None:
         """A new folder to move orphans to, if that is what mends most of what fails."""
         failing = checks.failures(self.findings)
-        if self.is_elsewhere or self.is_older or "images_without_row" not in failing:
+        movable = {"images_without_row", *(() if self.is_broken else UNUSABLE)}
+        if self.is_elsewhere or self.is_older or movable.isdisjoint(failing):
             return None
         above = os.path.dirname(os.path.realpath(self.data))  # and not where a link to it is
         return _new_folder(os.path.join(above, "orphans"))
@@ -167,7 +186,7 @@ class VerifySummary(Summary):
             move = ["cutline", "verify", self.table, self.data, "--orphans", f"move={folder}"]
             if self.findings.keys().isdisjoint(checks.CAPTION_FILE_CHECKS):
                 move += ["--strategy", "parquet"]
-            return Mend("move images without row out of the way", self.mover or shlex.join(move))
+            return Mend(_to_move(failing), self.mover or shlex.join(move))
         if "index_entries" in failing:
             export = ["cutline", "export", self.table, self.data, "--format", "webshart"]
             return Mend("write the index", shlex.join(export))
@@ -180,7 +199,8 @@ class VerifySummary(Summary):
 
     @property
     def _by_hand(self) -> list[str]:
-        failing = checks.failures(self.findings)
+        moved = UNUSABLE if self.orphan_folder else ()
+        failing = {*checks.failures(self.findings)} - {*moved}
         return list(dict.fromkeys(what for name, what in BY_HAND.items() if name in failing))
 
     def as_table(self, *, in_short: bool = False) -> Table:
@@ -209,6 +229,13 @@ class VerifySummary(Summary):
         for check in checks.CHECKS:
             if check.name in self.findings:
                 yield check, self.findings[check.name]
+
+
+def _to_move(failing: list[str]) -> str:
+    unusable = " and ".join(name.replace("_", " ") for name in UNUSABLE if name in failing)
+    others = ["images without row"] if "images_without_row" in failing else []
+    moved = " and ".join([*others, *([f"{unusable}, with their sidecars,"] if unusable else [])])
+    return f"{f'download {unusable} again, or ' * bool(unusable)}move {moved} out of the way"
 
 
 def _new_folder(path: str) -> str:

@@ -22,6 +22,7 @@ from distributed import Client
 from cutline.cluster import running, worker_checks
 from cutline.errors import UsageError, checked, flat
 from cutline.progress import SILENT, Clock, Watcher, events
+from cutline.sources import local_folder
 from cutline.store import TableFiles, disk, parquet
 from cutline.table import Slice, slices_of
 from cutline.verify import (
@@ -35,6 +36,7 @@ from cutline.verify import (
 )
 from cutline.verify.checks import Finding, Findings, VerifyOptions
 from cutline.verify.list_folder import EMPTY, FILES, IMAGE, SIDECAR, Listing
+from cutline.verify.orphan_reasons import BROKEN_IMAGE
 from cutline.verify.verdict import VerifySummary
 
 KEYS_A_TASK: Final = 65_000
@@ -68,10 +70,11 @@ class NumberedSlice:
 
 @dataclass(frozen=True, slots=True)
 class RowsDone:
-    """What was found in some rows, and the sorted run of their names."""
+    """What was found in some rows, the sorted run of their names, and the file of broken images."""
 
     findings: Findings
     run: str
+    orphans: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,16 @@ def _verify_shards(
         with table_files.locked(watcher.say, force=options.force_unlock) as files:
             each, images = check_shards.check_shards(files, folder, options, client, watcher)
         findings |= {name: each.get(name, Finding()) for name in checks.looked_for(options)[1:]}
-    return VerifySummary(table_files.table, folder, rows, images, findings, {}, clock.total())
+    return VerifySummary(
+        table_files.table,
+        folder,
+        rows,
+        images,
+        findings,
+        {},
+        clock.total(),
+        headers=options.compared,
+    )
 
 
 @contextmanager
@@ -178,7 +190,7 @@ def verified(
     table_files = TableFiles.of(table)
     with table_files.workspace.locked(watcher.say, force=options.force_unlock) as staging:
         context = VerifyContext(folder, staging, rows, options)
-        listing, joined = Listing(folder), list[KeysDone]()
+        listing, seen, joined = Listing(folder), list[RowsDone](), list[KeysDone]()
         findings = {"schema": schema}
         if not schema.count:
             with worker_checks.checked(client, watcher, *_folders(table_files, folder, staging)):
@@ -198,8 +210,10 @@ def verified(
             findings=findings,
             orphans=dict(sorted(sum((done.reasons for done in joined), Counter()).items())),
             seconds=clock.total(),
+            headers=options.compared,
         )
-        yield Verified(summary, [done.orphans for done in joined])
+        orphans = [done.orphans for done in joined] + [done.orphans for done in seen]
+        yield Verified(summary, list(filter(None, orphans)))
 
 
 def _folders(files: TableFiles, data: str, staging: str) -> list[worker_checks.Shared]:
@@ -272,16 +286,26 @@ def check_slices(slices: Iterable[NumberedSlice], context: VerifyContext) -> lis
     """Check the rows of some slices, and their caption files."""
     began = perf_counter()
     path = context.attempt()
-    taken = list(slices)
+    taken, broken = list(slices), list[bytes]()
     with sorted_runs.write_run(path, check_files.NAMES) as run:
-        findings = checks.merged([_check_slice(one, context, run) for one in taken])
+        findings = checks.merged([_check_slice(one, context, run, broken) for one in taken])
     rows = sum(one.slice.rows for one in taken)
     events.tell(events.Done(rows, {"rows checked": rows}, {}, perf_counter() - began))
-    return [RowsDone(findings, path)]
+    return [RowsDone(findings, path, _orphans_of(broken, context) if broken else "")]
+
+
+def _orphans_of(broken: list[bytes], context: VerifyContext) -> str:
+    path = context.attempt()
+    with local_folder.open_folder(context.data) as root:
+        orphan_reasons.write(list(orphan_reasons.of_unusable(broken, BROKEN_IMAGE, root)), path)
+    return path
 
 
 def _check_slice(
-    one: NumberedSlice, context: VerifyContext, run: sorted_runs.SortedRun
+    one: NumberedSlice,
+    context: VerifyContext,
+    run: sorted_runs.SortedRun,
+    broken: list[bytes],
 ) -> Findings:
     rows = check_rows.Rows.read(one.slice)
     names = pa.table([rows.keys, rows.paths()], check_files.NAMES)
@@ -290,8 +314,9 @@ def _check_slice(
     if context.options.strategy == "textfile":
         findings.append(check_rows.check_caption_files(context.data, rows))
     chosen = [row for row in rows.safe if _is_sampled(one.first + row, context)]
-    findings.append(check_rows.check_sizes(context.data, rows, chosen))
-    return checks.merged(findings)
+    sizes, none = check_rows.check_sizes(context.data, rows, chosen)
+    broken += none
+    return checks.merged([*findings, sizes])
 
 
 def _is_sampled(row: int, context: VerifyContext) -> bool:
@@ -315,7 +340,8 @@ def _join_range(keys: KeyRange, context: VerifyContext) -> KeysDone:
     findings, found = check_files.check_files(samples, context.data)
     path = context.attempt()
     orphan_reasons.write(found, path)
-    reasons = Counter(orphan.reason for orphan in found if not orphan.is_stray)
+    alone = (one for one in found if not one.is_stray and not one.has_row)
+    reasons = Counter(orphan.reason for orphan in alone)
     files = len(samples.images) + len(samples.captions) + len(samples.sidecars)
     events.tell(events.Done(files, {"files checked": files}, {}, perf_counter() - began))
     return KeysDone(keys.hashes.index, findings, reasons, path)
