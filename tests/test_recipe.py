@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import subprocess
 
 import pyarrow.parquet as pq
 import pytest
@@ -344,8 +346,51 @@ def test_the_data_folder_of_a_plain_download_is_refused(tmp_path):
 def test_loose_samples_in_the_folder_of_a_dataset_are_told_where_to_go(root, name):
     write_sidecars(root, {name: record("a.b.JPG")})
     (root / "a.b.JPG").touch()
-    with pytest.raises(UsageError, match=rf"such as {name}: move them into .*/flowers/data, run"):
+    with pytest.raises(UsageError, match=rf"such as {name}: move them into its data with") as told:
         run(str(root))
+    subprocess.run(re.findall("`([^`]*)`", str(told.value))[0], shell=True, check=True)
+    assert run(str(root)).compile.sidecars == 12
+
+
+def test_the_advice_for_a_plain_download_makes_the_data_folder(tmp_path):
+    root = tmp_path / "a set"
+    write_sidecars(root, numbered(2))
+    (root / "000.png").write_bytes(IMAGE)
+    with pytest.raises(UsageError, match="holds images and sidecars itself") as told:
+        run(str(root))
+    subprocess.run(re.findall("`([^`]*)`", str(told.value))[0], shell=True, check=True)
+    assert run(str(root)).compile.sidecars == 2
+
+
+def test_a_folder_of_datasets_is_told_with_one_of_them(root):
+    with pytest.raises(UsageError, match=rf"run the datasets that are in it, as in `.* {root}`"):
+        run(str(root.parent))
+
+
+def test_prepared_datasets_below_a_folder_called_data_are_not_made_one(root, tmp_path):
+    run(str(root))
+    above = tmp_path / "training"
+    (above / "data").mkdir(parents=True)
+    root.rename(above / "data/flowers")
+    before = tree(above)
+    with pytest.raises(UsageError, match="were prepared, such as flowers, which would become one"):
+        run(str(above))
+    assert tree(above) == before
+    assert run(f"{above}/data/flowers").compile.rows == 10
+
+
+def test_a_missing_width_is_told_with_the_option_that_measures_it(root):
+    listener = Listener()
+    run(str(root), watcher=listener)
+    [line] = [line for line in listener.said if "no width" in line]
+    assert line == (
+        "1 records have no width and are left out, as in the recipe: `cutline run"
+        f" {root} --measure` reads it from their images."
+    )
+    (root / "data/no.png").write_bytes(IMAGE)
+    listener.said.clear()
+    assert run(str(root), CompileOptions(Rules(measure=True)), watcher=listener).compile.rows == 11
+    assert not [line for line in listener.said if "no width" in line]
 
 
 def test_json_files_and_pictures_of_a_dataset_that_are_no_samples_stop_nobody(root):

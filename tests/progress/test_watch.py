@@ -140,15 +140,18 @@ def test_lines_of_a_log_are_whole_and_have_no_control_characters():
 
 
 def test_a_log_of_a_run_has_a_line_a_step(tmp_path):
-    """And of the checks those that found something; `cutline verify` and the report have more."""
+    """And of the checks those that failed, with examples; the report has all of them."""
     made = intact(tmp_path / "set")
     (made.data / "orphan.jpg").write_bytes((made.data / NAMES[0]).read_bytes())
     file = io.StringIO()
     Log(file).report(run(str(made.root)))
     lines = timeless(file.getvalue()).splitlines()
     assert [line.partition(": ")[0] for line in lines] == [
-        *("compile", "captions", "verify", "loader", "report")
+        *("compile", "captions", "verify"),
+        *("images without row 1, not ok", "images without caption file 1, not ok"),
+        *("loader", "report"),
     ]
+    assert lines[3].endswith(": orphan.jpg (no_sidecar: no sidecar names it)")
     assert lines[0].startswith(f"compile: sidecars {len(NAMES)}; rows {len(NAMES)}; parts 1; ")
     assert lines[0].endswith(f"; {made.table}")
     assert lines[2].startswith(

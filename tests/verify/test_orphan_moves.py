@@ -147,6 +147,18 @@ def test_a_second_move_into_a_folder_is_restored_with_the_first(dataset, folder)
     assert tree(dataset.root) == before
 
 
+def test_a_list_of_which_no_file_is_anywhere_is_kept_and_told(dataset, folder):
+    """Another run has moved the files on, or the folder of the files is another one."""
+    move(dataset, folder)
+    kept = (folder / move_list.LIST).read_bytes()
+    shutil.move(folder, folder.parent / "elsewhere")
+    folder.mkdir()
+    (folder / move_list.LIST).write_bytes(kept)
+    with pytest.raises(cutline.CutlineError, match=r"are neither there nor in .*, such as .*: put"):
+        restore(dataset, folder)
+    assert (folder / move_list.LIST).read_bytes() == kept
+
+
 def test_what_an_old_list_names_is_not_moved_again(dataset, folder):
     move(dataset, folder)
     os.rename(folder / "late.png", dataset.data / "late.png")

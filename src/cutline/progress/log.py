@@ -7,7 +7,7 @@ from typing import Final, TextIO
 
 from rich.console import Console
 
-from cutline.progress.summaries import Stepped, Summary, Tabled, in_a_line, readable
+from cutline.progress.summaries import Stepped, Summary, Tabled, findings_of, in_a_line, readable
 from cutline.progress.watcher import Advance, Load, duration
 from cutline.record import texts
 
@@ -60,6 +60,8 @@ class Log:
         if isinstance(summary, Stepped):
             for step in summary.steps():
                 self.say(in_a_line(step))
+                for line in findings_of(step):
+                    self.say(line)
         elif isinstance(summary, Tabled):
             with suppress(OSError):
                 Console(file=self.file, width=LOG_WIDTH).print(summary.as_table())

@@ -105,6 +105,13 @@ def in_a_line(summary: Summary) -> str:
     return f"{job}: " + "; ".join([*worded, *map(texts.clean, where[:1])])
 
 
+def findings_of(summary: Summary) -> list[str]:
+    """Write each check of a summary that fails in a line, with its examples."""
+    checks = summary.as_json().get("checks", {})
+    failing = {name: found for name, found in checks.items() if not found["ok"]}
+    return [f"{name.replace('_', ' ')} {_worded(found)}" for name, found in failing.items()]
+
+
 def in_short(summary: Summary) -> list[str]:
     """Write a summary in one short line a step."""
     steps = summary.steps() if isinstance(summary, Stepped) else [summary]

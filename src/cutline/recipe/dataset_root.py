@@ -2,12 +2,17 @@
 
 import os
 import shlex
+from contextlib import suppress
+from typing import Final
 
 from cutline.errors import UsageError
 from cutline.record import texts
 from cutline.sources import local_folder, passing_over, shard_names
-from cutline.store import disk
+from cutline.store import Workspace, disk
 from cutline.trainers import simpletuner, webshart
+
+LOOKED_INTO: Final = 20
+"""Folders in which a dataset is looked for, to name it."""
 
 
 def layout(root: disk.AnyPath) -> tuple[str, str]:
@@ -34,6 +39,10 @@ def layout(root: disk.AnyPath) -> tuple[str, str]:
     if not has_data and not has_shards:
         hints = shard_names.passed_over(root)
         mend = f"put tar shards into it, or images and sidecars into {data}"
+        if below := _dataset_below(path):
+            mend = (
+                f"run the datasets that are in it, as in `{shlex.join(['cutline', 'run', below])}`"
+            )
         raise UsageError(" ".join([f"There is nothing to prepare in {path}: {mend}.", *hints]))
     return os.path.join(path, os.path.basename(path) + ".parquet"), data
 
@@ -51,20 +60,36 @@ def _check_root(path: str, data: str, *, alone: bool, shards: bool) -> None:
     if dataset:
         raise UsageError(
             f"The folder {path} belongs to the data of {dataset}: run"
-            f" `{shlex.join(['cutline', 'run', dataset])}`, or rename it if it is a dataset of its"
-            " own."
+            f" `{shlex.join(['cutline', 'run', dataset])}`, or move it elsewhere if it is a dataset"
+            " of its own."
         )
     if sample:
         table = shlex.join(["cutline", "compile", path, f"{path}.parquet"])
         raise UsageError(
             f"The folder {path} holds images and sidecars itself, such as {sample}: move them into"
-            f" {data}, run the folder whose data they are, or make a table alone with `{table}`."
+            f" its data with `{_move_into(path, data)}`, or make a table alone with `{table}`."
         )
     if os.path.isdir(f"{data}/data") and os.path.exists(f"{data}/data.parquet"):
         raise UsageError(
             f"The folder {data} holds a dataset that a run has made in it, so each sample would"
             f" come twice: move {data}/data and {data}/data.* away."
         )
+    if not alone and (prepared := _prepared_in(data)):
+        command = shlex.join(["cutline", "run", os.path.join(data, prepared)])
+        raise UsageError(
+            f"The folder {data} holds datasets that were prepared, such as {prepared}, which would"
+            f" become one: run each of them, as in `{command}`, or move them elsewhere."
+        )
+
+
+def _dataset_below(path: str) -> str | None:
+    """Return a folder directly in a folder that has data or shards, if there is one."""
+    folders = sorted(entry.path for entry in os.scandir(path) if entry.is_dir())
+    for folder in folders[:LOOKED_INTO]:
+        with suppress(UsageError, OSError):
+            if os.path.isdir(f"{folder}/data") or shard_names.shards_in_root(folder):
+                return folder
+    return None
 
 
 def _dataset_above(path: str) -> str | None:
@@ -74,6 +99,26 @@ def _dataset_above(path: str) -> str | None:
         if os.path.basename(path) == "data" and os.path.exists(f"{above}/{name}.parquet"):
             return above
         path = above
+    return None
+
+
+def _move_into(path: str, data: str) -> str:
+    here, there = shlex.quote(path), shlex.quote(data)
+    made = "" if os.path.isdir(data) else f"mkdir {there} && "
+    return f"{made}find {here} -maxdepth 1 -type f -exec mv -t {there} {{}} +"
+
+
+def _prepared_in(data: str) -> str | None:
+    """Return the name of a dataset with a table directly in a data folder, if there is one."""
+    folders = os.stat(data).st_nlink - 2 - os.path.isdir(Workspace.below(data).folder)
+    if folders == 0:  # each is a link by its ".."; not on all file systems
+        return None
+    with local_folder.scanned(os.fsencode(data), b"", local_folder.refuse) as entries:
+        for entry in entries:
+            name = os.fsdecode(entry.name)
+            table = os.path.join(data, name, name)
+            if all(map(os.path.exists, (f"{table}.parquet", f"{table}.cutline"))):
+                return texts.shown_path(entry.name)
     return None
 
 

@@ -288,6 +288,14 @@ class _Run:
                 watcher=self.watch("compile"),
             )
         _check_listed(compiled, extracted)
+        unmeasured = compiled.rejects.get("no_width", 0)
+        if unmeasured and not self.options.rules.measure:
+            measuring = replace(self.options, rules=replace(self.options.rules, measure=True))
+            again = ["cutline", "run", self.root, *as_typed(measuring, self.chosen)]
+            self.watcher.say(
+                f"{unmeasured:,} records have no width and are left out, as in the recipe:"
+                f" `{shlex.join(again)}` reads it from their images."
+            )
         return compiled
 
     def write_captions(self) -> CaptionsSummary:

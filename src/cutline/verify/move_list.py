@@ -93,6 +93,17 @@ def read_list(folder: str) -> Iterator[Move]:
             yield one
 
 
+def nowhere(folder: str, data: str) -> tuple[int, list[bytes]]:
+    """Return how many files a list names, and those that are neither in its folder nor in DATA."""
+    listed = [one.path for one in read_list(folder)]
+    places = [os.fsencode(folder), os.fsencode(data)]
+
+    def is_there(path: bytes) -> bool:
+        return any(os.path.lexists(os.path.join(place, path)) for place in places)
+
+    return len(listed), [path for path in listed if not is_there(path)]
+
+
 def remove_folders(folder: str) -> None:
     """Remove the list, and the folders that were made for what it lists, as far as they are empty.
 

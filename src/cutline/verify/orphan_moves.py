@@ -16,7 +16,15 @@ from cutline.sources import local_folder
 from cutline.store import SmallFiles, TableFiles, TableStore, Workspace, disk
 from cutline.verify import checks
 from cutline.verify.checks import VerifyOptions
-from cutline.verify.move_list import LIST, Move, check_data, read_list, remove_folders, write_list
+from cutline.verify.move_list import (
+    LIST,
+    Move,
+    check_data,
+    nowhere,
+    read_list,
+    remove_folders,
+    write_list,
+)
 from cutline.verify.orphan_reasons import Orphan, read
 from cutline.verify.verdict import VerifySummary
 from cutline.verify.verification import Verified, verified, verify_dataset
@@ -106,7 +114,7 @@ def restore_orphans(
     UsageError
         There is no list in the folder.
     CutlineError
-        Something has taken the name of a file; the others are back.
+        Something has taken the name of a file, or none is anywhere; the others are back.
     """
     target, source = os.path.realpath(folder), disk.data_folder(data)
     # An empty folder is what is left of one if a run dies when all is back.
@@ -119,9 +127,16 @@ def restore_orphans(
         _workspace(source, options, watcher) as (own, store),
     ):
         tally = _move_all(read_list(target), target, source)
+        listed, gone = nowhere(target, source)
         marks.moved_files.forget({one.path for one in read_list(target)}, own, store)
     watcher.say(f"Put {tally.moved:,} files back into {source}.")
     tally.check(target, source, "move those elsewhere and run this again")
+    if gone:  # by somebody's hand, or they were moved on
+        told = f"{len(gone):,} of {listed:,} files of the list in {target} are neither there nor in"
+        told += f" {source}, such as {texts.shown_path(gone[0])}"
+        if len(gone) == listed:
+            raise CutlineError(f"{told}: put them into the folder, or remove the list.")
+        watcher.say(f"{told}.")
     remove_folders(target)
     return verify_dataset(table, data, options, client=client, watcher=watcher)
 

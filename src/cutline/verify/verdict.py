@@ -105,6 +105,7 @@ class VerifySummary(Summary):
             "data": self.data,
             "rows": self.rows,
             "images": self.images,
+            "headers": self.headers_read,
             "seconds": self.seconds,
         }
 
@@ -141,11 +142,15 @@ class VerifySummary(Summary):
         return self.images > 0 and (2 * gone > self.rows or not self.rows)
 
     @property
+    def headers_read(self) -> int:
+        """Of how many rows the header of the image was looked at."""
+        return self.rows if self.headers is None else min(self.headers, self.rows)
+
+    @property
     def is_broken(self) -> bool:
         """Whether most images that were looked at are none: they have to come anew."""
-        checked = self.rows if self.headers is None else min(self.headers, self.rows)
         empty, broken = (self.findings.get(name, Finding()).count for name in UNUSABLE)
-        return 2 * empty > self.rows or 2 * broken > checked
+        return 2 * empty > self.rows or 2 * broken > self.headers_read
 
     @property
     def is_older(self) -> bool:
