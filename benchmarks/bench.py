@@ -94,11 +94,11 @@ def rows_of_compile(bench: Bench) -> Report:
     """Hold the stage that reads, judges and writes rows against the floor's."""
     fresh = fresh_folder(bench.room)
     runs = race(contenders.stages(bench.data), bench.rounds, fresh, contenders.same_rows)
-    floor, on_dask, cutline = map(rows_seconds, runs)
-    measure = f"rows of {bench.records:,}: times the floor's seconds"
-    verdicts = [at_most(measure, cutline / floor, 1.3)]
-    measure = f"rows of {bench.records:,}: times the floor on Dask's seconds"
-    return Report(measure, [], [*verdicts, at_most(measure, cutline / on_dask, 1.25)])
+    *floors, cutline = map(rows_seconds, runs)
+    title = f"rows of {bench.records:,}: times the seconds of the"
+    limits = zip(runs, floors, (1.3, 1.25, 1.25), strict=False)
+    verdicts = [at_most(f"{title} {one.name}", cutline / floor, at) for one, floor, at in limits]
+    return Report(title, [], verdicts)
 
 
 def compile_again(bench: Bench) -> Report:

@@ -63,6 +63,10 @@ def stages(data: str) -> list[Contender]:
     return [
         Contender("floor", lambda folder: script("floor", "compile", data, table_in(folder))),
         Contender("floor on Dask", lambda folder: script("dask_floor", data, table_in(folder))),
+        Contender(
+            "floor on Dask that checks",
+            lambda folder: script("dask_floor", data, table_in(folder), "checked"),
+        ),
         Contender("cutline", lambda folder: script("cutline_stages", data, table_in(folder))),
     ]
 

@@ -32,7 +32,7 @@ def loader_entry(
     """
     name = options.name_for(os.fspath(table))
     LoaderOptions(id=name)  # refuses one that cannot name a file
-    folder, path = _images_folder(os.fspath(data)), _table_file(os.fspath(table))
+    path, folder = _table_file(os.fspath(table)), _images_folder(os.fspath(data))
     home = caches_home(table, data, options)
     sizes = {
         "resolution": options.resolution,
