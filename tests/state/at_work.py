@@ -37,8 +37,9 @@ class Ended(NamedTuple):
 
     @property
     def advice(self):
-        """The commands that are advised, as words."""
-        return [shlex.split(found) for found in re.findall(r"`cutline ([^`]*)`", self.said)]
+        """The commands that are advised, as words; to measure is a choice, and mends nothing."""
+        found = [shlex.split(one) for one in re.findall(r"`cutline ([^`]*)`", self.said)]
+        return [words for words in found if "--measure" not in words]
 
 
 def command(*words):
