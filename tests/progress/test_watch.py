@@ -185,7 +185,8 @@ def test_the_log_of_a_whole_run_is_as_long_for_ten_times_the_records(tmp_path):
     )
     assert "compile-rows: 3,000 of 3,000 sidecars in " in logs[1]
     assert few == many
-    assert len(few) == 1 + 7 + 6 + 1  # the dashboard, stages, steps, what is wrong
+    # The dashboard, stages, a hint about widths, steps, two checks that fail, what is wrong.
+    assert len(few) == 1 + 7 + 1 + 6 + 2 + 1
 
 
 # A terminal
