@@ -115,6 +115,8 @@ def _prepared_in(data: str) -> str | None:
         return None
     with local_folder.scanned(os.fsencode(data), b"", local_folder.refuse) as entries:
         for entry in entries:
+            if passing_over.is_file_name(entry.name):  # of which there may be millions
+                continue
             name = os.fsdecode(entry.name)
             table = os.path.join(data, name, name)
             if all(map(os.path.exists, (f"{table}.parquet", f"{table}.cutline"))):
