@@ -85,7 +85,7 @@ def checked_rows(names: Iterable[str], folder: int) -> pa.Table:
         heights.append(height)
         captions.append(caption)
         filenames.append(image)
-    hashlib.blake2b(orjson.dumps(stamps)).hexdigest()
+    hashlib.blake2b(orjson.dumps(stamps)).hexdigest()  # as the receipt of a part has it
     return pa.table([widths, heights, captions, filenames], schema=SCHEMA)
 
 

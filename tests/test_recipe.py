@@ -382,15 +382,15 @@ def test_prepared_datasets_below_a_folder_called_data_are_not_made_one(root, tmp
 def test_a_missing_width_is_told_with_the_option_that_measures_it(root):
     listener = Listener()
     run(str(root), watcher=listener)
-    [line] = [line for line in listener.said if "no width" in line]
+    [line] = [line for line in listener.said if "without a width" in line]
     assert line == (
-        "1 records have no width and are left out, as in the recipe: `cutline run"
-        f" {root} --measure` reads it from their images."
+        "A record without a width is left out, as in the recipe (1 of 11):"
+        f" `cutline run {root} --measure` reads it from the image."
     )
     (root / "data/no.png").write_bytes(IMAGE)
     listener.said.clear()
     assert run(str(root), CompileOptions(Rules(measure=True)), watcher=listener).compile.rows == 11
-    assert not [line for line in listener.said if "no width" in line]
+    assert not [line for line in listener.said if "without a width" in line]
 
 
 def test_json_files_and_pictures_of_a_dataset_that_are_no_samples_stop_nobody(root):

@@ -2,9 +2,11 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
-from cutline import LoaderOptions, RunOptions, move_orphans, restore_orphans, run, verify_dataset
+from cutline import LoaderOptions, RunOptions, move_orphans, restore_orphans, run
+from cutline.verify import checks
 from shards_at_home import ShardSet, png, sample
 from sidecars import IMAGE, numbered, record, write_sidecars
 from tar_bytes import by_tarfile
@@ -34,7 +36,7 @@ def shards(tmp_path, body):
 
 
 def rows_of(root):
-    return sorted(ShardSet.rows(type("Set", (), {"table": root / "set.parquet"})))
+    return sorted(pq.read_table(root / "set.parquet")["filename"].to_pylist())
 
 
 @EACH
@@ -102,7 +104,7 @@ def test_verify_alone_moves_them_and_advises_the_compile_that_is_due(tmp_path):
     table, data = root / "set.parquet", root / "data"
     run(root, chosen=PLAIN)
     left = move_orphans(table, data, tmp_path / "away")
-    assert left.moved_rows == 1
+    assert left.moved_rows == {"empty_image": 1}
     assert left.findings["rows_without_image"].examples == ("003.png",)
     assert f"with `cutline compile {data} {table}`" in left.shortfall
     lines = [json.loads(line) for line in (tmp_path / "away/orphans.jsonl").open()][1:]
@@ -150,4 +152,24 @@ def test_an_image_that_cannot_be_read_just_now_or_of_a_format_that_is_not_known_
     run(root, chosen=MOVE)
     assert (root / "data/003.png").exists()
     assert (root / "data/004.jxl").exists()
-    assert verify_dataset(root / "set.parquet", root / "data").moved_rows == 0
+
+
+def test_what_a_sample_of_headers_shows_is_looked_for_in_all_and_moved_by_one_command(
+    tmp_path, monkeypatch
+):
+    """The sample of a smaller table is another one, and would show others each time."""
+    monkeypatch.setattr(checks, "SAMPLE", 3)
+    root = loose(tmp_path, 30)
+    for number in range(0, 30, 3):
+        (root / f"data/{number:03}.png").write_bytes(b"<html>404 not found</html>")
+    moved = run(root, chosen=MOVE)
+    assert moved.shortfall == ""
+    assert moved.compile.rows == 20
+    assert moved.verify.headers_read == 20
+
+
+def test_nothing_is_advised_to_be_moved_out_of_shards(tmp_path):
+    root = shards(tmp_path, b"")
+    told = run(root, chosen=RunOptions(in_place=True, loader=SMALL)).shortfall
+    assert "unpack them by a run without --no-extract, and with --orphans move" in told
+    assert "move their sidecars away" not in told

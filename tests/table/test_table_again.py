@@ -546,11 +546,11 @@ def test_options_that_are_forgotten_the_next_time_are_told(tmp_path):
     [line] = said(source, table, OPTIONS)
     assert line == (
         "The table that is there was made with --caption-field title --caption-field short_caption"
-        " --raw-captions, and this one is made without options of its rows: its rows may be others."
+        " --raw-captions, and this one is made with the default options: their rows may differ."
     )
     assert said(source, table, OPTIONS) == []
     [line] = said(source, table, dataclasses.replace(OPTIONS, selection=Selection(limit=1)))
-    assert "made without options of its rows, and this one is made with --limit 1:" in line
+    assert "made with the default options, and this one is made with --limit 1:" in line
 
 
 def test_options_that_change_no_row_are_not_told(done):

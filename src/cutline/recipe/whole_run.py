@@ -190,9 +190,12 @@ def _run_unpacked(
     )
     job = _Run(os.fspath(root), *layout(root), options, chosen, steps, client, watcher)
     job.tell_passed_over()
-    extracted, compiled, captions, verified = job.prepare()
-    if verified.moved_rows:  # the table is made anew without them; what was unpacked stays true
-        _, compiled, captions, verified = job.prepare()
+    extracted, compiled, captions, verified = job.prepare(chosen.verify)
+    while verified.moved_rows:  # the table is made anew without them; what was unpacked stays true
+        how = chosen.verify
+        if verified.has_moved_broken:  # the sample of a smaller table is another, with others in it
+            how = replace(how, sizes=True, headers=None)
+        _, compiled, captions, verified = job.prepare(how)
     entry = job.add_entry(job.data, chosen.loader)
     report = job.report(verified)
     return RunSummary(compiled, captions, clock.total(), extracted, None, verified, entry, report)
@@ -263,13 +266,13 @@ class _Run:
                 self.watcher.say(line)
 
     def prepare(
-        self,
+        self, how: VerifyOptions
     ) -> tuple[ExtractSummary | None, CompileSummary, CaptionsSummary | None, VerifySummary]:
         """Do all that has to be done again once samples of the table were moved away."""
         extracted = self.extract()
         compiled = self.compile(local_folder.Folder(self.data), extracted)
         captions = self.write_captions() if "captions" in self.steps else None
-        return extracted, compiled, captions, self.verify(self.chosen.verify)
+        return extracted, compiled, captions, self.verify(how)
 
     def extract(self) -> ExtractSummary | None:
         if not (shards := shard_names.shards_in_root(self.root)):
@@ -293,8 +296,9 @@ class _Run:
             measuring = replace(self.options, rules=replace(self.options.rules, measure=True))
             again = ["cutline", "run", self.root, *as_typed(measuring, self.chosen)]
             self.watcher.say(
-                f"{unmeasured:,} records have no width and are left out, as in the recipe:"
-                f" `{shlex.join(again)}` reads it from their images."
+                "A record without a width is left out, as in the recipe"
+                f" ({unmeasured:,} of {compiled.sidecars:,}): `{shlex.join(again)}` reads it from"
+                " the image."
             )
         return compiled
 

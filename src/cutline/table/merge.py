@@ -22,6 +22,8 @@ from cutline.table.compile_options import CompileOptions
 
 Advise: TypeAlias = Callable[[str], str]
 
+PLAIN: Final = "the default options"
+
 ALMOST_ALL: Final = 0.9
 """The share of sidecars that are rejected for one reason where the dialect is probably wrong."""
 
@@ -98,13 +100,9 @@ def other_options(files: TableFiles, options: CompileOptions) -> str:
     if before is None or before.typed in {None, options.typed}:
         return ""
     return (
-        f"The table that is there was made {_with(before.typed or '')}, and this one is made"
-        f" {_with(options.typed)}: its rows may be others."
+        f"The table that is there was made with {before.typed or PLAIN}, and this one is made with"
+        f" {options.typed or PLAIN}: their rows may differ."
     )
-
-
-def _with(typed: str) -> str:
-    return f"with {typed}" if typed else "without options of its rows"
 
 
 def _write_tables(

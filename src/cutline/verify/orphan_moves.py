@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -42,9 +43,10 @@ def move_orphans(
     client: Client | None = None,
     watcher: Watcher = SILENT,
 ) -> VerifySummary:
-    """Move images without row or content, their sidecars and stray caption files out of a folder.
+    """Move images without row, and files that are no images, with all of theirs out of a folder.
 
-    The rows of empty images are in the table until it is compiled again.
+    With them go their sidecars and caption files, and stray caption files. The rows of what is no
+    image are in the table until it is compiled again.
 
     Parameters
     ----------
@@ -84,12 +86,12 @@ def move_orphans(
                 write_list(target, source, _moves_of(found))
                 marks.moved_files.add(_remembered(_moves_of(found), source), own, store)
             tally = _move_all(_moves_of(found), source, target)
-            moved_rows = sum(1 for one in _movable(found) if one.has_row)
+            moved_rows = Counter(one.reason for one in _movable(found) if one.has_row)
     restore = ["cutline", "verify", found.summary.table, source, "--orphans", f"restore={target}"]
     watcher.say(f"Moved {tally.moved:,} files to {target}; `{shlex.join(restore)}` puts them back.")
     tally.check(source, target, "name another folder")
     left = verify_dataset(table, data, options, client=client, watcher=watcher)
-    return replace(left, moved_rows=moved_rows)
+    return replace(left, moved_rows=dict(moved_rows))
 
 
 @flat
@@ -245,7 +247,9 @@ def _move_all(moves: Iterable[Move], source: str, target: str) -> Tally:
 
 
 def _movable(found: Verified) -> Iterator[Orphan]:
-    return (one for one in read(found.orphans) if not (one.has_row and found.summary.is_broken))
+    return (
+        one for one in read(found.orphans) if not (one.has_row and found.summary.needs_download)
+    )
 
 
 def _moves_of(found: Verified) -> Iterator[Move]:

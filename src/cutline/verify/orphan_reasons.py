@@ -145,9 +145,8 @@ def of_unusable(images: Iterable[bytes], reason: tuple[str, str], root: int) -> 
         stem = os.path.splitext(path)[0]
         named = ((key, key + end) for key in (stem, path) for end in (b".JSON", b".json"))
         sidecars = {key: name for key, name in named if local_folder.is_there(root, name)}
-        caption = stem + b".txt"
-        own = caption if local_folder.is_there(root, caption) else None
-        yield Orphan(path, *reason, _own_sidecar(path, stem, sidecars, root), own)
+        caption = stem + b".txt" if local_folder.is_there(root, stem + b".txt") else None
+        yield Orphan(path, *reason, _own_sidecar(path, stem, sidecars, root), caption)
 
 
 def _own_sidecar(path: bytes, stem: bytes, sidecars: Sidecars, root: int) -> bytes | None:

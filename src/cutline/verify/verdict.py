@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ from cutline.record import texts
 from cutline.store import TableFiles
 from cutline.verify import checks
 from cutline.verify.checks import Check, Finding, Findings
+from cutline.verify.orphan_reasons import BROKEN_IMAGE
 
 STYLES: Final = {"ok": "green", "warning": "yellow", "FAILS": "bold red"}
 
@@ -41,7 +42,13 @@ BY_HAND: Final = {
 
 
 UNUSABLE: Final = ("empty_images", "broken_images")
-"""Images with a row that are none."""
+"""The checks of files that have a row and are no images."""
+
+IN_SHARDS: Final = (
+    "download the shards again, or unpack them by a run without --no-extract, and with"
+    " --orphans move"
+)
+"""What to do by hand about images in shards, of which none can be moved."""
 
 
 class Mend(NamedTuple):
@@ -68,7 +75,7 @@ class VerifySummary(Summary):
     mover
         The command that moves images without row out of the way, if it is another than `verify`.
     moved_rows
-        How many rows have lost their sample, because its image was none and was moved away.
+        How many rows have lost their sample, which was moved away, by what its image was.
     headers
         Of how many images the headers were read at most; None for all.
     """
@@ -81,7 +88,7 @@ class VerifySummary(Summary):
     orphans: dict[str, int]
     seconds: float
     mover: str = ""
-    moved_rows: int = 0
+    moved_rows: dict[str, int] = field(default_factory=dict)
     headers: int | None = None
 
     @property
@@ -147,7 +154,12 @@ class VerifySummary(Summary):
         return self.rows if self.headers is None else min(self.headers, self.rows)
 
     @property
-    def is_broken(self) -> bool:
+    def has_moved_broken(self) -> bool:
+        """Whether images were moved that a sample of headers has shown to be none."""
+        return BROKEN_IMAGE[0] in self.moved_rows
+
+    @property
+    def needs_download(self) -> bool:
         """Whether most images that were looked at are none: they have to come anew."""
         empty, broken = (self.findings.get(name, Finding()).count for name in UNUSABLE)
         return 2 * empty > self.rows or 2 * broken > self.headers_read
@@ -162,7 +174,7 @@ class VerifySummary(Summary):
     def orphan_folder(self) -> str | None:
         """A new folder to move orphans to, if that is what mends most of what fails."""
         failing = checks.failures(self.findings)
-        movable = {"images_without_row", *(() if self.is_broken else UNUSABLE)}
+        movable = {"images_without_row", *(() if self.needs_download else UNUSABLE)}
         if self.is_elsewhere or self.is_older or movable.isdisjoint(failing):
             return None
         above = os.path.dirname(os.path.realpath(self.data))  # and not where a link to it is
@@ -206,7 +218,11 @@ class VerifySummary(Summary):
     def _by_hand(self) -> list[str]:
         moved = UNUSABLE if self.orphan_folder else ()
         failing = {*checks.failures(self.findings)} - {*moved}
-        return list(dict.fromkeys(what for name, what in BY_HAND.items() if name in failing))
+        found = {name: what for name, what in BY_HAND.items() if name in failing}
+        if not self.findings.keys().isdisjoint(checks.INDEX_CHECKS):
+            of_images = {"rows_without_image", "unreadable_images"}
+            found |= dict.fromkeys(found.keys() & of_images, IN_SHARDS)
+        return list(dict.fromkeys(found.values()))
 
     def as_table(self, *, in_short: bool = False) -> Table:
         """Build the table of the checks for a terminal; in short, of those that found something."""
@@ -238,9 +254,11 @@ class VerifySummary(Summary):
 
 def _to_move(failing: list[str]) -> str:
     unusable = " and ".join(name.replace("_", " ") for name in UNUSABLE if name in failing)
-    others = ["images without row"] if "images_without_row" in failing else []
-    moved = " and ".join([*others, *([f"{unusable}, with their sidecars,"] if unusable else [])])
-    return f"{f'download {unusable} again, or ' * bool(unusable)}move {moved} out of the way"
+    if not unusable:
+        return "move images without row out of the way"
+    others = "images without row and " if "images_without_row" in failing else ""
+    moved = f"{others}{unusable}, with their sidecars,"
+    return f"download {unusable} again, or move {moved} out of the way"
 
 
 def _new_folder(path: str) -> str:

@@ -70,11 +70,11 @@ class NumberedSlice:
 
 @dataclass(frozen=True, slots=True)
 class RowsDone:
-    """What was found in some rows, the sorted run of their names, and the file of broken images."""
+    """What was found in some rows, the sorted run of their names, and a file of broken images."""
 
     findings: Findings
     run: str
-    orphans: str
+    orphans: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +212,8 @@ def verified(
             seconds=clock.total(),
             headers=options.compared,
         )
-        orphans = [done.orphans for done in joined] + [done.orphans for done in seen]
-        yield Verified(summary, list(filter(None, orphans)))
+        broken = [done.orphans for done in seen if done.orphans]
+        yield Verified(summary, [done.orphans for done in joined] + broken)
 
 
 def _folders(files: TableFiles, data: str, staging: str) -> list[worker_checks.Shared]:
@@ -286,12 +286,14 @@ def check_slices(slices: Iterable[NumberedSlice], context: VerifyContext) -> lis
     """Check the rows of some slices, and their caption files."""
     began = perf_counter()
     path = context.attempt()
-    taken, broken = list(slices), list[bytes]()
+    taken = list(slices)
     with sorted_runs.write_run(path, check_files.NAMES) as run:
-        findings = checks.merged([_check_slice(one, context, run, broken) for one in taken])
+        checked = [_check_slice(one, context, run) for one in taken]
+    findings = checks.merged(findings for findings, _ in checked)
+    broken = [filename for _, filenames in checked for filename in filenames]
     rows = sum(one.slice.rows for one in taken)
     events.tell(events.Done(rows, {"rows checked": rows}, {}, perf_counter() - began))
-    return [RowsDone(findings, path, _orphans_of(broken, context) if broken else "")]
+    return [RowsDone(findings, path, _orphans_of(broken, context) if broken else None)]
 
 
 def _orphans_of(broken: list[bytes], context: VerifyContext) -> str:
@@ -302,11 +304,8 @@ def _orphans_of(broken: list[bytes], context: VerifyContext) -> str:
 
 
 def _check_slice(
-    one: NumberedSlice,
-    context: VerifyContext,
-    run: sorted_runs.SortedRun,
-    broken: list[bytes],
-) -> Findings:
+    one: NumberedSlice, context: VerifyContext, run: sorted_runs.SortedRun
+) -> tuple[Findings, list[bytes]]:
     rows = check_rows.Rows.read(one.slice)
     names = pa.table([rows.keys, rows.paths()], check_files.NAMES)
     run.add(map(near_names.group, rows.keys), names)
@@ -314,9 +313,8 @@ def _check_slice(
     if context.options.strategy == "textfile":
         findings.append(check_rows.check_caption_files(context.data, rows))
     chosen = [row for row in rows.safe if _is_sampled(one.first + row, context)]
-    sizes, none = check_rows.check_sizes(context.data, rows, chosen)
-    broken += none
-    return checks.merged([*findings, sizes])
+    sizes, broken = check_rows.check_sizes(context.data, rows, chosen)
+    return checks.merged([*findings, sizes]), broken
 
 
 def _is_sampled(row: int, context: VerifyContext) -> bool:
