@@ -166,6 +166,17 @@ def test_orphans_that_come_later_go_to_a_folder_of_their_own(dataset):
     assert dataset.run().shortfall == ""
 
 
+def test_each_version_of_an_orphan_that_was_moved_stays_away(dataset):
+    dataset.shard([*samples(), *ORPHANS])
+    dataset.run(MOVE)
+    dataset.shard([("alone.jpg", jpeg(8))], "a.tar")
+    assert dataset.run(MOVE).shortfall == ""
+    assert (dataset.root / "orphans-2/alone.jpg").read_bytes() == jpeg(8)
+    (dataset.data / "a.tar").unlink()
+    assert dataset.run().shortfall == ""
+    assert not (dataset.data / "alone.jpg").exists()
+
+
 def test_orphans_of_a_corrected_shard_are_unpacked_again(dataset):
     dataset.shard([*samples(), *ORPHANS])
     dataset.run(MOVE)

@@ -140,6 +140,16 @@ def test_where_most_images_are_none_nothing_is_moved_for_they_have_to_come_anew(
     assert moved.compile.rows == 6
 
 
+def test_where_empty_images_and_web_pages_are_most_together_nothing_is_moved(tmp_path):
+    root = loose(tmp_path)
+    for number in range(4):
+        (root / f"data/{number:03}.png").write_bytes(b"" if number % 2 else b"<html>")
+    moved = run(root, chosen=MOVE)
+    assert "empty images 2, broken images 2; download the images again" in moved.shortfall
+    assert not (root / "orphans").exists()
+    assert moved.compile.rows == 6
+
+
 def test_an_image_that_cannot_be_read_just_now_or_of_a_format_that_is_not_known_is_not_moved(
     tmp_path, monkeypatch
 ):

@@ -382,7 +382,7 @@ def test_an_archive_of_nothing_is_unpacked_to_nothing(tmp_path):
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path, monkeypatch):
-    write_shard(tmp_path / "s", "a.tar", [("a", bytes(5000)), ("b", bytes(5000))])
+    write_shard(tmp_path / "s", "a.tar", [("a", b"x" * 5000), ("b", b"x" * 5000)])
     extract(f"{tmp_path}/s", f"{tmp_path}/full")
     monkeypatch.setattr(space, "free_room", lambda _: space.Room(9000, 100))
     with pytest.raises(CutlineError, match=r"files of the shards take 16\.\d kB and 2 inodes"):

@@ -22,7 +22,7 @@ from cutline.store.table_store import LocalDisk
 from cutline.table.compile_options import CompileOptions
 from cutline.table.compiling import compile_table
 from sidecars import as_bytes, record
-from tar_bytes import END, by_tarfile, header, member
+from tar_bytes import END, by_tarfile, header, member, padded
 
 FEW = CompileOptions(partition_size=7, max_rejects=1)
 
@@ -123,7 +123,9 @@ def test_hidden_members_are_passed_over_as_in_folders(tmp_path):
 def test_a_sidecar_that_is_too_large_is_not_read(tmp_path):
     path = tmp_path / "a.tar"
     path.write_bytes(header(b"1.json", TOO_LARGE + 1))
-    os.truncate(path, 512 + TOO_LARGE + 512 + 1024)  # a hole, to the end of the archive
+    with path.open("r+b") as file:
+        file.seek(512 + TOO_LARGE)
+        file.write(padded(b"}") + END)
     summary = compile_table(f"{path}", f"{tmp_path}/t.parquet", FEW)
     assert (summary.rejects, summary.damaged_shards) == ({"too_large": 1}, 0)
 

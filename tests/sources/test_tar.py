@@ -74,7 +74,9 @@ NAMES = st.one_of(
 
 
 @given(
-    st.lists(st.tuples(NAMES, st.sampled_from([0, 1, 511, 512, 513, 2048, 5000]).map(bytes))),
+    st.lists(
+        st.tuples(NAMES, st.sampled_from([0, 1, 511, 512, 513, 2048, 5000]).map(b"x".__mul__))
+    ),
     st.sampled_from(sorted(FORMATS)),
 )
 def test_a_sound_archive_is_listed_as_tarfile_lists_it(files, form):
@@ -177,7 +179,7 @@ def test_a_size_of_more_than_8_gib_is_skipped_without_being_read():
 
         def read(length, offset, pieces=pieces, end=end):
             base = end if offset >= end else 0
-            return pieces[base][offset - base : offset - base + length]
+            return pieces[base][offset - base : offset - base + length] or b"x" * length
 
         assert list(walk(read, end + len(END))) == [
             Member(b"a", len(front), 9 << 30, "regular", len(front) - 512)
@@ -189,9 +191,10 @@ def test_only_headers_are_read_and_little_behind_them():
     reader = Reader(archive)
     members = list(walk(reader, len(archive)))
     headers = {m.header_offset for m in members}
-    assert {at for at, _ in reader.asked} == {*headers, len(archive) - 1024}
-    assert max(length for _, length in reader.asked) <= WINDOW
-    assert len(reader.asked) <= len(members) + 3
+    tail = members[-1].offset + members[-1].size - walking.LONG_TAIL
+    assert {at for at, _ in reader.asked} == {*headers, len(archive) - 1024, tail}
+    assert max(length for _, length in reader.asked) <= WINDOW + 2 * 512
+    assert len(reader.asked) <= len(members) + 4
 
 
 class Growing(Reader):
@@ -623,6 +626,29 @@ def test_a_member_of_a_long_name_that_reaches_into_what_is_not_there_yet_is_dama
 def test_a_member_before_the_regular_end_may_end_in_zeros(data):
     assert names(walked(member(b"a", b"sound") + member(b"b", data) + END)[0]) == [b"a", b"b"]
     assert walked(member(b"b", data) + END)[1] == []
+
+
+@pytest.mark.parametrize("missing", [walking.LONG_TAIL, 30_000])
+def test_a_last_member_that_ends_in_many_zeros_is_damage_though_the_archive_ends_as_others(missing):
+    """The last piece of a download is shorter than what tells of a hole."""
+    data = b"x" * 40_000
+    whole = member(b"a", b"sound") + member(b"b", data) + END
+    at = 1024 + 512 + len(data) - missing
+    found, damages = walked(whole[:at] + bytes(len(whole) - at))
+    assert names(found) == [b"a"]
+    assert damages[0].offset == 1024
+    assert "data end in zeros" in damages[0].detail
+
+
+@pytest.mark.parametrize("behind", [END, member(b"c", b"sound") + END])
+def test_data_may_end_in_as_many_zeros_as_a_format_pads_with(behind):
+    data = b"x" * 5_000 + bytes(walking.LONG_TAIL - 1)
+    assert walked(member(b"a", data) + behind)[1] == []
+
+
+def test_data_may_end_in_any_zeros_before_another_member():
+    found, damages = walked(member(b"a", bytes(100_000)) + member(b"b", b"sound") + END)
+    assert (names(found), damages) == ([b"a", b"b"], [])
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 512, b"x" * 700])

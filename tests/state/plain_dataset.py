@@ -39,10 +39,11 @@ def picture(width, height):
 def is_debris(path, file):
     """Whether a file is a broken one that an extraction makes anew, of any but a caption file.
 
-    So is a torn sidecar of a shard, even if a user has touched it.
+    So is a torn sidecar or what is no image of a shard, even if a user has touched it.
     """
     torn = path.endswith(".json") and not is_json(file.data)
-    return (file.by == "nobody" or torn) and not path.endswith(".txt")
+    no_image = path.endswith(".png") and size_of(file.data) is None
+    return (file.by == "nobody" and not path.endswith(".txt")) or torn or no_image
 
 
 def is_json(data):
@@ -152,9 +153,10 @@ class Dataset:
                 self.files[path] = File(data, "shard", version)
 
     def moved(self, path):
-        """Forget a file that was moved away: what is newer than it may come, nothing else."""
+        """Forget a file that was moved away: no version that ever was moved comes again."""
         file = self.files.pop(path)
-        self.away[path] = {file.version} if file.by == "shard" else set(self.unpacked)
+        versions = {file.version} if file.by == "shard" else self.unpacked
+        self.away[path] = self.away.get(path, set()) | versions
         return file
 
     def restore(self, files):
@@ -217,6 +219,16 @@ class Dataset:
         """Images without row."""
         return self.images() - {filename for *_, filename in self.rows}
 
+    def unusable(self):
+        """Images of rows that are none: empty, or something else."""
+        there = {filename for *_, filename in self.rows} & self.images()
+        return {path for path in there if size_of(self.files[path].data) is None}
+
+    def movable(self):
+        """Those of them that are moved with orphans: all, unless most have to come anew."""
+        unusable = self.unusable()
+        return set() if 2 * len(unusable) > len(self.rows) else unusable
+
     def missing(self, rejects):
         """What keeps a run from being complete, one line each."""
         for name in self.damaged():
@@ -226,6 +238,8 @@ class Dataset:
         for width, height, _, filename in self.rows:
             if filename not in self.files:
                 yield f"{filename} has a row and is not there"
+            elif filename in self.unusable():
+                yield f"{filename} is no image"
             elif size_of(self.files[filename].data) != (width, height):
                 yield f"{filename} is no image of {width}x{height}"
         for path in self.images():

@@ -42,7 +42,10 @@ SHARDS = ["p-0.tar", "p-1.tar", "p-2.tar", "data/p-3.tar"]
 STEMS = ["a", "b", "c", "d", "s/e"]
 SIZES = [(8, 6), (6, 8)]
 
-KINDS = st.sampled_from(["good"] * 6 + ["no_width", "no_caption", "torn"])
+NO_IMAGES = {"empty": b"", "page": b"<html>"}
+"""What may be in the place of an image."""
+
+KINDS = st.sampled_from(["good"] * 6 + ["no_width", "no_caption", "torn", *NO_IMAGES])
 SAMPLES = st.lists(st.tuples(st.sampled_from(STEMS), KINDS), min_size=1, max_size=4)
 WHICH = st.integers(0, 10**6)
 AFTER = st.integers(0, 80)
@@ -111,7 +114,7 @@ class States(RuleBasedStateMachine):
             fields = {"no_width": {"width": ...}, "no_caption": {"short_caption": ""}}.get(kind, {})
             sidecar = self.sidecar(stem, longer=longer, **fields)
             members[f"{stem}.json"] = sidecar[:-9] if kind == "torn" else sidecar
-            members[f"{stem}.png"] = self.image(SIZES[0], longer)
+            members[f"{stem}.png"] = NO_IMAGES.get(kind, self.image(SIZES[0], longer))
             if text:
                 members[f"{stem}.txt"] = b"Text %06d" % self.new()
         return list(members.items())
@@ -152,12 +155,15 @@ class States(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(SHARDS), samples=SAMPLES, first=WHICH, more=WHICH)
     def a_shard_appears_with_a_hole(self, name, samples, first, more):
-        """Zeros from within one member to within the header of a later one or behind it."""
-        members = self.members(samples)
+        """Zeros from within one member to within the header of a later one or behind it.
+
+        The last one is not empty: zeros to the end of a short archive are what ends any.
+        """
+        members = self.members([*samples[:-1], (samples[-1][0], "good")])
         places = Shard(members, 0).places()
         first %= len(places) - 1
         begin, end = places[first]
-        start = begin + 513 + first % (end - begin - 513)
+        start = begin + 513 + first % max(1, end - begin - 513)
         least = places[first + 1][0] + 512
         last = max(least, places[-1][0])
         self.write_shard(name, members, Hole(start, least + more % (last - least + 1)))
@@ -255,12 +261,13 @@ class States(RuleBasedStateMachine):
         )
         os.utime(f"{self.data}/{path}", ns=(before, before))
 
-    @any_file(".json", ".txt")
-    @rule(which=WHICH)
-    def a_sidecar_or_a_caption_file_is_broken(self, which):
+    @any_file()
+    @rule(which=WHICH, empty=st.booleans())
+    def a_file_is_broken(self, which, empty):
         """What nobody can have meant is made anew where something is due there."""
-        path = self.some_file(which, ".json", ".txt")
-        self.user_writes(path, b" " if path.endswith(".txt") else b'{"torn": ')
+        path = self.some_file(which)
+        broken = {"txt": b" ", "json": b'{"torn": ', "png": NO_IMAGES["empty" if empty else "page"]}
+        self.user_writes(path, broken[path.rpartition(".")[2]])
         self.want.files[path] = self.want.files[path]._replace(by="nobody")
 
     @any_file()
@@ -342,10 +349,14 @@ class States(RuleBasedStateMachine):
             self.check_files()
             return ended
         edited = self.want.captions(overwrite)
-        for folder in set(os.listdir(self.root)) - folders:
+        for folder in sorted(set(os.listdir(self.root)) - folders):
             if folder.startswith("orphans"):
                 assert orphans
-                self.note_moved(f"{self.root}/{folder}")
+                if self.note_moved(f"{self.root}/{folder}"):
+                    self.compile()
+                    edited = self.want.captions(overwrite)
+        if orphans and not self.want.is_elsewhere():
+            assert not self.want.movable()
         self.check_files()
         lost = self.want.lost()
         self.check_table(lost, self.want.damaged())
@@ -412,18 +423,23 @@ class States(RuleBasedStateMachine):
     # Orphans
 
     def note_moved(self, folder):
-        """Note what was moved, which must be no part of a sample, and nowhere lost."""
-        now, away = self.found(), tree(folder) if os.path.isdir(folder) else {}
-        kept = {filename for *_, filename in self.want.rows}
+        """Note what was moved, which must be no part of a sample that can be used, nor lost.
+
+        Return whether rows have lost their images.
+        """
+        away = tree(folder) if os.path.isdir(folder) else {}
+        movable = self.want.movable()
+        kept = {filename for *_, filename in self.want.rows} - movable
         kept |= {os.path.splitext(filename)[0] + ".txt" for filename in kept}
         there = self.moved.setdefault(folder, {})
-        for path in self.want.files.keys() - now.keys():
+        for path in (self.want.files.keys() & away.keys()) - there.keys():
             assert away[path] == self.want.files[path].data
             assert path not in kept
             there[path] = self.want.moved(path)
         assert {path: file.data for path, file in there.items()}.items() <= away.items()
         assert not self.want.orphans()
-        self.check_files()
+        assert not self.want.movable()
+        return bool(movable)
 
     @precondition(lambda self: self.want.rows and not self.unsure)
     @rule()
@@ -435,6 +451,7 @@ class States(RuleBasedStateMachine):
             self.check_files()
         else:
             self.note_moved(folder)
+            self.check_files()
 
     @precondition(lambda self: self.want.rows and not self.unsure)
     @rule()
@@ -471,8 +488,14 @@ class States(RuleBasedStateMachine):
         if not compiled(self.want.files)[0]:
             return
         missing = self.want.missing(self.rejects)
-        by_hand = [line for line in missing if not line.endswith(("no row", "no caption file"))]
-        assert ended.status == 0 or by_hand or self.want.is_elsewhere(), ended.said
+        by_command = ("no row", "no caption file", "no image")
+        by_hand = [line for line in missing if not line.endswith(by_command)]
+        assert (
+            ended.status == 0
+            or by_hand
+            or self.want.is_elsewhere()
+            or (self.want.unusable() and not self.want.movable())
+        ), ended.said
 
     def obey(self, words):
         if words[0] == "run":
@@ -539,6 +562,7 @@ class States(RuleBasedStateMachine):
         self.unsure = False
         assert command(*words).status in (0, 1)
         self.note_moved(folder)
+        self.check_files()
 
     @precondition(lambda self: self.moved)
     @rule(which=WHICH, after=AFTER)
@@ -569,17 +593,21 @@ class States(RuleBasedStateMachine):
             states.append(captioned := extracted.copy())
             captioned.rows = self.want.rows
             captioned.captions(overwrite)
-        found, away, files = self.found(), tree(folder) if folder else {}, {}
-        for path in {path for state in states for path in state.files} | found.keys():
+        paths = {path for state in states for path in state.files}
+        found, away = self.found(), tree(folder) if folder else {}
+
+        def known(path, data):
             may_be = [state.files.get(path) for state in states]
-            there = found.get(path, away.get(path))
-            fitting = [file for file in may_be if (file and file.data) == there]
-            assert fitting, (path, there, may_be)
-            if fitting[0]:
-                files[path] = fitting[0]
-        self.want.files = files
-        for path in files.keys() - found.keys():
+            fitting = [file for file in may_be if (file and file.data) == data]
+            assert fitting, (path, data, may_be)
+            return fitting[0]
+
+        for path in paths & away.keys():  # others may have its name since
+            self.want.files[path] = known(path, away[path])
             self.moved.setdefault(folder, {})[path] = self.want.moved(path)
+        self.want.files = {path: known(path, data) for path, data in found.items()}
+        for path in paths - found.keys() - away.keys():
+            assert known(path, None) is None
 
     # What holds always
 

@@ -53,9 +53,7 @@ class Settled:
     passed_over: list[str]
     moved: int = 0
 
-    def without_moved(
-        self, moved: Mapping[bytes, marks.moved_files.Moved], known: marks.Known
-    ) -> "Settled":
+    def without_moved(self, moved: marks.moved_files.MovedByPath, known: marks.Known) -> "Settled":
         """Leave out the members that were moved away as files of the same version."""
         mask, folders = (
             pa.array(_comes(members, moved, known)) for members in (self.lines, self.folders)
@@ -71,7 +69,7 @@ class Settled:
 
 
 def _comes(
-    members: pa.Table, moved: Mapping[bytes, marks.moved_files.Moved], known: marks.Known
+    members: pa.Table, moved: marks.moved_files.MovedByPath, known: marks.Known
 ) -> npt.NDArray[np.bool_]:
     comes = np.ones(len(members), bool)
     itself = pc.is_in(members["path"], pa.array(list(moved), pa.binary()))
@@ -81,8 +79,8 @@ def _comes(
         path, shard, stamp = (members[name][row].as_py() for name in MEMBER)
         version = marks.shard_versions.version_of(shard, stamp)
         above = accumulate(path.split(b"/"), lambda folder, name: folder + b"/" + name)
-        gone = (moved[each] for each in above if each in moved)
-        comes[row] = not any(each.stays_away(version, known) for each in gone)
+        gone = (one for each in above for one in moved.get(each, ()))
+        comes[row] = not any(one.stays_away(version, known) for one in gone)
     return comes
 
 

@@ -196,14 +196,14 @@ def _workspace(
         yield workspace.folder, workspace.store(staging)
 
 
-def _remembered(moves: Iterable[Move], data: str) -> dict[bytes, marks.moved_files.Moved]:
+def _remembered(moves: Iterable[Move], data: str) -> marks.moved_files.MovedByPath:
     known = marks.shard_versions.read(Workspace.below(data).folder)
     files = {}
     for one in moves:
         with suppress(OSError):  # it is gone by now
             status = os.lstat(os.path.join(os.fsencode(data), one.path))
             birth = known.birth_of(one.path, status.st_size, status.st_mtime_ns)
-            files[one.path] = marks.moved_files.Moved(birth, known.newest)
+            files[one.path] = frozenset({marks.moved_files.Moved(birth, known.newest)})
     return files
 
 

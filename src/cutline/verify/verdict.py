@@ -162,7 +162,8 @@ class VerifySummary(Summary):
     def needs_download(self) -> bool:
         """Whether most images that were looked at are none: they have to come anew."""
         empty, broken = (self.findings.get(name, Finding()).count for name in UNUSABLE)
-        return 2 * empty > self.rows or 2 * broken > self.headers_read
+        # No image is both. All are looked at for the first, some for the second.
+        return 2 * (empty * self.headers_read + broken * self.rows) > self.rows * self.headers_read
 
     @property
     def is_older(self) -> bool:

@@ -1,7 +1,8 @@
 """What `verify --orphans move` moved out of a folder: an extraction does not unpack it again."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,20 +36,29 @@ class Moved(NamedTuple):
         return birth <= self.newest if self.birth is None else birth == self.birth
 
 
-def read(folder: str, store: TableStore) -> dict[bytes, Moved]:
-    """Read what was moved out of the folder of a workspace, by path."""
+MovedByPath: TypeAlias = Mapping[bytes, frozenset[Moved]]
+"""Of one path, several versions may have been moved, one after the other."""
+
+
+def read(folder: str, store: TableStore) -> MovedByPath:
+    """Read what was moved out of the folder of a workspace."""
     name = f"{folder}/{MOVED}"
     if not parquet.is_there(name):
         return {}
     with parquet.sound(name, "remove it"), parquet.opened_parquet(store, name) as file:
         paths, *columns = (column.to_pylist() for column in file.read(SCHEMA.names).columns)
-    return dict(zip(paths, map(Moved, *columns), strict=True))
+    moved = defaultdict[bytes, frozenset[Moved]](frozenset)
+    for path, one in zip(paths, map(Moved, *columns), strict=True):
+        moved[path] |= {one}
+    return moved
 
 
-def add(files: Mapping[bytes, Moved], folder: str, store: TableStore) -> None:
+def add(files: MovedByPath, folder: str, store: TableStore) -> None:
     """Remember files, durably, before they are moved."""
     if files:
-        _write({**read(folder, store), **files}, folder, store)
+        before = read(folder, store)
+        both = {path: before.get(path, frozenset()) | more for path, more in files.items()}
+        _write({**before, **both}, folder, store)
 
 
 def forget(paths: Collection[bytes], folder: str, store: TableStore) -> None:
@@ -59,10 +69,10 @@ def forget(paths: Collection[bytes], folder: str, store: TableStore) -> None:
         _write(left, folder, store)
 
 
-def _write(files: Mapping[bytes, Moved], folder: str, store: TableStore) -> None:
+def _write(files: MovedByPath, folder: str, store: TableStore) -> None:
     if not files:
         store.remove(f"{folder}/{MOVED}")
         return
-    rows = [(path, *moved) for path, moved in sorted(files.items())]
+    rows = [(path, *one) for path, moved in sorted(files.items()) for one in moved]
     with store.publish(f"{folder}/{MOVED}") as file:
         pq.write_table(parquet.table_of_rows(rows, SCHEMA), file)

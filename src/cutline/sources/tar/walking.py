@@ -37,6 +37,7 @@ from cutline.sources.tar.header import (
 
 EXTENDED_CAP = 1 << 20  # bytes of an extended header; what it carries is a path
 PADDING_CAP = 1 << 16  # zero bytes at the end: tar pads to 10 KiB, or by -b; more may be a hole
+LONG_TAIL = 1 << 12  # zero bytes at the end of the last data, as of a download's last piece
 WINDOW = 1 << 12  # bytes read at once: a header, its sidecar of some KB, and the header behind it
 SCAN_CAP = 1 << 30  # bytes searched for the next header: a file with holes may pretend to 2**62
 
@@ -211,22 +212,25 @@ class _Archive(NamedTuple):
         """Return what can be told now, of the member before `pos` and of a step, and what is held.
 
         Zeros that an unfinished download has not filled yet may begin in the data before them. So
-        where there is damage, and zeros or nothing at `pos`, data that end in zeros are damaged.
+        where there is damage, and zeros or nothing at `pos`, data that end in zeros are damaged;
+        and at the regular end of an archive, which is zeros too, data that end in many of them.
         """
         if not step.found and step.after is not None:
             return [], held
         new = next((one for one in step.found if isinstance(one, Member)), None)
         found = [one for one in step.found if one is not new]
-        if held and held.size and found and self.is_hole(held, pos):
+        ends = bool(found) or step.after is None
+        if held and ends and self.is_hole(held, pos, 1 if found else LONG_TAIL):
             detail = f"its {held.size} bytes of data end in zeros, and what follows is missing"
             return [Damage(held.header_offset, detail), *found], new
         return [*([held] if held else []), *found], new
 
-    def is_hole(self, before: Member, pos: int) -> bool:
-        """Return whether a member's data end in zeros that go on at `pos`, or the file ends."""
+    def is_hole(self, before: Member, pos: int, least: int) -> bool:
+        """Return whether at least so many zeros end data, and go on at `pos`, or the file ends."""
         end = before.offset + before.size
-        around = self.read(pos + BLOCK - end + 1, end - 1) if pos == _padded(end) else b"no"
-        return not around.strip(b"\0")
+        if before.size < least or pos != _padded(end):
+            return False
+        return not self.read(pos + BLOCK - end + least, end - least).strip(b"\0")
 
     def behind_sparse_map(self, pos: int, block: bytes) -> int:
         """Skip the blocks that continue an old GNU sparse header; each says if one follows."""
