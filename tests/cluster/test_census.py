@@ -14,8 +14,8 @@ def test_workers_that_are_lost_or_late_are_counted_and_those_sent_home_are_not_l
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        counts = count_workers(client, "local")
-        same = {"kind": "local", "hosts": 1}
+        counts = count_workers(client)
+        same = {"hosts": 1}
         assert counts() == {**same, "workers": 2, "lost": 0, "late": 0}
         pids = client.run(os.getpid)
         os.kill(next(iter(pids.values())), signal.SIGKILL)

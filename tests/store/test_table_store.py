@@ -127,7 +127,7 @@ def test_table_parts_and_ledger_of_another_store_are_read(data, table):
     assert first_rows(files.ledger, 1)["reason"][0].as_py() in summary.rejects
     lines = ledger.count_reasons(files.ledger)
     assert {line.reason: line.number for line in lines} == summary.rejects
-    assert files.has_ledger
+    assert parquet.is_there(files.ledger)
     with parquet.open_parquet(table) as file:
         assert file.metadata.num_rows == summary.rows
 

@@ -37,9 +37,6 @@ MADE: Final = ("written", "replaced", "unchanged", "edited")
 WRITERS: Final = 16
 """Threads that write: more wait for each other, since a folder takes one new name at a time."""
 
-NO_EXAMPLE: Final = {"written", "replaced", "unchanged"}
-"""What nobody asks for an example of."""
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CaptionsSummary(Summary):
@@ -317,13 +314,14 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
     remembered = marks.caption_marks.remember(
         own, workspace.folder, workspace.store(context.staging)
     )
-    judge = _replaced if context.overwrite else partial(_judge, marks.OwnCaptions(context.folder))
+    mine = marks.OwnCaptions(context.folder)
+    judge = (lambda *_: "") if context.overwrite else partial(_judge, mine)
     counts, examples = Counter[str](), {}
     with context_meter.meter("write"), SmallFiles(context.folder, context.staging) as files:
         with closing(_written(due, partial(_write_file, files, judge))) as written:
             for path, became in written:
                 counts[became] += 1
-                if became not in NO_EXAMPLE:
+                if became not in {"written", "replaced", "unchanged"}:  # nobody asks for one
                     examples[became] = events.example(path)
         files.sync()
     edited = examples.pop("edited", "")
@@ -365,10 +363,6 @@ def _write_file(files: SmallFiles, judge: Callable[[str, int], str], due: Due) -
         if error.errno not in trouble.BLOCKED:
             raise
         return "unwritable"
-
-
-def _replaced(*_: object) -> str:
-    return ""
 
 
 def _judge(mine: marks.OwnCaptions, path: str, file: int) -> str:

@@ -146,9 +146,9 @@ def run_job(options: JobOptions, job: Callable[..., Summary], *arguments: object
     with one_sentence(), stoppable():
         cluster = options.where.cluster()
         with _client(cluster, options, watcher) as client:
-            counts = census.count_workers(client, kinds.name_of(cluster))
+            counts = census.count_workers(client)
             summary = job(*arguments, client=client, watcher=watcher)
-            workers = counts()
+            workers = {"kind": kinds.name_of(cluster), **counts()}
         _tell(summary, {**summary.as_json(), "cluster": workers}, options, watcher)
 
 

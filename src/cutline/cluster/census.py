@@ -9,17 +9,12 @@ EVENTS: Final = "all"
 """The topic under which a scheduler logs workers that join and leave."""
 
 
-def count_workers(client: Client, kind: str) -> Callable[[], dict[str, Any]]:
+def count_workers(client: Client) -> Callable[[], dict[str, Any]]:
     """Begin to count, and return what returns the counts.
-
-    Parameters
-    ----------
-    kind
-        Of the cluster, which is among the counts.
 
     Returns
     -------
-    A function without arguments. It returns the kind, how many ``workers`` there are when it is
+    A function without arguments. It returns how many ``workers`` there are when it is
     called and on how many ``hosts``, and how many were ``lost`` since and have joined ``late``; a
     worker whose cluster sent it home is not lost.
     """
@@ -29,7 +24,6 @@ def count_workers(client: Client, kind: str) -> Callable[[], dict[str, Any]]:
         workers = client.scheduler_info(n_workers=-1)["workers"]
         since = [event for stamp, event in client.get_events(EVENTS) if stamp > begin]
         return {
-            "kind": kind,
             "workers": len(workers),
             "hosts": len({worker["host"] for worker in workers.values()}),
             "lost": sum(

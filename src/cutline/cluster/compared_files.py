@@ -4,9 +4,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from hashlib import blake2b
-from heapq import nsmallest
 from itertools import islice
+from random import SystemRandom
 from typing import Final
 
 from cutline.errors import CutlineError
@@ -16,30 +15,26 @@ LISTED: Final = 1024
 """Files of a folder that some are chosen from, and how many names may be those of folders."""
 
 
-def some_files(root: str, count: int, *, seed: bytes, sidecars: bool = False) -> list[str]:
+def some_files(root: str, count: int, *, sidecars: bool = False) -> list[str]:
     """Return the paths of some files among the first that a folder lists, by their names alone.
 
     Parameters
     ----------
     root
         The folder.
-    count, seed
-        How many, and what decides which.
+    count
+        How many.
     sidecars
         Whether only sidecars are asked for.
     """
     is_wanted = passing_over.is_sidecar_name if sidecars else passing_over.is_file_name
     files = islice(_likely_files(os.fsencode(root), is_wanted), LISTED)
-    return some_of([os.fsdecode(path) for path in files], count, seed=seed)
+    return some_of([os.fsdecode(path) for path in files], count)
 
 
-def some_of(names: Sequence[str], count: int, *, seed: bytes) -> list[str]:
-    """Return some of the names, which a seed decides."""
-
-    def key(name: str) -> bytes:
-        return blake2b(os.fsencode(name), key=seed).digest()
-
-    return nsmallest(count, names, key)
+def some_of(names: Sequence[str], count: int) -> list[str]:
+    """Return some of the names, others each time."""
+    return SystemRandom().sample(names, min(count, len(names)))
 
 
 def _likely_files(root: bytes, is_wanted: Callable[[bytes], bool]) -> Iterator[bytes]:

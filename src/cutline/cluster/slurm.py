@@ -134,8 +134,8 @@ class Slurm(Started, frozen=True, tag_field="kind", tag="slurm"):
             cluster.adapt(minimum=self.minimum, maximum=self.maximum)
 
     def _options(self, name: str, security: Security) -> dict[str, Any]:
-        mine = {key: value for key, value in msgspec.structs.asdict(self).items() if value}
-        mine = {key: value for key, value in mine.items() if key not in OURS}
+        fields = msgspec.structs.asdict(self).items()
+        mine = {key: value for key, value in fields if value and key not in OURS}
         at_home = ("--dashboard-address", "127.0.0.1:0")
         own = scheduler_options(self.dashboard_address)
         return {

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from socket import gethostname
@@ -79,8 +78,7 @@ def reads_folder(folder: str, *, sidecars: bool = False) -> worker_terms.Read:
 
     Some of them are looked at, others each time.
     """
-    seed = uuid.uuid4().bytes
-    return reads(folder, compared_files.some_files(folder, LOOKED_AT, seed=seed, sidecars=sidecars))
+    return reads(folder, compared_files.some_files(folder, LOOKED_AT, sidecars=sidecars))
 
 
 def reads_source(origin: Origin) -> worker_terms.Read:
@@ -89,12 +87,11 @@ def reads_source(origin: Origin) -> worker_terms.Read:
     if "://" in root:
         return worker_terms.Read(root, ())
     if isinstance(origin, shard_names.ShardSet):
-        names = compared_files.some_of(origin.names, LOOKED_AT, seed=uuid.uuid4().bytes)
+        names = compared_files.some_of(origin.names, LOOKED_AT)
         return reads(root, [f"{root}/{name}" for name in names])
     return reads_folder(root, sidecars=True)
 
 
-@cache
 def makers() -> dict[str, str]:
     """Return the code and the versions that decide the bytes of a part."""
     return {"code": worker_terms.code_digest(MAKERS), **worker_terms.versions()}
@@ -177,9 +174,12 @@ class Checks:
             return
         if unfit.keys() >= workers.keys():
             first, *more = unfit.values()
-            raise CutlineError(f"{first}{_and_others(len(more))}.")
+            others = f"; {len(more)} more workers are not fit either" if more else ""
+            raise CutlineError(f"{first}{others}.")
+        # Whoever does not want to hear of progress has to hear of this.
+        say = logging.getLogger("cutline").warning if self.watcher is SILENT else self.watcher.say
         for line in unfit.values():
-            self._tell(f"{line}. It is sent away, and others do its work.")
+            say(f"{line}. It is sent away, and others do its work.")
         self.refused |= unfit.keys()
         self.client.retire_workers(list(unfit))
 
@@ -199,11 +199,6 @@ class Checks:
         self.look()
         self._excused[task] = len(self.refused)
         return len(self.refused) > before
-
-    def _tell(self, line: str) -> None:
-        # Whoever does not want to hear of progress has to hear of this.
-        say = logging.getLogger("cutline").warning if self.watcher is SILENT else self.watcher.say
-        say(line)
 
 
 _CURRENT: ContextVar[Checks | None] = ContextVar("the checks of the run at work", default=None)
@@ -301,7 +296,3 @@ def _refusal(address: str, answer: Answer | Exception) -> str:
     host, there, fault = answer
     fault = worker_terms.other_version(worker_terms.versions(), there) or fault
     return fault and f"{host} {fault}"
-
-
-def _and_others(count: int) -> str:
-    return f"; {count} more workers are not fit either" if count else ""

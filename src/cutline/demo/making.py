@@ -89,7 +89,9 @@ def make_demo(folder: str | os.PathLike[str], options: DemoOptions) -> Expected:
     try:
         _claim(root)
         expected = _write_data(tally, os.path.join(root, "data"), options)
-        _write_expected(expected, os.path.join(root, "expected.json"))
+        with open(os.path.join(root, "expected.json"), "xb") as file:
+            option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+            file.write(orjson.dumps(expected, option=option))
     except OSError as error:
         raise CutlineError(
             f"Cannot write the demo to {root}: {error.strerror}. "
@@ -189,8 +191,7 @@ def _write_loose(arriving: Iterable[Sample], data: str) -> None:
     A million sidecars on tmpfs take 26 s, of which 17 are the kernel's.
     """
     os.mkdir(data)
-    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with disk.open_folder(data) as folder:
         for sample in arriving:
             if sample.sidecar is None:
                 os.mkdir(f"{sample.stem}.json", dir_fd=folder)
@@ -198,8 +199,6 @@ def _write_loose(arriving: Iterable[Sample], data: str) -> None:
                 _write(f"{sample.stem}.json", sample.sidecar, folder)
             if sample.image is not None:
                 _write(sample.image_name, sample.image, folder)
-    finally:
-        os.close(folder)
 
 
 def _write(name: str, content: bytes, folder: int) -> None:
@@ -208,8 +207,3 @@ def _write(name: str, content: bytes, folder: int) -> None:
         disk.write_all(file, content)
     finally:
         os.close(file)
-
-
-def _write_expected(expected: Expected, path: str) -> None:
-    with open(path, "xb") as file:
-        file.write(orjson.dumps(expected, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

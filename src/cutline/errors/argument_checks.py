@@ -94,12 +94,11 @@ def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401
     if kind is Literal:
         return value in inner
     if kind in {tuple, Sequence}:
-        whole = isinstance(value, (list, tuple))
-        each = inner if kind is tuple and Ellipsis not in inner else ()
-        items = [*value] if isinstance(value, (list, tuple)) else []
-        if each:
-            return whole and len(items) == len(each) and all(map(_fits, items, each))
-        return whole and all(_fits(item, inner[0]) for item in items)
+        if not isinstance(value, (list, tuple)):
+            return False
+        if kind is tuple and Ellipsis not in inner:
+            return len(value) == len(inner) and all(map(_fits, value, inner))
+        return all(_fits(item, inner[0]) for item in value)
     if kind is os.PathLike:
         return isinstance(value, os.PathLike) and isinstance(os.fspath(value), str)
     if kind is str:

@@ -137,7 +137,8 @@ def extract(
     shards = shard_names.open_shards(source)
     for line in shard_names.passed_over(source):
         watcher.say(line)
-    folder = _made_folder(data)
+    folder = disk.new_data_folder(data)
+    disk.make_folder(folder)
     workspace = Workspace.below(folder)
     own = workspace.folder
     with workspace.locked(watcher.say, force=options.force_unlock) as staging:
@@ -288,12 +289,6 @@ def _shards_within(
         for path in paths
         if path.startswith(f"{root}/")
     }
-
-
-def _made_folder(data: disk.AnyPath) -> str:
-    path = disk.new_data_folder(data)
-    disk.make_folder(path)
-    return path
 
 
 def _make_folders(paths: list[bytes], context: ExtractContext) -> MembersDone:

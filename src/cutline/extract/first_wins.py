@@ -126,12 +126,9 @@ def settle(
         lines=members.filter(pa.array(files)).select(line_format.LINES.names),
         sidecars=members["sidecar"].filter(pa.array(files)),
         folders=folders,
-        passed_over=[
-            line_format.shown_source(shard, path)
-            for shard, path in zip(
-                system["shard"].to_pylist(), system["path"].to_pylist(), strict=True
-            )
-        ],
+        passed_over=list(
+            map(line_format.shown_source, system["shard"].to_pylist(), system["path"].to_pylist())
+        ),
         rejects=Counter({reason: len(lines) for reason, lines in refused.items()}),
         examples=examples[:EXAMPLES],
         lost=parquet.table_of_rows(

@@ -75,7 +75,6 @@ def count_reasons(ledger: str) -> list[Rejects]:
         sources, reasons, details, _ = (column.to_pylist() for column in lines.columns)
         counts.update(reasons)
         for source, reason, detail in zip(sources, reasons, details, strict=True):
-            if reason not in examples:
-                examples[reason] = source, detail
+            examples.setdefault(reason, (source, detail))
     ranked = sorted(counts, key=lambda reason: (-counts[reason], reason))
     return [Rejects(reason, counts[reason], *examples[reason]) for reason in ranked]

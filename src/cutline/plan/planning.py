@@ -105,11 +105,6 @@ class Plan:
         done = {receipt.index for receipt in self.kept}
         return [part for part in self.parts if part.index not in done]
 
-    @property
-    def damaged(self) -> list[ShardIndex]:
-        """The indexes of the shards that are damaged."""
-        return shard_index.damaged(self.indexes or [])
-
 
 @dataclass(frozen=True, slots=True)
 class _Before:

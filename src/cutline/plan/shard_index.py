@@ -273,7 +273,6 @@ def _read_damages(path: str, store: TableStore) -> tar_shards.Damages | None:
 def _write_index(
     shard: tar_shards.OpenShard, path: str, context: IndexContext
 ) -> tar_shards.Damages:
-    """Walk a shard, and publish its index."""
     damages = tar_shards.Damages(0, [])
     with context.store.publish(path) as file, pq.ParquetWriter(file, INDEX) as writer:
         for lines in tar_shards.index_lines(shard, damages):

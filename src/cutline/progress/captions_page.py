@@ -5,7 +5,6 @@ by the tasks and escaped by the template: names and texts in them are anybody's.
 """
 
 import time
-from functools import partial
 from importlib.resources import files
 from typing import Any, Final
 
@@ -14,9 +13,7 @@ from bokeh.document import Document
 from bokeh.models import ColumnDataSource, CustomJS, DataRange1d, NumeralTickFormatter
 from bokeh.models.widgets import Div
 from bokeh.plotting import figure
-from distributed import Scheduler
 
-from cutline.process import private_api
 from cutline.progress.stages import Board
 from cutline.progress.watcher import duration
 
@@ -49,17 +46,6 @@ TEMPLATE: Final = jinja2.Environment(
 ).from_string(
     HERE.joinpath("captions_page.html.j2").read_text(encoding="utf-8"), {"duration": duration}
 )
-
-
-def add(scheduler: Scheduler, board: Board) -> None:
-    """Add the page to a scheduler's dashboard and its navigation.
-
-    Raises
-    ------
-    ImportError, AttributeError, LookupError, TypeError
-        The scheduler has no dashboard that a page can be added to; see `private_api.add_page`.
-    """
-    private_api.add_page(scheduler, NAME, "Dask: Captions", partial(draw, board))
 
 
 def draw(board: Board, doc: Document) -> None:

@@ -17,7 +17,6 @@ from uuid import uuid4
 
 import msgspec
 from dask.delayed import Delayed
-from dask.typing import Key
 from distributed import Client, Future, Scheduler, get_worker, span
 from distributed.metrics import context_meter
 
@@ -271,14 +270,10 @@ def tell(done: Done) -> None:
     stage = private_api.span_of_task(SPAN)
     if stage is not None:
         worker = get_worker()
-        task = done.task or f"task {_place(worker.get_current_task())}"
+        key = worker.get_current_task()  # the number of a task in its stage is its last element
+        task = done.task or f"task {key[-1] if isinstance(key, tuple) else key}"
         known = msgspec.structs.replace(done, task=task, stage=stage)
         worker.log_event(TOPIC, msgspec.to_builtins(known))
-
-
-def _place(task: Key) -> Key:
-    """Return the number of a task in its stage, which is the last element of its key."""
-    return task[-1] if isinstance(task, tuple) else task
 
 
 def count(done: Done) -> None:

@@ -6,6 +6,7 @@ the page is missing and the job runs.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Final
@@ -85,7 +86,8 @@ class BoardPlugin(SchedulerPlugin):
 
         for told_at, message in scheduler.get_events(events.TOPIC):
             self._take(message, told_at)  # the job that brings the page has begun before
-        captions_page.add(scheduler, self.board)
+        draw = partial(captions_page.draw, self.board)
+        private_api.add_page(scheduler, captions_page.NAME, "Dask: Captions", draw)
 
     def log_event(self, topic: str, msg: object) -> None:
         """Take an event."""

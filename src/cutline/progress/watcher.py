@@ -1,10 +1,10 @@
 """The one whom a job tells how far it is, and the clock of its stages."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from cutline.progress.summaries import Summary
 from cutline.store import space
@@ -40,11 +40,8 @@ class Load:
         return f"{self.figure(done)}{of}{self.figure(self.amount)}{unit}"
 
 
-class Advance(Protocol):
-    """What a watcher is called with as a stage advances."""
-
-    def __call__(self, amount: int, /) -> None:
-        """Add to what is done of the stage's load."""
+Advance: TypeAlias = Callable[[int], None]
+"""Adds to what is done of a stage's load."""
 
 
 class Watcher(Protocol):

@@ -286,7 +286,7 @@ def _captions_cost(rows: pa.Table, count: int, folder: str, workers: int) -> Cos
     some = [(path, _text(text)) for path, text in _some(due, SAMPLED)]
     room = _lacking([(path, len(text)) for path, text in some], folder)
     counts = {"rows": count, **_files(room, count / max(len(some), 1))}
-    few = [partial(_put, text) for _, text in some[:WRITTEN]]
+    few = [partial(disk.write_all, data=text) for _, text in some[:WRITTEN]]
     seconds = space.seconds_to_write(_there(folder), few)
     minutes = _minutes(seconds and seconds / max(len(few), 1) * counts["files"] / workers)
     estimated = ("bytes",) if counts["files"] == count else ESTIMATED[1:]
@@ -336,8 +336,7 @@ def _lacking(due: list[tuple[str, int]], folder: str, *, kept: bool = False) -> 
     """Return the room that those of some files take that are not there yet."""
     there = _there(folder)
     if there != folder:
-        block = space.block_of(there)
-        return sum((space.room_for(size, block) for _, size in due), space.Room())
+        return space.room_for_all((size for _, size in due), there)
     with SmallFiles(folder) as files:
         return sum((files.lacks(path, size, kept=kept) for path, size in due), space.Room())
 
@@ -349,10 +348,6 @@ def _files(room: space.Room, factor: float) -> dict[str, int]:
 
 def _text(cell: str | list[str] | None) -> bytes:
     return (texts.caption_file(cell) or "").encode()
-
-
-def _put(text: bytes, file: int) -> None:
-    disk.write_all(file, text)
 
 
 def _there(folder: str) -> str:

@@ -156,22 +156,26 @@ def _buckets_plot(shapes: Shapes) -> figure:
     return drawn
 
 
-def _lengths_plot(shapes: Shapes) -> figure:
-    lefts = sorted(shapes.lengths)
+def _histogram(counts: Counter[int], rows: int, width: int, label: str, about: str) -> figure:
+    lefts = sorted(counts)
     source = ColumnDataSource(
         {
             "left": lefts,
-            "right": [left + CHARACTERS for left in lefts],
-            "last": [left + CHARACTERS - 1 for left in lefts],
-            "count": [shapes.lengths[left] for left in lefts],
-            "share": [shapes.lengths[left] / shapes.rows for left in lefts],
+            "right": [left + width for left in lefts],
+            "last": [left + width - 1 for left in lefts],
+            "count": [counts[left] for left in lefts],
+            "share": [counts[left] / rows for left in lefts],
         }
     )
     drawn = _styled(DataRange1d(start=0), DataRange1d(start=0))
     drawn.quad("left", "right", "count", 0, source=source, color=COLOUR, line_color="white")
-    drawn.xaxis.axis_label, drawn.yaxis.axis_label = "characters", "rows"
-    drawn.add_tools(HoverTool(tooltips=[("characters", "@left to @last"), *ROWS]))
+    drawn.xaxis.axis_label, drawn.yaxis.axis_label = label, "rows"
+    drawn.add_tools(HoverTool(tooltips=[(about, "@left to @last"), *ROWS]))
     return drawn
+
+
+def _lengths_plot(shapes: Shapes) -> figure:
+    return _histogram(shapes.lengths, shapes.rows, CHARACTERS, "characters", "characters")
 
 
 def _tokens_plot(shapes: Shapes) -> figure:
@@ -179,21 +183,8 @@ def _tokens_plot(shapes: Shapes) -> figure:
     for words, rows in shapes.words.items():
         tokens = round(words * CLIP_A_WORD) + ENDS
         counts[tokens // TOKENS * TOKENS] += rows
-    lefts = sorted(counts)
-    source = ColumnDataSource(
-        {
-            "left": lefts,
-            "right": [left + TOKENS for left in lefts],
-            "last": [left + TOKENS - 1 for left in lefts],
-            "count": [counts[left] for left in lefts],
-            "share": [counts[left] / shapes.rows for left in lefts],
-        }
-    )
-    drawn = _styled(DataRange1d(start=0), DataRange1d(start=0))
-    drawn.quad("left", "right", "count", 0, source=source, color=COLOUR, line_color="white")
+    drawn = _histogram(counts, shapes.rows, TOKENS, "tokens, estimated", "tokens, about")
     drawn.vspan(x=[CLIP], line_color=MARK, line_width=2, line_dash="dashed")
-    drawn.xaxis.axis_label, drawn.yaxis.axis_label = "tokens, estimated", "rows"
-    drawn.add_tools(HoverTool(tooltips=[("tokens, about", "@left to @last"), *ROWS]))
     return drawn
 
 

@@ -9,7 +9,6 @@ import os
 import random
 import struct
 import warnings
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,36 +84,26 @@ def galleries(table: str, ledger_path: str, data: str, shapes: Shapes) -> list[G
 def _drawn_by_lot(slices: list[Slice]) -> list[tuple[str, str]]:
     rows = sum(one.rows for one in slices)
     lots = sorted(random.Random(0).sample(range(rows), min(AT_RANDOM, rows)))  # noqa: S311 - no secret
-    drawn: list[tuple[str, str]] = []
-    first = 0
-    for one in slices:
-        places = [lot - first for lot in lots if first <= lot < first + one.rows]
-        first += one.rows
-        if places:
-            found = one.read(["filename", "caption"]).take(places).to_pylist()
-            drawn += [
-                (row["filename"] or "", " / ".join(texts.captions_in(row["caption"])))
-                for row in found
-            ]
-    return drawn
+    found = [
+        one.read(["filename", "caption"]).to_pylist()[0]
+        for lot in lots
+        for one in Slice.between(slices, lot, lot + 1)
+    ]
+    return [(row["filename"] or "", " / ".join(texts.captions_in(row["caption"]))) for row in found]
 
 
 def _of_each_reason(ledger_path: str, data: str) -> list[tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     tried: dict[str, int] = {}
     for lines in ledger.read_lines(ledger_path):
-        for line in _with_image(lines.to_pylist()):
+        for line in lines.to_pylist():
             reason, filename = line["reason"], line["filename"]
-            if reason in found or tried.get(reason, 0) >= TRIED:
+            if not filename or reason in found or tried.get(reason, 0) >= TRIED:
                 continue
             tried[reason] = tried.get(reason, 0) + 1
             if _is_file(data, filename):
                 found[reason] = filename, f"{reason}: {line['detail']}"
     return [found[reason] for reason in sorted(found)]
-
-
-def _with_image(lines: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
-    return (line for line in lines if line["filename"])
 
 
 def _is_file(data: str, filename: str) -> bool:

@@ -19,6 +19,7 @@ from cutline.record import TOO_LARGE, Reject, naming, texts
 from cutline.sources.base import too_large, unreadable
 from cutline.sources.line_format import Head, Sidecar, Stamp, lines_of, sorted_paths
 from cutline.sources.passing_over import is_file_name, is_sidecar_name, may_hold_sidecars
+from cutline.store import disk
 
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """How a sidecar is opened; without O_NONBLOCK a pipe of that name would wait for a writer."""
@@ -31,16 +32,11 @@ FEW: Final = 3
 
 
 def refuse(error: OSError) -> NoReturn:
-    """Raise what `unlisted` returns."""
-    raise unlisted(error) from error
-
-
-def unlisted(error: OSError) -> CutlineError:
-    """Return the error of a folder of which nothing can be listed."""
-    return CutlineError(
+    """Raise the error of a folder of which nothing can be listed."""
+    raise CutlineError(
         f"The folder {texts.shown_path(error.filename)} cannot be listed: {error.strerror}. Make it"
         " readable or move it away."
-    )
+    ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +77,16 @@ class Folder:
     def images(self, sidecars: pa.Table) -> pa.Table:
         """Return a line for each image in the folders of some sidecars."""
         root = os.fsencode(self.root)
-        paths = sidecars["path"].to_pylist()
-        return lines_of(
-            sorted_paths(
-                [
-                    prefix + name
-                    for prefix in {b"".join(path.rpartition(b"/")[:2]) for path in paths}
-                    for name in _names(root, prefix)
-                    if naming.is_image(name)
-                ]
-            )
-        )
+        prefixes = {b"".join(path.rpartition(b"/")[:2]) for path in sidecars["path"].to_pylist()}
+        found: list[bytes] = []
+        for prefix in prefixes:
+            with scanned(root, prefix, lambda _: None) as entries:
+                found += [prefix + one.name for one in entries if naming.is_image(one.name)]
+        return lines_of(sorted_paths(found))
 
     def stamps(self, lines: pa.Table) -> Sequence[Stamp]:
         """Return the stamps of the sidecars of some lines."""
-        with open_folder(self.root) as root:
+        with disk.open_folder(self.root) as root:
             return [*in_flight.in_order(partial(stamp_of, root), lines["path"].to_pylist())]
 
     def is_unreadable(self, stamp: Stamp) -> bool:
@@ -104,7 +95,7 @@ class Folder:
 
     def read(self, lines: pa.Table) -> Iterator[Sidecar]:
         """Read the sidecars of some lines."""
-        with open_folder(self.root) as root:
+        with disk.open_folder(self.root) as root:
             ahead = partial(read_file, root, most=in_flight.SMALL)
             paths = lines["path"].to_pylist()
             yield from in_flight.in_order(partial(read_file, root), paths, ahead)
@@ -112,18 +103,8 @@ class Folder:
     @contextmanager
     def heads(self, lines: pa.Table) -> Iterator[Head]:  # noqa: ARG002 - as of `Source`
         """Open what reads the first bytes of files."""
-        with open_folder(self.root) as root:
+        with disk.open_folder(self.root) as root:
             yield partial(_head, root)
-
-
-@contextmanager
-def open_folder(path: str | bytes) -> Iterator[int]:
-    """Open a folder, so that the files in it can be opened by shorter paths."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield folder
-    finally:
-        os.close(folder)
 
 
 def answer(question: Callable[[], bool]) -> bool:
@@ -222,12 +203,6 @@ def _folders_among(
     return names
 
 
-def _names(root: bytes, prefix: bytes) -> Iterator[bytes]:
-    with scanned(root, prefix, lambda _: None) as entries:
-        for entry in entries:
-            yield entry.name
-
-
 def with_kinds(entries: Iterable[os.DirEntry[AnyStr]]) -> Iterator[os.DirEntry[AnyStr]]:
     """Yield entries that know what they are: some file systems have to be asked for each of them.
 
@@ -259,13 +234,13 @@ def scanned(
     def told(error: OSError) -> None:
         error.filename = path
         if not prefix:
-            raise unlisted(error) from error
+            refuse(error)
         refused(error)
 
     path = os.path.join(root, prefix)
     with ExitStack() as stack:
         try:
-            folder = stack.enter_context(open_folder(path))
+            folder = stack.enter_context(disk.open_folder(path))
         except OSError as error:
             told(error)
             yield iter(())

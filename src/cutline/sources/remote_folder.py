@@ -64,7 +64,9 @@ class RemoteFolder:
         infos = [_resolved(fs, found[path], self.url) for path in paths]
         # Without a stamp nobody knows whether a file has changed, so it must always seem changed.
         unknown = f"listed {uuid.uuid4()}"
-        stamps = [stamp(info) or (unknown if _is_file(info) else None) for info in infos]
+        stamps = [
+            stamp(info) or (None if info.get("size") == NO_FILE else unknown) for info in infos
+        ]
         return lines_of(
             pa.array(paths, pa.binary()),
             pa.array([info.get("size") for info in infos], pa.int64()),
@@ -169,10 +171,6 @@ def _within(fs: fsspec.AbstractFileSystem, root: str, path: bytes) -> str:
     """Return where a relative path is, as the file system takes it."""
     relative = quote(path) if _is_http(fs) else os.fsdecode(path)
     return f"{_canonical(fs, root)}/{relative}"
-
-
-def _is_file(info: dict[str, Any]) -> bool:
-    return info.get("size") != NO_FILE
 
 
 def _resolved(fs: fsspec.AbstractFileSystem, info: dict[str, Any], url: str) -> dict[str, Any]:

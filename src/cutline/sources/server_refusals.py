@@ -111,10 +111,10 @@ def asked(place: str, question: Callable[[], T]) -> T:
     raise refusal.error(place)  # not where it was caught: what cannot be pickled is no cause of it
 
 
-def refusals(*more: type[Exception]) -> tuple[type[Exception], ...]:
-    """Return what a file system raises when it fails: OSError, `more`, and what its package has."""
+def refusals() -> tuple[type[Exception], ...]:
+    """Return what a file system raises when it fails: OSError, and what its package has."""
     loaded = (getattr(sys.modules.get(module), name, None) for module, name in REFUSALS)
-    return (OSError, *more, *filter(None, loaded))
+    return (OSError, *filter(None, loaded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ class _Refusal:
 
     status: int
     words: str
-    wait: float | None
-    is_own: bool
+    wait: float | None = None
+    is_own: bool = False
 
     @classmethod
     def of(cls, error: Exception) -> Self:
@@ -132,15 +132,14 @@ class _Refusal:
         causes = list(_causes(error))
         status = next(filter(None, map(_status, causes)), 0)
         first = [cause for cause in causes if isinstance(cause, refusals())][-1]
-        own = not status and _is_of_a_file(first)
         if status:
             with suppress(ValueError):
                 words = f"HTTP {status} {HTTPStatus(status).phrase}"
-                return cls(status, words, next(filter(None, map(_wait, causes)), None), own)
-            return cls(status, f"HTTP {status}", None, own)
+                return cls(status, words, next(filter(None, map(_wait, causes)), None))
+            return cls(status, f"HTTP {status}")
         if isinstance(first, FileNotFoundError):
-            return cls(GONE, "it is not there", None, own)
-        return cls(0, said(first), None, own)
+            return cls(GONE, "it is not there", is_own=_is_of_a_file(first))
+        return cls(0, said(first), is_own=_is_of_a_file(first))
 
     @property
     def passes(self) -> bool:

@@ -183,7 +183,6 @@ def _shard_set(paths: Iterable[disk.AnyPath], named: str) -> ShardSet:
 
 
 def _absolute(path: disk.AnyPath) -> str:
-    """Make a path absolute; a URL is."""
     path = os.fspath(path)
     return path if "://" in path else disk.absolute(path)
 

@@ -290,7 +290,6 @@ class _Request(NamedTuple):
         return self.offset + self.size
 
     def cut(self, data: bytes) -> Iterator[bytes | Reject]:
-        """Cut the spans out of the bytes that came."""
         for offset, size in self.spans:
             yield _whole(data[offset - self.offset :][:size], size)
 

@@ -253,13 +253,20 @@ def sync(descriptor: int) -> bool:
     return True
 
 
+@contextmanager
+def open_folder(path: str | bytes) -> Iterator[int]:
+    """Open a folder, so that the files in it can be opened by shorter paths."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
 def sync_folder(folder: str) -> bool:
     """Make the names in a folder survive a power cut, as `sync` does."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with open_folder(folder) as descriptor:
         return sync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sync_all(root: int) -> None:
@@ -380,13 +387,10 @@ def write_all(file: int, data: bytes) -> None:
 @contextmanager
 def one_at_a_time(folder: str) -> Iterator[None]:
     """Keep other processes of this host out of such a block for a folder, if it can be locked."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with open_folder(folder) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in _NO_FLOCK:
                 raise
         yield
-    finally:
-        os.close(descriptor)

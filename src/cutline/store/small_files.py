@@ -18,7 +18,15 @@ from cutline.store.abilities import (
     link_unnamed,
     open_unnamed,
 )
-from cutline.store.disk import refuse_late, remove_folder, sync, sync_all, unique, write_all
+from cutline.store.disk import (
+    open_folder,
+    refuse_late,
+    remove_folder,
+    sync,
+    sync_all,
+    unique,
+    write_all,
+)
 from cutline.store.space import Room, block_of, room_for
 
 _ATTEMPT: Final = "attempt"
@@ -35,11 +43,6 @@ Judge: TypeAlias = Callable[[str, int], str]
 
 Fits: TypeAlias = Callable[[os.stat_result], bool]
 """Returns whether a file is as it should be, by its status alone."""
-
-
-def replaced(path: str, file: int) -> str:  # noqa: ARG001 - a Judge
-    """Judge that a file is to be replaced, whatever it is."""
-    return ""
 
 
 class SmallFiles:
@@ -76,8 +79,7 @@ class SmallFiles:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _done in in_flight.in_order(_Hand.close, self._hands):
-            pass
+        list(in_flight.in_order(_Hand.close, self._hands))
         os.close(self._root)
 
     @property
@@ -94,7 +96,7 @@ class SmallFiles:
             self._hands.append(hand)
         return hand
 
-    def put(self, path: str, data: bytes, judge: Judge = replaced) -> str:
+    def put(self, path: str, data: bytes, judge: Judge = lambda *_: "") -> str:
         """Write a file, unless it has these bytes already.
 
         Parameters
@@ -104,7 +106,7 @@ class SmallFiles:
         data
             The content.
         judge
-            Called with a file that has other bytes.
+            Called with a file that has other bytes; without one it is replaced.
 
         Returns
         -------
@@ -118,11 +120,9 @@ class SmallFiles:
             should be. Or the path has a ``..``.
         """
         hand = self._hand
-
-        def look(name: str) -> str | None:
-            return hand.open(name, path, judge, data)
-
-        return hand.settle(path, partial(write_all, data=data), look)
+        return hand.settle(
+            path, partial(write_all, data=data), lambda name: hand.open(name, path, judge, data)
+        )
 
     def put_made(self, path: str, write: Write, fits: Fits, judge: Judge) -> str:
         """Write a file as `put` does, unless one is there that fits or that somebody made.
@@ -338,14 +338,11 @@ class _Hand:
 
 def _tried_in(staging: str) -> Abilities:
     try:
-        folder = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with open_folder(staging) as folder:
+            return abilities_of(staging, folder, staging)
     except OSError as error:
         refuse_late(error, staging)
         raise
-    try:
-        return abilities_of(staging, folder, staging)
-    finally:
-        os.close(folder)
 
 
 def _open_or_make(name: str, above: int) -> int:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from cutline.errors import UsageError
 from cutline.store.disk import AnyPath, absolute
-from cutline.store.parquet import is_there
 from cutline.store.table_store import TableStore, store_of
 from cutline.store.workspace import Workspace
 
@@ -85,11 +84,6 @@ class TableFiles:
     def ledger(self) -> str:
         """Every sidecar that gave no row."""
         return self.stem + ".rejects.parquet"
-
-    @property
-    def has_ledger(self) -> bool:
-        """Whether the ledger is there, as it is beside every table that cutline has made."""
-        return is_there(self.ledger)
 
     @property
     def report(self) -> str:

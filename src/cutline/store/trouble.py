@@ -113,27 +113,22 @@ def looks(path: str) -> Iterator[None]:
         yield
 
 
-def lags(path: str, mounts: str = MOUNTS) -> bool:
-    """Return whether a path is on a file system that other hosts write to, too.
-
-    Parameters are those of `file_system_of`.
-    """
-    return file_system_of(path, mounts).startswith(_OF_OTHER_HOSTS)
+def lags(path: str) -> bool:
+    """Return whether a path is on a file system that other hosts write to, too."""
+    return file_system_of(path).startswith(_OF_OTHER_HOSTS)
 
 
-def file_system_of(path: str, mounts: str = MOUNTS) -> str:
+def file_system_of(path: str) -> str:
     """Return what kind of file system a path is on, such as ``ext4`` or ``fuse.sshfs``.
 
     Parameters
     ----------
     path
         Of a file, which need not be there.
-    mounts
-        What is mounted where, as in proc(5).
     """
     place = os.path.realpath(path)
     kind, longest = "", -1
-    with open(mounts, "rb") as file:
+    with open(MOUNTS, "rb") as file:
         for line in file:
             before, _, after = line.partition(b" - ")
             point = os.fsdecode(before.split()[4].decode("unicode_escape").encode("latin-1"))

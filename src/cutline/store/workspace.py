@@ -191,11 +191,8 @@ class LocalDisk:
         yield attempt
         if _hold_the_same(name, attempt):
             return
-        descriptor = os.open(attempt, os.O_RDONLY | os.O_DIRECTORY)
-        try:
+        with disk.open_folder(attempt) as descriptor:
             disk.sync_all(descriptor)
-        finally:
-            os.close(descriptor)
         if os.path.lexists(name):
             os.rename(name, f"{attempt}.old")
         os.rename(attempt, name)

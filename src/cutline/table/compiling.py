@@ -94,10 +94,9 @@ def compile_table(
     """
     clock = Clock()
     origin = open_source(source)
-    for line in shard_names.passed_over(
-        source if isinstance(origin, shard_names.ShardSet) else None
-    ):
-        watcher.say(line)
+    if isinstance(origin, shard_names.ShardSet):
+        for line in shard_names.passed_over(source):
+            watcher.say(line)
     table_files = TableFiles.of(table)
     needed = partial(planning.space_to_finish, table_files)
     with table_files.locked(watcher.say, force=options.force_unlock, needed=needed) as files:
@@ -175,6 +174,6 @@ def _summed_up(
         stem_mismatches=sum(receipt.stem_mismatches for receipt in receipts) if named else 0,
         seconds=clock.total(),
         stages=clock.stages,
-        damaged_shards=None if plan.indexes is None else len(plan.damaged),
+        damaged_shards=None if plan.indexes is None else len(shard_index.damaged(plan.indexes)),
         shortfall=" ".join(filter(None, [no_row, damage, plan.unlisted])),
     )

@@ -123,10 +123,10 @@ def _duplicates_table(
     """Build the lines of a part's duplicates: its rows are the sidecars that were not rejected."""
     planned = plan_file.Part(files.store, files.plan, receipt.index, receipt.sidecars).lines()
     paths, shard = planned["path"].to_pylist(), planned["shard"][0].as_py()
-    positions = part_files.row_positions(len(paths), rejects["position"])
+    positions = np.setdiff1d(np.arange(len(paths)), rejects["position"])
     lines = []
     for row, filename, kept in later:
-        position = positions[row].as_py()
+        position = int(positions[row])
         detail = f"its sample is that of {kept}, which came first"
         source = line_format.shown_source(shard, paths[position])
         lines.append(part_files.Rejected(position, source, "duplicate", detail, filename))

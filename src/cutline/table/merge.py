@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Final, TypeAlias
@@ -74,16 +73,14 @@ def merge(
     CutlineError
         Too many sidecars were rejected; the table that was there is as it was.
     """
-    tell = _Telling(files, receipts, lost, advise)
     digest = _merge_digest(receipts, lost, options)
     before = None if options.fresh else _read_merged(files)
     if before and (before.digest, before.files) == (digest, _stamps(files)):
-        _check_rejects(before, files, options, tell)
+        _check_rejects(before, files, receipts, lost, options, advise)
         return before
     receipts = duplicates.settle(files, receipts)
-    tell = replace(tell, receipts=receipts)
     merged = Merged(_merge_digest(receipts, lost, options), *_count(receipts, lost))
-    _check_rejects(merged, files, options, tell)
+    _check_rejects(merged, files, receipts, lost, options, advise)
     _write_tables(files, receipts, lost, options)
     with files.store.publish(files.merged) as file:
         made = msgspec.structs.replace(merged, files=_stamps(files), typed=options.typed)
@@ -113,8 +110,9 @@ def _write_tables(
 ) -> None:
     """Publish the ledger and then the table."""
     with files.store.publish(files.ledger) as file:
-        rejects = part_files.ahead(partial(_ledger_lines, files), receipts)
-        part_files.write_table(file, chain(rejects, [lost]), ledger.LEDGER, options.compression)
+        rejects = part_files.ahead(partial(part_files.read_rejects, files), receipts)
+        lines = (each.drop_columns("position") for each in rejects)
+        part_files.write_table(file, chain(lines, [lost]), ledger.LEDGER, options.compression)
     with files.store.publish(files.table) as file:
         rows = part_files.ahead(partial(part_files.read_rows, files), receipts)
         part_files.write_table(file, rows, options.schema, options.compression)
@@ -139,16 +137,11 @@ def _read_merged(files: TableFiles) -> Merged | None:
 
 
 def _stamps(files: TableFiles) -> list[list[int]]:
-    """Return the versions of the table and its ledger."""
     found = []
     for path in (files.table, files.ledger):
         with suppress(FileNotFoundError):
             found.append(list(files.store.version(path)))
     return found
-
-
-def _ledger_lines(files: TableFiles, receipt: Receipt) -> pa.Table:
-    return part_files.read_rejects(files, receipt).drop_columns("position")
 
 
 def _count(receipts: list[Receipt], lost: pa.Table) -> tuple[int, dict[str, int]]:
@@ -161,20 +154,26 @@ def _count(receipts: list[Receipt], lost: pa.Table) -> tuple[int, dict[str, int]
 
 
 def _check_rejects(
-    merged: Merged, files: TableFiles, options: CompileOptions, tell: "_Telling"
+    merged: Merged,
+    files: TableFiles,
+    receipts: list[Receipt],
+    lost: pa.Table,
+    options: CompileOptions,
+    advise: Advise,
 ) -> None:
     """Refuse too many rejects: the source or the options are probably wrong."""
     faults = {reason: n for reason, n in merged.rejects.items() if reason != "no_width"}
     if sum(faults.values()) <= options.max_rejects * merged.sidecars:
         if not merged.rows and _has_rows(files):
-            raise CutlineError(f"{no_row(merged, tell.advise)} The table was left as it was.")
+            raise CutlineError(f"{no_row(merged, advise)} The table was left as it was.")
         return
     top = sorted(faults, key=lambda reason: -faults[reason])[:3]
-    shown = "; ".join(f"{faults[reason]:,} {reason} ({tell.example(reason)})" for reason in top)
+    example = partial(_example, files, receipts, lost)
+    shown = "; ".join(f"{faults[reason]:,} {reason} ({example(reason)})" for reason in top)
     rejected = f"{sum(faults.values()):,} of {merged.sidecars:,} sidecars were rejected"
     mend = reasons.mend(top[0])
     if most_of(merged) == top[0]:  # to allow for these would be a table of hardly anything
-        helps = tell.advise(top[0]) or f"{mend[0].upper()}{mend[1:]}"
+        helps = advise(top[0]) or f"{mend[0].upper()}{mend[1:]}"
         raise CutlineError(f"{rejected}, and the table was left as it was: {shown}. {helps}.")
     raise CutlineError(
         f"{rejected}, more than the share of {options.max_rejects:g} that --max-rejects allows, and"
@@ -208,18 +207,9 @@ def _has_rows(files: TableFiles) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Telling:
-    """What an error tells of rejects."""
-
-    files: TableFiles
-    receipts: list[Receipt]
-    lost: pa.Table
-    advise: Advise
-
-    def example(self, reason: str) -> str:
-        """Return the first reject of a reason in words."""
-        holder = next((one for one in self.receipts if reason in one.rejects), None)
-        rejects = part_files.read_rejects(self.files, holder) if holder else self.lost
-        first = rejects.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
-        return f"{first['source']}: {first['detail']}"
+def _example(files: TableFiles, receipts: list[Receipt], lost: pa.Table, reason: str) -> str:
+    """Return the first reject of a reason in words."""
+    holder = next((one for one in receipts if reason in one.rejects), None)
+    rejects = part_files.read_rejects(files, holder) if holder else lost
+    first = rejects.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
+    return f"{first['source']}: {first['detail']}"

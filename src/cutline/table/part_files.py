@@ -1,17 +1,17 @@
 """The files of one part: its rows, and beside them its rejects."""
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias, TypeVar
+from typing import BinaryIO, Final, NamedTuple, TypeAlias, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cutline import in_flight
 from cutline.errors import CutlineError
 from cutline.plan import Receipt, ledger, planning, receipts
 from cutline.progress import events
@@ -108,11 +108,9 @@ class PartColumns:
         """Return the rows as a table."""
         count = len(options.rules.columns)
         extra = [self.extras[index::count] for index in range(count)]
-        columns: list[Sequence[Any]] = [
-            *(self.widths, self.heights, self.captions, self.filenames),
-            *extra,
-        ]
-        return parquet.table_of(columns, options.schema)
+        return parquet.table_of(
+            [self.widths, self.heights, self.captions, self.filenames, *extra], options.schema
+        )
 
     def reject_counts(self) -> dict[str, int]:
         """Count the rejects by reason."""
@@ -123,11 +121,6 @@ class PartColumns:
         return {
             reject.reason: events.example(reject.source, reject.detail) for reject in self.rejects
         }
-
-
-def row_positions(sidecars: int, rejected: pa.Array) -> pa.Array:
-    """Return where in a part the sidecars of its rows are: wherever none was rejected."""
-    return pa.array(np.setdiff1d(np.arange(sidecars), rejected))
 
 
 def keys(filenames: pa.Array) -> pa.Array:
@@ -243,10 +236,4 @@ def _opened(files: TableFiles, path: str) -> Iterator[pq.ParquetFile]:
 def ahead(read: Callable[[Receipt], Read], receipts: Iterable[Receipt]) -> Iterator[Read]:
     """Read parts in threads, a few in advance: the merge takes 0.6 of the time it would."""
     with ThreadPoolExecutor(AHEAD) as readers:
-        waiting: deque[Future[Read]] = deque()
-        for receipt in receipts:
-            waiting.append(readers.submit(read, receipt))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from in_flight.asked_ahead(lambda one: readers.submit(read, one), receipts, AHEAD + 1)

@@ -183,7 +183,6 @@ def write_part(
 def _publish_part(
     part: plan_file.Part, columns: part_files.PartColumns, context: CompileContext
 ) -> Receipt:
-    """Publish a part, and return its receipt."""
     rows = columns.rows(context.options)
     receipt = Receipt(
         index=part.index,

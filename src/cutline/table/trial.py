@@ -125,11 +125,8 @@ def tried(origin: Origin, options: CompileOptions) -> Iterator[Trial]:
         with clock.stage("list"):
             how = replace(options.planning, partition_size=PART)
             plan = planning.make_plan(chosen, files, how, None, SILENT)
-        few = (
-            plan.parts
-            if len(plan.parts) <= PARTS
-            else [plan.parts[number * len(plan.parts) // PARTS] for number in range(PARTS)]
-        )
+        count = min(PARTS, len(plan.parts))
+        few = [plan.parts[number * len(plan.parts) // count] for number in range(count)]
         lines = pa.concat_tables([part.lines() for part in few])
         parts = plan_file.write_plan(lines, PART, files.store, files.plan)
         context = CompileContext(planning.source_of(chosen, how), files, options)

@@ -30,12 +30,8 @@ def unread_of(
     context: CompileContext, parts: Sequence[plan_file.Part], made: dict[int, Receipt]
 ) -> list[Unread]:
     """Return the parts that miss sidecars which this process can read."""
-    suspects = ((part, made[part.index]) for part in parts)
-    looked = (
-        _look(context, part, receipt)
-        for part, receipt in suspects
-        if "unreadable" in receipt.rejects
-    )
+    suspects = [part for part in parts if "unreadable" in made[part.index].rejects]
+    looked = (_look(context, part, made[part.index]) for part in suspects)
     return [one for one in looked if one]
 
 

@@ -25,10 +25,6 @@ class Export:
     data: str
 
 
-def _check_nothing(asked: Export) -> None:
-    pass
-
-
 class Format(NamedTuple):
     """A format: one module, and one line of `exporting.FORMATS`.
 
@@ -38,7 +34,7 @@ class Format(NamedTuple):
 
     suffix: str
     write: Callable[[Rows, Export, BinaryIO], None]
-    check: Callable[[Export], None] = _check_nothing
+    check: Callable[[Export], None] = lambda _: None
 
     def default_name(self, table: str, data: str) -> str:
         """Return the path that the readers look at: in DATA, or beside the table."""

@@ -200,7 +200,7 @@ def _with_entry(entries: list[Entry], entry: Entry) -> list[Entry]:
     if kind != "image":
         raise UsageError(f"The id {entry['id']!r} is that of a {kind} entry: choose another one.")
     images = _folder_of(same[0])
-    if images and _folder_exists(images) and not _is_folder(images, images_of(entry)):
+    if images and os.path.isdir(images) and not _is_folder(images, images_of(entry)):
         raise UsageError(
             f"The id {entry['id']!r} is that of the images in {images}: take that entry out, or"
             " choose another --id."
@@ -213,13 +213,6 @@ def _folder_of(entry: Entry) -> str | None:
     folder = images_of(entry)
     is_path = isinstance(folder, str) and os.path.isabs(folder) and "{" not in folder
     return str(folder) if is_path and entry.get("type", "local") in PLACES else None
-
-
-def _folder_exists(folder: str) -> bool:
-    try:
-        return os.path.isdir(folder)
-    except ValueError:  # no path has a NUL, nor half a character
-        return False
 
 
 def same_images(path: str, entries: list[Entry], name: str, data: str) -> list[str]:
@@ -262,7 +255,7 @@ def _about_own(
     again = ["cutline", "loader", table, data, "--id", name]
     if entry["caption_strategy"] != DEFAULTS.strategy:
         again += ["--strategy", entry["caption_strategy"]]
-    if images and not _folder_exists(images):
+    if images and not os.path.isdir(images):
         return [], (
             f"The images of the entry {name!r} in {path} are not there: replace it by"
             f" `{shlex.join(again)}`."
@@ -287,7 +280,7 @@ def _without_images(path: str, entries: list[Entry], name: str) -> list[str]:
     return [
         f"The images of the entry {entry.get('id')!r} in {path} are not there: take it out."
         for entry in entries
-        if entry.get("id") != name and (images := _folder_of(entry)) and not _folder_exists(images)
+        if entry.get("id") != name and (images := _folder_of(entry)) and not os.path.isdir(images)
     ]
 
 

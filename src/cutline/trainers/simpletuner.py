@@ -153,7 +153,7 @@ def _order_faults(options: LoaderOptions) -> Iterator[str]:
         yield f"target_downsample_size is above maximum_image_size, {maximum:g}: make it smaller."
 
 
-def aspect_bucket(width: int, height: int, resolution: float = 1.0) -> float:
+def aspect_bucket(width: int, height: int) -> float:
     """Return the aspect ratio of the bucket that the trainer puts an image into.
 
     Computed as in `calculate_new_size_by_pixel_area` of its ``multiaspect/image.py`` with its
@@ -164,8 +164,6 @@ def aspect_bucket(width: int, height: int, resolution: float = 1.0) -> float:
     ----------
     width, height
         Of the image, in pixels.
-    resolution
-        In megapixels.
 
     Examples
     --------
@@ -177,7 +175,7 @@ def aspect_bucket(width: int, height: int, resolution: float = 1.0) -> float:
     ratio = round(width / height, 2)
     if ratio in {0.0, 1.0}:  # the trainer divides by a ratio of 0, and drops the image
         return ratio
-    edge = _aligned(int(math.sqrt(resolution * 1e6)))
+    edge = _aligned(1000)  # of a square of a megapixel
     return round(_aligned(edge * math.sqrt(ratio)) / _aligned(edge / math.sqrt(ratio)), 2)
 
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from cutline import in_flight
 from cutline.record import texts
 from cutline.sources import line_format, local_folder
+from cutline.store import disk
 from cutline.trainers import simpletuner
 from cutline.verify.check_rows import read_caption
 from cutline.verify.checks import Finding, Findings, found
@@ -99,7 +100,7 @@ def check_files(samples: Samples, data: str) -> tuple[Findings, list[Orphan]]:
     """
     rows, images = samples.rows, samples.images
     gone, odd = _split_missing(_outside(rows, "filename", images["filename"]), data)
-    with local_folder.open_folder(data) as root:
+    with disk.open_folder(data) as root:
         orphans, misnamed = _explain_orphans(samples, gone, root)
         near = gone.filter(pc.is_in(gone["filename"], _binary(one.named for one in misnamed)))
         gone = _outside(gone, "filename", near["filename"])

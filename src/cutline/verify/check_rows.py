@@ -20,7 +20,7 @@ from cutline import in_flight
 from cutline.plan import marks
 from cutline.record import TOO_LARGE, naming, texts
 from cutline.sources import local_folder
-from cutline.store import parquet
+from cutline.store import disk, parquet
 from cutline.table import CompileOptions, Slice
 from cutline.verify import checks
 from cutline.verify.checks import Findings, found
@@ -143,7 +143,7 @@ def check_caption_files(data: str, rows: Rows) -> Findings:
     differing, edited, empty = list[str](), list[str](), list[str]()
     own = marks.OwnCaptions(data)
     paths = [stem + b".txt" for stem in rows.keys]
-    with local_folder.open_folder(data) as root:
+    with disk.open_folder(data) as root:
         read = in_flight.in_order(partial(read_caption, root), paths, partial(_read_small, root))
         for row, path, text in zip(rows.safe, paths, read, strict=True):
             caption = texts.caption_file(rows.captions[row])
@@ -207,7 +207,7 @@ def check_sizes(data: str, rows: Rows, chosen: list[int]) -> tuple[Findings, lis
     wrong, unreadable = [], []
     columns = (rows.table[name].to_pylist() for name in CompileOptions.COLUMNS[:2])
     sizes = list(zip(*columns, strict=True))
-    with local_folder.open_folder(data) as root:
+    with disk.open_folder(data) as root:
         asked = [(rows.filenames[row], sizes[row]) for row in chosen]
         headers = in_flight.in_order(partial(_own_size, root), asked)
         for (filename, size), own in zip(asked, headers, strict=True):

@@ -6,7 +6,6 @@ images are read.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import accumulate
 from typing import Final
@@ -60,9 +59,13 @@ def check_shards(
     images, rows = 0, sum(one.rows for one in slices)
     with watcher.stage("verify-index", Load(len(sharded.each), "shards")) as advance:
         for index, samples in sharded.samples():
-            sampling = _Sampling(images, rows, options.compared)
+            chosen = [options.is_sampled(images + place, rows) for place in range(len(samples))]
             with sharded.shards.source.opened(index.shard) as shard:
-                several.append(_check_shard(files.webshart, index.shard, samples, shard, sampling))
+                due = webshart.index_of(shard.size, samples)
+                several += [
+                    _check_index(files.webshart, webshart.index_name(index.shard), due),
+                    _check_sizes(samples.filter(pa.array(chosen, pa.bool_())), shard),
+                ]
             images += len(samples)
             advance(1)
     names = {webshart.index_name(one.index.shard) for one in sharded.each}
@@ -95,32 +98,6 @@ def _duplicates(names: pa.ChunkedArray) -> Finding:
     twice = counts.filter(pc.greater(counts.field("counts"), 1))
     more = sum(twice.field("counts").to_pylist()) - len(twice)
     return Finding(more, found(twice.field("values").to_pylist()).examples)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sampling:
-    """Which samples are measured: evenly spread over all, `first` of which came before."""
-
-    first: int
-    rows: int
-    most: int | None
-
-    def chosen(self, samples: pa.Table) -> pa.Table:
-        if self.most is None:
-            return samples
-        numbers = range(self.first, self.first + len(samples))
-        steps = [
-            (one * self.most // self.rows, (one + 1) * self.most // self.rows) for one in numbers
-        ]
-        return samples.filter(pa.array([before != after for before, after in steps], pa.bool_()))
-
-
-def _check_shard(
-    folder: str, name: str, samples: pa.Table, shard: tar_shards.OpenShard, sampling: _Sampling
-) -> Findings:
-    due = webshart.index_of(shard.size, samples)
-    index = _check_index(folder, webshart.index_name(name), due)
-    return index | _check_sizes(sampling.chosen(samples), shard)
 
 
 def _check_index(folder: str, name: str, due: bytes) -> Findings:

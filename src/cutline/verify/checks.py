@@ -55,6 +55,11 @@ class VerifyOptions:
         """How many sizes are compared at most; None for all."""
         return self.headers or (None if self.sizes else SAMPLE)
 
+    def is_sampled(self, row: int, rows: int) -> bool:
+        """Return whether a row of so many is compared: the same ones each time, evenly spread."""
+        most = self.compared
+        return most is None or row * most // rows != (row + 1) * most // rows
+
 
 DEFAULTS: Final = VerifyOptions()
 

@@ -120,7 +120,8 @@ def restore_orphans(
     """
     target, source = os.path.realpath(folder), disk.data_folder(data)
     # An empty folder is what is left of one if a run dies when all is back.
-    if not os.path.isfile(os.path.join(target, LIST)) and not _is_empty(target):
+    has_list = os.path.isfile(os.path.join(target, LIST))
+    if not has_list and not (os.path.isdir(target) and not os.listdir(target)):
         raise UsageError(f"There is no {LIST} in {folder}: name the folder that orphans went to.")
     check_data(target, source)
     outputs = TableFiles.of(table)
@@ -166,7 +167,7 @@ def caption_orphans(
         verified(table, data, options, client, watcher) as found,
         workspace.locked(watcher.say, force=options.force_unlock) as staging,
         SmallFiles(folder, staging) as files,
-        local_folder.open_folder(folder) as root,
+        disk.open_folder(folder) as root,
     ):
         due = []
         for orphan in read(found.orphans):
@@ -181,10 +182,6 @@ def caption_orphans(
         files.sync()
     watcher.say(f"Wrote {len(due):,} caption files.")
     return verify_dataset(table, data, options, client=client, watcher=watcher)
-
-
-def _is_empty(folder: str) -> bool:
-    return os.path.isdir(folder) and not os.listdir(folder)
 
 
 @contextmanager

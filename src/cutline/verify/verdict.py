@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cutline.progress import Summary
 from cutline.record import texts
-from cutline.store import TableFiles
+from cutline.store import TableFiles, parquet
 from cutline.verify import checks
 from cutline.verify.checks import Check, Finding, Findings
 from cutline.verify.orphan_reasons import BROKEN_IMAGE
@@ -169,7 +169,7 @@ class VerifySummary(Summary):
     def is_older(self) -> bool:
         """Whether there are sidecars that are newer than the table, which cutline has made."""
         new = self.orphans.get("not_compiled", 0)
-        return new > 0 and TableFiles.of(self.table).has_ledger
+        return new > 0 and parquet.is_there(TableFiles.of(self.table).ledger)
 
     @property
     def orphan_folder(self) -> str | None:

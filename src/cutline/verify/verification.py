@@ -22,7 +22,6 @@ from distributed import Client
 from cutline.cluster import running, worker_checks
 from cutline.errors import UsageError, checked, flat
 from cutline.progress import SILENT, Clock, Watcher, events
-from cutline.sources import local_folder
 from cutline.store import TableFiles, disk, parquet
 from cutline.table import Slice, slices_of
 from cutline.verify import (
@@ -298,7 +297,7 @@ def check_slices(slices: Iterable[NumberedSlice], context: VerifyContext) -> lis
 
 def _orphans_of(broken: list[bytes], context: VerifyContext) -> str:
     path = context.attempt()
-    with local_folder.open_folder(context.data) as root:
+    with disk.open_folder(context.data) as root:
         orphan_reasons.write(list(orphan_reasons.of_unusable(broken, BROKEN_IMAGE, root)), path)
     return path
 
@@ -312,15 +311,10 @@ def _check_slice(
     findings = [check_rows.check_cells(rows, one.first)]
     if context.options.strategy == "textfile":
         findings.append(check_rows.check_caption_files(context.data, rows))
-    chosen = [row for row in rows.safe if _is_sampled(one.first + row, context)]
+    is_sampled = context.options.is_sampled
+    chosen = [row for row in rows.safe if is_sampled(one.first + row, context.rows)]
     sizes, broken = check_rows.check_sizes(context.data, rows, chosen)
     return checks.merged([*findings, sizes]), broken
-
-
-def _is_sampled(row: int, context: VerifyContext) -> bool:
-    # The same rows each time, evenly spread.
-    sample = context.options.compared
-    return sample is None or row * sample // context.rows != (row + 1) * sample // context.rows
 
 
 def join_ranges(ranges: Iterable[KeyRange], context: VerifyContext) -> list[KeysDone]:

@@ -71,17 +71,13 @@ def remember(versions: Iterable[str], folder: str, store: TableStore) -> Known:
     """Add versions to those of the folder of a workspace, durably, before they are unpacked."""
     births = read(folder).births
     second = max(int(time()), 1 + max(births.values(), default=0) // SECOND)
-    current = {one: births.get(one) or _birth(one, second) for one in versions}
+    current = {one: births.get(one) or second * SECOND + _hash(one.encode()) for one in versions}
     if not current.keys() <= births.keys():
         gone = sorted(births.keys() - current.keys(), key=births.__getitem__)[-FORMER:]
         births = {**{one: births[one] for one in gone}, **current}
         with store.publish(f"{folder}/{VERSIONS}") as file:
             file.write(msgspec.json.encode(births))
     return Known(births)
-
-
-def _birth(version: str, second: int) -> int:
-    return second * SECOND + _hash(version.encode())
 
 
 def _moved(modified: int, nanoseconds: int) -> int:
