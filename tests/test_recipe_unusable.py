@@ -150,6 +150,17 @@ def test_where_empty_images_and_web_pages_are_most_together_nothing_is_moved(tmp
     assert moved.compile.rows == 6
 
 
+def test_where_missing_and_broken_images_are_most_together_nothing_is_moved(tmp_path):
+    """Else whoever moves them twice would be told that the folder is another table's."""
+    root = loose(tmp_path)
+    for number in range(2):
+        (root / f"data/{number:03}.png").unlink()
+        (root / f"data/{number + 2:03}.png").write_bytes(b"<html>")
+    moved = run(root, chosen=MOVE)
+    assert "rows without image 2, broken images 2" in moved.shortfall
+    assert not (root / "orphans").exists()
+
+
 def test_an_image_that_cannot_be_read_just_now_or_of_a_format_that_is_not_known_is_not_moved(
     tmp_path, monkeypatch
 ):

@@ -227,7 +227,8 @@ class Dataset:
     def movable(self):
         """Those of them that are moved with orphans: all, unless most have to come anew."""
         unusable = self.unusable()
-        return set() if 2 * len(unusable) > len(self.rows) else unusable
+        gone = sum(filename not in self.files for *_, filename in self.rows)
+        return set() if 2 * (len(unusable) + gone) > len(self.rows) else unusable
 
     def missing(self, rejects):
         """What keeps a run from being complete, one line each."""

@@ -160,10 +160,15 @@ class VerifySummary(Summary):
 
     @property
     def needs_download(self) -> bool:
-        """Whether most images that were looked at are none: they have to come anew."""
-        empty, broken = (self.findings.get(name, Finding()).count for name in UNUSABLE)
-        # No image is both. All are looked at for the first, some for the second.
-        return 2 * (empty * self.headers_read + broken * self.rows) > self.rows * self.headers_read
+        """Whether most rows have no image that can be used: they have to come anew.
+
+        No row is counted twice. Of broken images a sample may have been looked at.
+        """
+        gone, empty, broken = (
+            self.findings.get(name, Finding()).count for name in ("rows_without_image", *UNUSABLE)
+        )
+        lacking = (gone + empty) * self.headers_read + broken * self.rows
+        return 2 * lacking > self.rows * self.headers_read
 
     @property
     def is_older(self) -> bool:
