@@ -93,14 +93,12 @@ class Shard:
         return [(offset - 512, offset + size) for _, offset, size, _ in listed]
 
     def seen(self):
-        """The members that are whole; those that a hole touches are none."""
-        if self.hole is None:
-            return self.members
-        start, stop, _ = self.hole
+        """The members that are whole: what has come of them is what they are."""
+        whole, come = by_tarfile(self.members), self.archive()
         return [
             member
             for member, (begin, end) in zip(self.members, self.places(), strict=True)
-            if end <= start or (stop is not None and begin >= stop)
+            if come[begin:end] == whole[begin:end]
         ]
 
 
