@@ -159,7 +159,8 @@ class States(RuleBasedStateMachine):
 
         The last one is not empty: zeros to the end of a short archive are what ends any.
         """
-        members = self.members([*samples[:-1], (samples[-1][0], "good")])
+        members = self.members(samples)
+        members[-1] = (members[-1][0], members[-1][1] or self.image(SIZES[0]))
         places = Shard(members, 0).places()
         first %= len(places) - 1
         begin, end = places[first]
