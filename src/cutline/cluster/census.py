@@ -14,9 +14,9 @@ def count_workers(client: Client) -> Callable[[], dict[str, Any]]:
 
     Returns
     -------
-    A function without arguments. It returns how many ``workers`` there are when it is
-    called and on how many ``hosts``, and how many were ``lost`` since and have joined ``late``; a
-    worker whose cluster sent it home is not lost.
+    A function without arguments. It returns how many ``workers`` there are when it is called and on
+    how many ``hosts``, and how many were ``lost`` since and have joined ``late``; a worker whose
+    cluster sent it home is not lost.
     """
     begin = max((stamp for stamp, _ in client.get_events(EVENTS)), default=0.0)
 
