@@ -321,7 +321,7 @@ def write_files(captions: Iterable[Caption], context: CaptionsContext) -> list[C
         with closing(_written(due, partial(_write_file, files, judge))) as written:
             for path, became in written:
                 counts[became] += 1
-                if became not in {"written", "replaced", "unchanged"}:  # of those nobody asks for one
+                if became not in {"written", "replaced", "unchanged"}:  # nobody asks for one
                     examples[became] = events.example(path)
         files.sync()
     edited = examples.pop("edited", "")

@@ -37,7 +37,7 @@ from cutline.sources.tar.header import (
 
 EXTENDED_CAP = 1 << 20  # bytes of an extended header; what it carries is a path
 PADDING_CAP = 1 << 16  # zero bytes at the end: tar pads to 10 KiB, or by -b; more may be a hole
-LONG_TAIL = 1 << 12  # zero bytes that end the last data: no format pads so, and a download leaves more
+LONG_TAIL = 1 << 12  # zero bytes that end the last data: more than formats pad with; may be a hole
 WINDOW = 1 << 12  # bytes read at once: a header, its sidecar of some KB, and the header behind it
 SCAN_CAP = 1 << 30  # bytes searched for the next header: a file with holes may pretend to 2**62
 
